@@ -50,7 +50,9 @@ class RefusedError(SealcastError):
 
     exit_status = 4
 
-    def __init__(self, type_: str, detail: str, status: int = 403, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, type_: str, detail: str, status: int = 403, *, retry_after_s: float | None = None
+    ) -> None:
         """Keep the problem's `type`, one-line `detail` and HTTP `status`."""
         super().__init__(detail)
         self.type = type_

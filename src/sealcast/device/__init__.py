@@ -1,0 +1,1 @@
+"""The holder of a party's secrets: signs, unwraps, erases."""

@@ -1,0 +1,52 @@
+"""Owns the instants of a key change, as remaining times of the epoch on air (S1-2).
+
+```
+remaining  lifetime ──── X ──────────── Y ───────── guard ── 0
+                         │ publish      │ fetch window │     │ switch
+```
+
+X and Y come from the channel. The fetch window ends a guard before the switch, so that a receiver whose
+first try fails has time for another (weakness 2: a fixed instant would bring all receivers at once).
+"""
+
+from dataclasses import dataclass
+
+from sealcast.core.channel import ChannelSpec
+
+GUARD_RATE = 0.2
+"""Part of Y kept free before the switch, for second tries."""
+
+GUARD_MS_MIN = 100
+"""No guard is shorter: a fetch takes a few round trips."""
+
+GRACE_MS = 10_000
+"""The previous key goes when unused for min(this, lifetime)."""
+
+GRACE_MS_MAX = 60_000
+"""And at the latest this long after the announced switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When receivers fetch the next key, in ms from now; `opens_in_ms` ≤ `closes_in_ms`, both ≥ 0."""
+
+    opens_in_ms: int
+    closes_in_ms: int
+
+
+def publish_in_ms(spec: ChannelSpec, remaining_ms: int) -> int:
+    """Return in how many ms the next key is due at the key server, 0 if it is due now."""
+    return max(0, remaining_ms - spec.publish_at.of_ms(spec.lifetime_ms))
+
+
+def fetch_window(spec: ChannelSpec, remaining_ms: int) -> Window:
+    """Return the window in which receivers draw their instant, for an epoch with `remaining_ms` left."""
+    opens_before_ms = spec.prefetch_at.of_ms(spec.lifetime_ms)
+    guard_ms = min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
+    opens_in_ms = max(0, remaining_ms - opens_before_ms)
+    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms))
+
+
+def grace_ms(lifetime_ms: int) -> int:
+    """Return how long an unused previous key is kept."""
+    return min(GRACE_MS, lifetime_ms)

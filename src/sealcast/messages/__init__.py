@@ -1,0 +1,1 @@
+"""What travels by unicast: signed requests, sealed answers, freshness and problem details."""

@@ -1,0 +1,142 @@
+"""Owns the answers: grants and leases (sealed, because they hold keys) and the plain ones."""
+
+from typing import Literal
+
+import msgspec
+
+from sealcast.messages.channels import ChannelData
+from sealcast.messages.jwk import Jwk
+
+
+class KeyMaterial(msgspec.Struct, frozen=True, kw_only=True):
+    """One TEK in JSON: master key and salt in base64. `repr` shows the key ID only."""
+
+    key_id: str
+    suite: str
+    key: bytes
+    salt: bytes
+
+    def __repr__(self) -> str:
+        return f"KeyMaterial({self.key_id} {self.suite})"
+
+
+class GrantedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key with its place in time. `remaining_ms` counts to its end (current) or of a whole life (next)."""
+
+    material: KeyMaterial
+    state: Literal["current", "next"]
+    remaining_ms: int
+    lifetime_ms: int
+    extended: bool = False
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a sender's counters stood `age_ms` ago: candidates for a joiner, never certain."""
+
+    ssrc: int
+    roc: int
+    seq: int
+    age_ms: int
+
+
+class SenderKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered sender of the channel: its Ed25519 key verifies SEAL packets."""
+
+    id: str
+    key: Jwk
+
+
+class FetchWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """When to ask for the next key, from now; each receiver draws its instant uniformly."""
+
+    opens_in_ms: int
+    closes_in_ms: int
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a key request. `jti` repeats the request's, so that no other answer can take its place."""
+
+    jti: str
+    channel: ChannelData
+    keys: list[GrantedKey]
+    streams: list[StreamState]
+    senders: list[SenderKey]
+    window: FetchWindow | None = None
+    key_servers: list[str] = []
+    schedule: Literal["fetch"] = "fetch"
+
+
+class RunSlotData(msgspec.Struct, frozen=True, kw_only=True):
+    """One reserved (SSRC, epoch)."""
+
+    ssrc: int
+    epoch: int
+
+
+class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Run slots for a sender, with consecutive epochs, and the keys already published for any of them."""
+
+    jti: str
+    channel: ChannelData
+    slots: list[RunSlotData]
+    published: list[KeyMaterial]
+    key_servers: list[str] = []
+
+
+class GeneratedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key that the server made for an epoch."""
+
+    jti: str
+    material: KeyMaterial
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """The operation was carried out, and is durable."""
+
+    jti: str
+
+
+class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel as administrators see it."""
+
+    channel: ChannelData
+    senders: list[str]
+    subscribers: int
+    epoch: int | None = None
+    state: Literal["idle", "on-air", "extended"] = "idle"
+    remaining_ms: int | None = None
+
+
+class ChannelList(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to channel list, show and add."""
+
+    channels: list[ChannelRow]
+
+
+class RegistryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered device or sender."""
+
+    id: str
+    role: str
+    kind: str
+    registered_at: str
+
+
+class RegistryList(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to registry list."""
+
+    entries: list[RegistryRow]
+
+
+class SubscriberRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A device on a channel's allow list, since the key server's `added_at` (ISO 8601, UTC)."""
+
+    channel: str
+    device: str
+    added_at: str
+
+
+class SubscriberList(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to subscriber list."""
+
+    subscribers: list[SubscriberRow]

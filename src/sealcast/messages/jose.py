@@ -1,0 +1,111 @@
+"""Owns signing and sealing: JWS (RFC 7515) by the caller, JWE (RFC 7516) to one recipient's key.
+
+The algorithm follows from the key alone; what a token's header claims must agree with it. Each token has
+a `typ`, so that one kind is never taken for another.
+"""
+
+from dataclasses import dataclass
+
+from joserfc import jwe, jws
+
+from sealcast.core.errors import AuthenticationError, FormatError
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX
+from sealcast.messages.jwk import Jwk, jose_key
+
+TYP_REQUEST = "sealcast-request"
+TYP_ANSWER = "sealcast-answer"
+TYP_SEALED_ANSWER = "sealcast-sealed-answer"
+TYP_SEALED_KEY = "sealcast-sealed-key"
+TYP_VAULT = "sealcast-vault"
+
+CONTENT_ENCRYPTION = "A256GCM"
+KID_CHARS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedHeader:
+    """What a token says of itself, not yet believed: who signed it and what it is."""
+
+    kid: str
+    typ: str
+
+
+def sign(payload: bytes, key: Jwk, *, kid: str, typ: str) -> str:
+    """Return a compact JWS of `payload` under `key`."""
+    algorithm = key.signing_algorithm
+    header = {"alg": algorithm, "kid": kid, "typ": typ}
+    return jws.serialize_compact(header, payload, jose_key(key), algorithms=[algorithm])
+
+
+def peek(token: str | bytes) -> UnverifiedHeader:
+    """Read a JWS's header before its signature is checked; raises FormatError."""
+    data = _bounded(token)
+    try:
+        header = jws.extract_compact(data).headers()
+    except Exception as error:
+        raise FormatError("not a compact JWS") from error
+    kid, typ = header.get("kid"), header.get("typ")
+    if not isinstance(kid, str) or not isinstance(typ, str) or not 0 < len(kid) <= KID_CHARS_MAX:
+        raise FormatError("a JWS header needs kid and typ")
+    return UnverifiedHeader(kid=kid, typ=typ)
+
+
+def verify(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
+    """Return the payload of a JWS; raises AuthenticationError if it is not by `key` or not a `typ`."""
+    data = _bounded(token)
+    algorithm = key.signing_algorithm
+    try:
+        message = jws.deserialize_compact(data, jose_key(key), algorithms=[algorithm])
+    except Exception as error:
+        raise AuthenticationError("the signature does not verify") from error
+    if message.headers().get("typ") != typ or message.payload is None:
+        raise AuthenticationError(f"a signed message of another kind than {typ}")
+    return message.payload
+
+
+def seal(plaintext: bytes, recipient: Jwk, *, kid: str, typ: str) -> str:
+    """Return a compact JWE that only the holder of `recipient` opens."""
+    algorithm = recipient.sealing_algorithm
+    return _encrypt(plaintext, recipient, algorithm, {"kid": kid, "typ": typ})
+
+
+def unseal(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
+    """Return the plaintext of a JWE; raises AuthenticationError if it is not for `key` or not a `typ`."""
+    return _decrypt(token, key, key.sealing_algorithm, typ)
+
+
+def seal_direct(plaintext: bytes, key: Jwk, *, typ: str) -> str:
+    """Return a compact JWE under `key` itself (`dir`), for what stays on this machine."""
+    return _encrypt(plaintext, key, "dir", {"typ": typ})
+
+
+def unseal_direct(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
+    """Open what `seal_direct` made; raises AuthenticationError."""
+    return _decrypt(token, key, "dir", typ)
+
+
+def _encrypt(plaintext: bytes, key: Jwk, algorithm: str, header: dict[str, str]) -> str:
+    protected = {"alg": algorithm, "enc": CONTENT_ENCRYPTION, **header}
+    return jwe.encrypt_compact(
+        protected, plaintext, jose_key(key), algorithms=[algorithm, CONTENT_ENCRYPTION]
+    )
+
+
+def _decrypt(token: str | bytes, key: Jwk, algorithm: str, typ: str) -> bytes:
+    data = _bounded(token)
+    try:
+        opened = jwe.decrypt_compact(data, jose_key(key), algorithms=[algorithm, CONTENT_ENCRYPTION])
+    except Exception as error:
+        raise AuthenticationError("a sealed message that this key does not open") from error
+    if opened.headers().get("typ") != typ or opened.plaintext is None:
+        raise AuthenticationError(f"a sealed message of another kind than {typ}")
+    return opened.plaintext
+
+
+def _bounded(token: str | bytes) -> bytes:
+    if len(token) > MESSAGE_BYTES_MAX:
+        raise FormatError(f"a token has at most {MESSAGE_BYTES_MAX} bytes, not {len(token)}")
+    try:
+        return token.encode("ascii") if isinstance(token, str) else bytes(token)
+    except UnicodeEncodeError as error:
+        raise FormatError("a token is ASCII") from error

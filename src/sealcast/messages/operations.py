@@ -1,0 +1,78 @@
+"""Owns the table of operations: name, path, who may call it, request and answer, and whether it is sealed.
+
+`POST /v1/<path>` with a JWS body; the answer is a JWE holding the server's JWS where `sealed`, else JSON.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from sealcast.messages import answers, requests
+
+Role = Literal["operator", "sender", "device"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the key server's API; `name` is also the request's `op` claim."""
+
+    name: str
+    path: str
+    role: Role
+    request: type[requests.Request]
+    answer: type[msgspec.Struct]
+    sealed: bool = False
+
+
+KEYS = Operation("keys", "/v1/keys", "device", requests.KeyRequest, answers.Grant, sealed=True)
+LEASE = Operation("lease", "/v1/lease", "sender", requests.LeaseRequest, answers.LeaseAnswer, sealed=True)
+PUBLISH = Operation("publish", "/v1/publish", "sender", requests.PublishRequest, answers.Done)
+GENERATE = Operation(
+    "generate", "/v1/generate", "sender", requests.GenerateRequest, answers.GeneratedKey, sealed=True
+)
+ON_AIR = Operation("on-air", "/v1/on-air", "sender", requests.AirRequest, answers.Done)
+CHANNEL_ADD = Operation(
+    "channel-add", "/v1/channels/add", "operator", requests.ChannelAddRequest, answers.ChannelList
+)
+CHANNEL_LIST = Operation(
+    "channel-list", "/v1/channels/list", "operator", requests.ListRequest, answers.ChannelList
+)
+CHANNEL_SHOW = Operation(
+    "channel-show", "/v1/channels/show", "operator", requests.ChannelNameRequest, answers.ChannelList
+)
+CHANNEL_REMOVE = Operation(
+    "channel-remove", "/v1/channels/remove", "operator", requests.ChannelNameRequest, answers.Done
+)
+REGISTRY_ADD = Operation(
+    "registry-add", "/v1/registry/add", "operator", requests.RegistryAddRequest, answers.Done
+)
+REGISTRY_LIST = Operation(
+    "registry-list", "/v1/registry/list", "operator", requests.ListRequest, answers.RegistryList
+)
+SUBSCRIBER_ADD = Operation(
+    "subscriber-add", "/v1/subscribers/add", "operator", requests.SubscriberRequest, answers.Done
+)
+SUBSCRIBER_REMOVE = Operation(
+    "subscriber-remove", "/v1/subscribers/remove", "operator", requests.SubscriberRequest, answers.Done
+)
+SUBSCRIBER_LIST = Operation(
+    "subscriber-list", "/v1/subscribers/list", "operator", requests.ListRequest, answers.SubscriberList
+)
+
+ALL = (
+    KEYS,
+    LEASE,
+    PUBLISH,
+    GENERATE,
+    ON_AIR,
+    CHANNEL_ADD,
+    CHANNEL_LIST,
+    CHANNEL_SHOW,
+    CHANNEL_REMOVE,
+    REGISTRY_ADD,
+    REGISTRY_LIST,
+    SUBSCRIBER_ADD,
+    SUBSCRIBER_REMOVE,
+    SUBSCRIBER_LIST,
+)

@@ -1,0 +1,56 @@
+"""Owns problem details (RFC 9457) and the stable `type` of each reason for a no."""
+
+from http import HTTPStatus
+
+import msgspec
+
+PROBLEM_PREFIX = "urn:sealcast:problem:"
+MEDIA_TYPE_PROBLEM = "application/problem+json"
+MEDIA_TYPE_JOSE = "application/jose"
+MEDIA_TYPE_JSON = "application/json"
+HEADER_NONCE = "Sealcast-Nonce"
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A no, as sent: `type` for programs, `title` and `detail` for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+
+
+STATUS_OF = {
+    "bad-request": HTTPStatus.BAD_REQUEST,
+    "use-nonce": HTTPStatus.UNAUTHORIZED,
+    "not-authenticated": HTTPStatus.UNAUTHORIZED,
+    "wrong-role": HTTPStatus.FORBIDDEN,
+    "not-subscribed": HTTPStatus.FORBIDDEN,
+    "not-your-channel": HTTPStatus.FORBIDDEN,
+    "unknown-channel": HTTPStatus.NOT_FOUND,
+    "unknown-device": HTTPStatus.NOT_FOUND,
+    "no-key-yet": HTTPStatus.CONFLICT,
+    "exists": HTTPStatus.CONFLICT,
+    "overlap": HTTPStatus.CONFLICT,
+    "epoch-taken": HTTPStatus.CONFLICT,
+    "not-leased": HTTPStatus.CONFLICT,
+    "jti-reused": HTTPStatus.CONFLICT,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""HTTP status of each reason; the reason's URN is PROBLEM_PREFIX + its name."""
+
+
+def problem(name: str, detail: str) -> Problem:
+    """Return the problem of that name; KeyError for a name that does not stand in the table."""
+    return Problem(
+        type=PROBLEM_PREFIX + name,
+        title=name.replace("-", " "),
+        status=int(STATUS_OF[name]),
+        detail=detail,
+    )
+
+
+def problem_name(type_: str) -> str:
+    """Return the name in a problem's `type`, whatever it is."""
+    return type_.removeprefix(PROBLEM_PREFIX)

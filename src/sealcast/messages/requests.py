@@ -1,0 +1,124 @@
+"""Owns the requests: what each role may ask, as the payload of a JWS signed by the caller.
+
+Every request carries the same four claims, so that it counts for one operator, one operation and once.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from sealcast.messages.channels import ChannelData
+from sealcast.messages.jwk import Jwk
+
+JTI_BYTES = 16
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all requests share: `aud` operator, `op` operation, `jti` unique id, `nonce` of a server."""
+
+    aud: str
+    op: str
+    jti: str
+    nonce: str
+
+
+class KeyRequest(Request, frozen=True, kw_only=True):
+    """Device: the keys of a channel that are, or will be, in use. `channel` is a name or a number.
+
+    `key_id` is the one seen on the air, if that is why it asks; `held` those it need not be sent again.
+    """
+
+    channel: str
+    key_id: str | None = None
+    held: list[str] = []
+
+
+class LeaseRequest(Request, frozen=True, kw_only=True):
+    """Sender: run slots for its channel; those below `first_unused` are consumed."""
+
+    channel: str
+    first_unused: int = 0
+
+
+class PublishRequest(Request, frozen=True, kw_only=True):
+    """Sender: the key it made for a leased epoch; `sealed_key` is a JWE of `KeyMaterial` to the server."""
+
+    channel: str
+    epoch: int
+    sealed_key: str
+
+
+class GenerateRequest(Request, frozen=True, kw_only=True):
+    """Sender: have the server make (once) the key of a leased epoch."""
+
+    channel: str
+    epoch: int
+
+
+class EpochTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What went on air under one epoch of one run, as far as known at the report."""
+
+    epoch: int
+    duration_ms: int
+    packets: int
+    bytes: int
+
+
+class AirRequest(Request, frozen=True, kw_only=True):
+    """Sender: what is on air now; sent at each change, at least every 5 s, and at the end."""
+
+    channel: str
+    ssrc: int
+    epoch: int
+    cause: Literal["schedule", "start", "eviction", "command"]
+    remaining_ms: int
+    lifetime_ms: int
+    extended: bool
+    roc: int
+    seq: int
+    totals: list[EpochTotals]
+    ended: bool = False
+
+
+class ChannelAddRequest(Request, frozen=True, kw_only=True):
+    """Operator: a new channel, and the senders that may lease it (none: any registered sender)."""
+
+    channel: ChannelData
+    senders: list[str] = []
+
+
+class ChannelNameRequest(Request, frozen=True, kw_only=True):
+    """Operator: show or remove one channel, by name or number."""
+
+    channel: str
+
+
+class ListRequest(Request, frozen=True, kw_only=True):
+    """Operator: a list; `channel` narrows it where that makes sense."""
+
+    channel: str | None = None
+
+
+class RegistryAddRequest(Request, frozen=True, kw_only=True):
+    """Operator: register a device by serial number, or a sender by name.
+
+    `sealed_keys` is a JWE of `RegisteredKeys` to the server.
+    """
+
+    id: str
+    role: Literal["device", "sender"]
+    sealed_keys: str
+
+
+class RegisteredKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys under which a device or sender is known: secrets if symmetric, public halves otherwise."""
+
+    signing: Jwk
+    kek: Jwk
+
+
+class SubscriberRequest(Request, frozen=True, kw_only=True):
+    """Operator: put a device on, or take it off, the allow list of a channel."""
+
+    channel: str
+    device: str
