@@ -1,0 +1,1 @@
+"""Multicast bytes to packets and back: RTP, SRTP, SRTCP, SEAL, counters and replay."""
