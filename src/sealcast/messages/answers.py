@@ -54,7 +54,12 @@ class FetchWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a key request. `jti` repeats the request's, so that no other answer can take its place."""
+    """Answer to a key request. `jti` repeats the request's, so that no other answer can take its place.
+
+    A permitted device always gets one. `keys` and `streams` are empty while nothing is published or on air:
+    the device then knows where to join, and asks again when it hears something. (So "no key yet" is no
+    problem type: it would leave the device without the group.) `window` is None while nothing is on air.
+    """
 
     jti: str
     channel: ChannelData

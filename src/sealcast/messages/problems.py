@@ -29,7 +29,6 @@ STATUS_OF = {
     "not-your-channel": HTTPStatus.FORBIDDEN,
     "unknown-channel": HTTPStatus.NOT_FOUND,
     "unknown-device": HTTPStatus.NOT_FOUND,
-    "no-key-yet": HTTPStatus.CONFLICT,
     "exists": HTTPStatus.CONFLICT,
     "overlap": HTTPStatus.CONFLICT,
     "epoch-taken": HTTPStatus.CONFLICT,
