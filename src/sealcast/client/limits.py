@@ -1,0 +1,28 @@
+"""Owns the limits of a call: how long, how often and how much."""
+
+CONNECT_S_MAX = 3.0
+"""A server that does not take a connection within this time is passed over for the next one."""
+
+ATTEMPT_S_MAX = 6.0
+"""One question and its answer. A key server answers in milliseconds, one under load in a second or two."""
+
+CALL_S_MAX = 20.0
+"""A whole call with all its attempts; below the shortest patience of a caller that has a key to fetch."""
+
+ROUNDS_MAX = 2
+"""How often each server is tried: the second round outlives a restart or a connection closed in between."""
+
+ROUND_PAUSE_S = 0.3
+"""Between the rounds; a listening server that restarts is back within it."""
+
+NONCE_REPEATS_MAX = 1
+"""A nonce handed over with a refusal is fresh, so a second refusal would be the server's fault."""
+
+KEEPALIVE_S = 30.0
+"""How long an unused connection stays open: a sender reports every 5 s, a receiver asks every few minutes."""
+
+CONNECTIONS_MAX = 4
+"""Requests of one party at one time; more wait."""
+
+SERVERS_MAX = 16
+"""Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""

@@ -1,0 +1,123 @@
+"""Owns one exchange over HTTPS: post a token, read a bounded answer, trust no CA but the operator's.
+
+It knows nothing of operations and keys. aiohttp lives in this file only.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+import aiohttp
+
+from sealcast.client import limits
+from sealcast.core.errors import FormatError, UnreachableError
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX
+from sealcast.messages.problems import HEADER_NONCE, MEDIA_TYPE_JOSE
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered, not yet believed beyond its TLS."""
+
+    status: int
+    body: bytes
+    nonce: str | None
+    retry_after_s: float | None
+
+
+def trust(ca_pem: str) -> ssl.SSLContext:
+    """Return a context that trusts `ca_pem` alone and checks host names; raises FormatError.
+
+    The system's store is never loaded, and there is no switch that turns a check off.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise FormatError("the CA certificate in this credential is not readable: enrol again") from error
+    return context
+
+
+class Transfer:
+    """An open set of connections to an operator's servers."""
+
+    def __init__(self, ca_pem: str) -> None:
+        """Open nothing yet; raises FormatError if `ca_pem` holds no certificate."""
+        connector = aiohttp.TCPConnector(
+            ssl=trust(ca_pem), limit=limits.CONNECTIONS_MAX, keepalive_timeout=limits.KEEPALIVE_S
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=limits.ATTEMPT_S_MAX, sock_connect=limits.CONNECT_S_MAX, connect=limits.CONNECT_S_MAX
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def post(self, server: str, path: str, token: str) -> Reply:
+        """Send `token` and return the reply; raises UnreachableError with one line that names `server`."""
+        if not server.startswith("https://"):
+            raise UnreachableError(_not_an_address(server))
+        try:
+            async with self._session.post(
+                server.rstrip("/") + path,
+                data=token.encode("ascii"),
+                headers={"Content-Type": MEDIA_TYPE_JOSE},
+                allow_redirects=False,
+            ) as response:
+                return Reply(
+                    status=response.status,
+                    body=await _read_bounded(response.content, server),
+                    nonce=response.headers.get(HEADER_NONCE),
+                    retry_after_s=_seconds(response.headers.get("Retry-After")),
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise UnreachableError(_explain(server, error)) from error
+
+
+async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise FormatError(f"{server} answered with more than {MESSAGE_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _seconds(value: str | None) -> float | None:
+    return float(value) if value is not None and value.isdigit() else None
+
+
+def _explain(server: str, error: Exception) -> str:
+    """Say in one line what is wrong with the way to a server."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{server} is not to be trusted: {_certificate_fault(error.certificate_error)}"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"{server} does not speak TLS 1.3 with us: is it a key server, and is the port right?"
+    if isinstance(error, asyncio.TimeoutError):
+        return f"{server} does not answer in time: is it running, and does the network reach it?"
+    if isinstance(error, aiohttp.InvalidURL | ValueError):
+        return _not_an_address(server)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {server}: {error.os_error.strerror or 'unknown host'}; is it running?"
+    return f"{server} broke off the connection: {error or type(error).__name__}"
+
+
+def _not_an_address(server: str) -> str:
+    return f"{server} is not the address of a key server; write for instance https://keys.example:8443"
+
+
+def _certificate_fault(error: Exception) -> str:
+    reason = getattr(error, "verify_message", "") or str(error)
+    if "ostname" in reason or "IP address" in reason:
+        return (
+            f"its certificate is for another host ({reason.rstrip('.')}): use a name given to `init --host`"
+        )
+    if "expired" in reason or "not yet valid" in reason:
+        return f"its certificate is out of date ({reason}): renew it, and look at this machine's clock"
+    return f"its certificate is not by this operator's CA ({reason}): is this the operator's server?"
