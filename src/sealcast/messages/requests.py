@@ -34,7 +34,10 @@ class KeyRequest(Request, frozen=True, kw_only=True):
 
 
 class LeaseRequest(Request, frozen=True, kw_only=True):
-    """Sender: run slots for its channel; those below `first_unused` are consumed."""
+    """Sender: run slots for its channel; those below `first_unused` are consumed, and burned.
+
+    A sender without any record of its slots sends `first_unused` = 2^32 - 1: all that it ever had are burned.
+    """
 
     channel: str
     first_unused: int = 0

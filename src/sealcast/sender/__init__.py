@@ -1,0 +1,1 @@
+"""The sender: sources, pacing, the session that seals, and the loop that sends."""

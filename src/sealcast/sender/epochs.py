@@ -1,0 +1,265 @@
+"""Owns which key is on air and which comes next: planned, published, consumed, switched (S1-2, S1-6).
+
+```
+remaining ≤ X: plan ──► PublishKey or GenerateKey ──► published: the switch is set, never before the
+   receivers had Y to fetch ──► shortly before: ConsumeSlot ──► consumed and due: switch
+```
+
+While the key server does not answer, the epoch on air is *extended*: delivery goes on under its key.
+"""
+
+from dataclasses import dataclass, field
+
+from sealcast.core.channel import ChannelSpec, KeyMaker
+from sealcast.core.errors import LocalError
+from sealcast.core.ids import Epoch, KeyId
+from sealcast.core.ports import NS_PER_MS, Random
+from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
+from sealcast.keys.material import Tek, make_tek
+from sealcast.keys.policy import publish_in_ms
+from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
+from sealcast.wire import srtp
+
+START_WAIT_NS = 2_000 * NS_PER_MS
+"""How long a start waits for its key to be published before it goes on air all the same."""
+
+RETRY_NS = 250 * NS_PER_MS
+RETRY_NS_MAX = 5_000 * NS_PER_MS
+"""An action that got no answer comes again after 0.25 s, doubling to 5 s."""
+
+CONSUME_AHEAD_RATE = 0.05
+CONSUME_AHEAD_MS_MAX = 500
+"""A slot is consumed at most this long before the switch: time for a slow disk, little for a crash."""
+
+RENEW_BELOW = RUN_SLOTS // 2 + RUN_SLOTS // 4
+"""A lease with fewer free slots is topped up, along with the next change."""
+
+
+@dataclass(slots=True)
+class AirEpoch:
+    """The epoch on air, with its session keys and its totals."""
+
+    tek: Tek
+    cause: Cause
+    started_ns: int
+    ends_ns: int
+    rtp: srtp.StreamKey
+    rtcp: srtp.SessionKey
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class NextEpoch:
+    """The epoch to come; it may have no key yet when the key server makes the keys."""
+
+    epoch: Epoch
+    cause: Cause
+    tek: Tek | None
+    planned_ns: int
+    state: KeyState = KeyState.PLANNED
+    switch_ns: int | None = None
+    consumed: bool = False
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One kind of action: whether it is under way, and when it may come again."""
+
+    under_way: bool = False
+    failures: int = 0
+    again_ns: int = 0
+
+    def is_free(self, now: int) -> bool:
+        return not self.under_way and now >= self.again_ns
+
+    def fail(self, now: int) -> None:
+        self.under_way = False
+        self.again_ns = now + min(RETRY_NS << min(self.failures, 8), RETRY_NS_MAX)
+        self.failures += 1
+
+    def succeed(self) -> None:
+        self.under_way, self.failures, self.again_ns = False, 0, 0
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """One `_Attempt` for each kind of action."""
+
+    lease: _Attempt = field(default_factory=_Attempt)
+    key: _Attempt = field(default_factory=_Attempt)
+    consume: _Attempt = field(default_factory=_Attempt)
+
+
+class EpochPlanner:
+    """Holds the epoch on air and the next one, and asks for what the change needs."""
+
+    def __init__(self, spec: ChannelSpec, lease: Lease, known: dict[Epoch, Tek], random: Random) -> None:
+        self._spec = spec
+        self._lease = lease
+        self._known = known
+        self._random = random
+        self._attempts = _Attempts()
+        self.first_slot: RunSlot = lease.peek()
+        self._first_unused = self.first_slot.epoch
+        self.current: AirEpoch | None = None
+        self.next: NextEpoch | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """Slots not consumed."""
+        return self._lease
+
+    def remaining_ms(self, now: int) -> int:
+        """Return what is left of the epoch on air, as receivers are told: to the switch if it is set."""
+        if self.current is None:
+            return self._spec.lifetime_ms
+        ends_ns = self.current.ends_ns
+        if self.next is not None and self.next.switch_ns is not None:
+            ends_ns = self.next.switch_ns
+        return max(0, (ends_ns - now) // NS_PER_MS)
+
+    def is_extended(self, now: int) -> bool:
+        """Whether the epoch on air is past its lifetime, because the next key is not published yet."""
+        if self.current is None or now < self.current.ends_ns:
+            return False
+        return self.next is None or self.next.switch_ns is None
+
+    def poll_action(self, now: int) -> Action | None:
+        """Return the next thing to do outside, or None."""
+        self._plan(now)
+        if self._attempts.lease.is_free(now) and self._wants_lease():
+            self._attempts.lease.under_way = True
+            return RenewLease(self._first_unused)
+        coming = self.next
+        if coming is None:
+            return None
+        if coming.state is KeyState.PLANNED and self._attempts.key.is_free(now):
+            self._attempts.key.under_way = True
+            return PublishKey(coming.tek) if coming.tek is not None else GenerateKey(coming.epoch)
+        if self._wants_consume(coming, now) and self._attempts.consume.is_free(now):
+            self._attempts.consume.under_way = True
+            return ConsumeSlot(coming.epoch)
+        return None
+
+    def handle_lease(self, slots: tuple[RunSlot, ...], now: int) -> None:
+        """Take more slots."""
+        self._attempts.lease.succeed()
+        before = len(self._lease.slots)
+        self._lease = self._lease.extend(slots)
+        if len(self._lease.slots) == before:
+            self._attempts.lease.fail(now)
+
+    def handle_published(self, epoch: Epoch, now: int) -> None:
+        """Note that the key server holds the next key; set the switch so that receivers have Y to fetch it."""
+        self._attempts.key.succeed()
+        coming = self.next
+        if coming is None or coming.epoch != epoch or coming.state is not KeyState.PLANNED:
+            return
+        coming.state = next_state(coming.state, KeyEvent.PUBLISH)
+        if self.current is None:
+            coming.switch_ns = now
+        else:
+            fetch_ns = self._spec.prefetch_at.of_ms(self._spec.lifetime_ms) * NS_PER_MS
+            coming.switch_ns = max(self.current.ends_ns, now + fetch_ns)
+
+    def handle_generated(self, tek: Tek, now: int) -> None:
+        """Take the next key from the key server, which made it and holds it."""
+        if self.next is not None and self.next.epoch == tek.key_id.epoch:
+            self.next.tek = tek
+        self.handle_published(tek.key_id.epoch, now)
+
+    def handle_consumed(self, epoch: Epoch) -> None:
+        """Note that the slot is durably consumed: the epoch may go on air."""
+        self._attempts.consume.succeed()
+        self._consume(epoch)
+        if self.next is not None and self.next.epoch == epoch:
+            self.next.consumed = True
+
+    def handle_failed(self, action: Action, now: int) -> None:
+        """No answer: the action comes again later."""
+        self._attempt_of(action).fail(now)
+
+    def handle_refused(self, action: Action, now: int) -> None:
+        """Give up the slot whose epoch the key server will not have; another is planned."""
+        self._attempt_of(action).fail(now)
+        if isinstance(action, PublishKey | GenerateKey) and self.next is not None:
+            self._consume(self.next.epoch)
+            self._known.pop(self.next.epoch, None)
+            self.next = None
+
+    def is_switch_due(self, now: int) -> bool:
+        """Whether the next epoch goes on air now."""
+        coming = self.next
+        if coming is None or not coming.consumed or coming.tek is None:
+            return False
+        return self.current is None or (coming.switch_ns is not None and now >= coming.switch_ns)
+
+    def switch(self, now: int) -> AirEpoch | None:
+        """Put the next epoch on air; return the one before, whose key is erased."""
+        coming, before = self.next, self.current
+        if coming is None or coming.tek is None or not coming.consumed:
+            raise LocalError("no epoch is ready to go on air")
+        next_state(coming.state, KeyEvent.ON_AIR)
+        tek = coming.tek
+        rtp = srtp.derive_rtp(tek.key, tek.salt).stream(self.first_slot.ssrc)
+        rtcp = srtp.derive_rtcp(tek.key, tek.salt)
+        ends_ns = now + self._spec.lifetime_ms * NS_PER_MS
+        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp)
+        self.next = None
+        if before is not None:
+            before.tek.erase()
+        return before
+
+    def next_timeout(self, now: int) -> int | None:
+        """Return when `poll_action` or `is_switch_due` may have something new, in monotonic ns."""
+        times = [a.again_ns for a in (self._attempts.lease, self._attempts.key, self._attempts.consume)]
+        if self.current is not None:
+            times.append(self._plan_ns(self.current))
+            times.append(self.current.ends_ns)
+        if self.next is not None and self.next.switch_ns is not None:
+            times += [self.next.switch_ns, self._consume_ns(self.next.switch_ns)]
+        if self.next is not None and self.current is None:
+            times.append(self.next.planned_ns + START_WAIT_NS)
+        return min((time for time in times if time > now), default=None)
+
+    def _plan(self, now: int) -> None:
+        if self.next is not None or not self._lease.slots:
+            return
+        if self.current is not None and now < self._plan_ns(self.current):
+            return
+        epoch = self._lease.peek().epoch
+        tek = self._known.pop(epoch, None)
+        cause = Cause.START if self.current is None else Cause.SCHEDULE
+        self.next = NextEpoch(epoch, cause, tek, planned_ns=now)
+        if tek is not None:
+            self.handle_published(epoch, now)
+        elif self._spec.keys is KeyMaker.SENDER:
+            self.next.tek = make_tek(KeyId(self._spec.number, epoch), self._spec.suite, self._random)
+
+    def _plan_ns(self, current: AirEpoch) -> int:
+        return current.started_ns + publish_in_ms(self._spec, self._spec.lifetime_ms) * NS_PER_MS
+
+    def _wants_lease(self) -> bool:
+        return len(self._lease.slots) < RENEW_BELOW
+
+    def _wants_consume(self, coming: NextEpoch, now: int) -> bool:
+        if coming.consumed or coming.tek is None:
+            return False
+        if self.current is None:
+            return coming.state is KeyState.PUBLISHED or now >= coming.planned_ns + START_WAIT_NS
+        return coming.switch_ns is not None and now >= self._consume_ns(coming.switch_ns)
+
+    def _consume_ns(self, switch_ns: int) -> int:
+        ahead_ms = min(CONSUME_AHEAD_MS_MAX, int(self._spec.lifetime_ms * CONSUME_AHEAD_RATE))
+        return switch_ns - ahead_ms * NS_PER_MS
+
+    def _consume(self, epoch: Epoch) -> None:
+        self._lease = self._lease.consume(epoch)
+        self._first_unused = Epoch(max(self._first_unused, epoch + 1))
+
+    def _attempt_of(self, action: Action) -> _Attempt:
+        if isinstance(action, RenewLease):
+            return self._attempts.lease
+        return self._attempts.consume if isinstance(action, ConsumeSlot) else self._attempts.key

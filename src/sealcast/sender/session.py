@@ -1,0 +1,317 @@
+"""Owns a sender's run on one channel: payloads in; sealed packets, SEAL packets and actions out.
+
+It does no I/O and knows no clock: `now` is monotonic nanoseconds that never fall. Its methods are of four
+kinds, and the caller's loop uses them in this order:
+
+* inputs: `handle_*` bring in what the outside answered;
+* outputs: `poll_action` until None, `poll_control`, then wait until `next_timeout` or more input;
+* the packet path: `seal`, once `is_on_air`;
+* the end: `end`, whose packets leave a little apart, then `poll_action` once more for the last report.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.errors import LocalError
+from sealcast.core.ids import Epoch, KeyId, PacketIndex, Ssrc
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
+from sealcast.keys.lease import Lease, RunSlot
+from sealcast.keys.material import Tek
+from sealcast.keys.policy import fetch_window
+from sealcast.sender.actions import Action, ReportAir, Totals
+from sealcast.sender.control import BURST, ControlSchedule
+from sealcast.sender.epochs import AirEpoch, EpochPlanner
+from sealcast.wire import rtp, srtcp, srtp
+from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
+
+FIRST_SEQ_LIMIT = 1 << 15
+"""SEQ starts below 2^15, so that a lost first packet is not taken for a rollover (RFC 3711 §3.3.1)."""
+
+REPORT_NS = 5 * NS_PER_S
+"""The key server hears of the counters at least so often."""
+
+INDEX_LIMIT = 1 << 48
+"""An SRTP index never wraps under one SSRC (RFC 3711 §9.2); at 10 Gbit/s this lasts 9 years."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One datagram's payload, and what its RTP header says; `skipped` packets are left out before it."""
+
+    payload: bytes
+    timestamp: int
+    payload_type: int = rtp.PAYLOAD_TYPE_MP2T
+    marker: bool = False
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SenderState:
+    """What a person watching a sender wants to know."""
+
+    epoch: Epoch | None
+    next_epoch: Epoch | None
+    remaining_ms: int
+    extended: bool
+    packets: int
+    bytes: int
+    key_changes: int
+    roc: int
+
+
+class SenderSession:
+    """One run of a sender: one SSRC, a rising index, one key after the other."""
+
+    def __init__(
+        self,
+        *,
+        spec: ChannelSpec,
+        lease: Lease,
+        known: Mapping[Epoch, Tek],
+        sign: Callable[[bytes], bytes],
+        key_servers: Sequence[str],
+        random: Random,
+        now: int,
+        first_seq: int | None = None,
+    ) -> None:
+        """`known` holds published keys of leased epochs; `sign` makes Ed25519 signatures.
+
+        Raises LocalError if the lease has no slot left.
+        """
+        self._spec = spec
+        self._epochs = EpochPlanner(spec, lease, dict(known), random)
+        self._sign = sign
+        self._key_servers = tuple(key_servers)
+        self._control = ControlSchedule(now)
+        self._ssrc: Ssrc = self._epochs.first_slot.ssrc
+        self._cname = f"{self._ssrc:08x}@sealcast"
+        self._index = first_seq if first_seq is not None else random.below(FIRST_SEQ_LIMIT)
+        self._timestamp = 0
+        self._control_index = 0
+        self._counts = [0, 0]
+        self._key_changes = 0
+        self._totals: dict[Epoch, Totals] = {}
+        self._report_ns: int | None = None
+        self._reporting = False
+        self._ended = False
+
+    @property
+    def ssrc(self) -> Ssrc:
+        """The SSRC of this run."""
+        return self._ssrc
+
+    @property
+    def lease(self) -> Lease:
+        """Slots not consumed, to be kept across a restart."""
+        return self._epochs.lease
+
+    @property
+    def is_on_air(self) -> bool:
+        """Whether `seal` may be called."""
+        return self._epochs.current is not None
+
+    def state(self, now: int) -> SenderState:
+        """Return a snapshot for people."""
+        current, coming = self._epochs.current, self._epochs.next
+        return SenderState(
+            epoch=current.tek.key_id.epoch if current else None,
+            next_epoch=coming.epoch if coming else None,
+            remaining_ms=self._epochs.remaining_ms(now),
+            extended=self._epochs.is_extended(now),
+            packets=self._counts[0],
+            bytes=self._counts[1],
+            key_changes=self._key_changes,
+            roc=self._index >> 16,
+        )
+
+    # Inputs
+
+    def handle_lease(self, slots: Sequence[RunSlot], now: int) -> None:
+        """Take more run slots."""
+        self._epochs.handle_lease(tuple(slots), now)
+
+    def handle_published(self, epoch: Epoch, now: int) -> None:
+        """Note that the key server holds the key of `epoch`."""
+        self._epochs.handle_published(epoch, now)
+
+    def handle_generated(self, tek: Tek, now: int) -> None:
+        """Take a key that the key server made."""
+        self._epochs.handle_generated(tek, now)
+
+    def handle_consumed(self, epoch: Epoch, now: int) -> None:
+        """Note that a slot is durably consumed."""
+        self._epochs.handle_consumed(epoch)
+        if not self.is_on_air:
+            self._switch_if_due(now)
+
+    def handle_reported(self, report: ReportAir, now: int) -> None:
+        """Note that a report arrived; totals of epochs that are over need not be sent again."""
+        self._reporting = False
+        if self._report_ns is not None and self._report_ns <= now:
+            self._report_ns = now + REPORT_NS
+        for totals in report.totals:
+            if totals.epoch != report.epoch:
+                self._totals.pop(totals.epoch, None)
+
+    def handle_failed(self, action: Action, now: int) -> None:
+        """Note that an action got no answer; it comes again."""
+        if isinstance(action, ReportAir):
+            self._reporting = False
+            self._report_ns = now + NS_PER_S
+        else:
+            self._epochs.handle_failed(action, now)
+
+    def handle_refused(self, action: Action, now: int) -> None:
+        """Note that the key server said no to an action; the session goes another way."""
+        if isinstance(action, ReportAir):
+            self.handle_failed(action, now)
+        else:
+            self._epochs.handle_refused(action, now)
+
+    # Outputs
+
+    def poll_action(self, now: int) -> Action | None:
+        """Return the next action to carry out, or None. Also puts an epoch on air whose time has come."""
+        self._switch_if_due(now)
+        if self._report_ns is not None and now >= self._report_ns and not self._reporting:
+            self._reporting = True
+            return self._report(now)
+        return None if self._ended else self._epochs.poll_action(now)
+
+    def poll_control(self, now: int) -> list[bytes]:
+        """Return the SEAL packets that leave now: none or one."""
+        self._switch_if_due(now)
+        if not self.is_on_air or self._ended or not self._control.is_due(now):
+            return []
+        return [self._seal_packet(now, bye=False)]
+
+    def next_timeout(self, now: int) -> int:
+        """Return when to call the outputs again, in monotonic ns."""
+        times = [self._control.next_timeout()] if self.is_on_air else []
+        times += [t for t in (self._report_ns, self._epochs.next_timeout(now)) if t is not None]
+        return max(now, min(times, default=now + NS_PER_S))
+
+    def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
+        """Return the SRTP packets for `media`, in order. About 3 µs a packet.
+
+        Raises LocalError before the first epoch is on air, and after the end.
+        """
+        self._switch_if_due(now)
+        current = self._epochs.current
+        if current is None or self._ended:
+            raise LocalError("nothing can be sealed before the first key is on air, or after the end")
+        key, mki, ssrc, index = current.rtp, current.tek.key_id.pack(), self._ssrc, self._index
+        packets = []
+        size = 0
+        for item in media:
+            index += item.skipped
+            header = rtp.pack_header(
+                item.payload_type, index & 0xFFFF, item.timestamp, ssrc, marker=item.marker
+            )
+            packets.append(srtp.seal(key, header, item.payload, index, mki))
+            size += len(item.payload)
+            index += 1
+        if index >= INDEX_LIMIT:
+            raise LocalError("the packet index is used up; start the sender again")
+        self._index = index
+        if media:
+            self._timestamp = media[-1].timestamp
+            self._note_sent(current, len(packets), size)
+        return packets
+
+    def end(self, now: int) -> list[bytes]:
+        """Return the three BYE packets; a last report becomes the next action."""
+        if not self.is_on_air or self._ended:
+            self._ended = True
+            return []
+        self._ended = True
+        self._report_ns, self._reporting = now, False
+        return [self._seal_packet(now, bye=True) for _ in range(BURST)]
+
+    # Below this line nobody calls from outside.
+
+    def _switch_if_due(self, now: int) -> None:
+        if self._ended or not self._epochs.is_switch_due(now):
+            return
+        before = self._epochs.switch(now)
+        if before is not None:
+            self._totals[before.tek.key_id.epoch] = _totals(before, now)
+            self._key_changes += 1
+        self._control.start_burst(now)
+        self._report_ns = now
+
+    def _note_sent(self, current: AirEpoch, packets: int, size_bytes: int) -> None:
+        current.packets += packets
+        current.bytes += size_bytes
+        self._counts[0] += packets
+        self._counts[1] += size_bytes
+        self._control.note_data(packets, size_bytes)
+
+    def _seal_packet(self, now: int, *, bye: bool) -> bytes:
+        current = self._current()
+        self._control_index += 1
+        counts = SenderCounts(self._timestamp, *self._counts)
+        word = srtcp.index_word(self._control_index)
+        compound = build_seal(self._content(now, bye=bye), counts, self._cname, word, self._sign)
+        mki = current.tek.key_id.pack()
+        packet = srtcp.seal_control(current.rtcp, compound, self._ssrc, self._control_index, mki)
+        self._control.note_control(len(packet), now)
+        return packet
+
+    def _content(self, now: int, *, bye: bool) -> Seal:
+        remaining_ms = self._epochs.remaining_ms(now)
+        coming = self._epochs.next
+        notice = window = None
+        if coming is not None and coming.switch_ns is not None and not bye:
+            switch_in_ms = max(0, (coming.switch_ns - now) // NS_PER_MS)
+            draw = fetch_window(self._spec, switch_in_ms)
+            key_id = KeyId(self._spec.number, coming.epoch)
+            notice = NextKey(key_id, switch_in_ms)
+            window = SealWindow(draw.opens_in_ms, draw.closes_in_ms)
+        highest = self._highest()
+        return Seal(
+            ssrc=self._ssrc,
+            current=self._current().tek.key_id,
+            remaining_ms=remaining_ms,
+            lifetime_ms=self._spec.lifetime_ms,
+            roc=highest >> 16,
+            seq=highest & 0xFFFF,
+            extended=self._epochs.is_extended(now),
+            next=notice,
+            window=window,
+            key_servers=self._key_servers,
+            bye=bye,
+        )
+
+    def _report(self, now: int) -> ReportAir:
+        current = self._current()
+        highest = self._highest()
+        totals = (*self._totals.values(), _totals(current, now))
+        return ReportAir(
+            ssrc=self._ssrc,
+            epoch=current.tek.key_id.epoch,
+            cause=current.cause,
+            remaining_ms=self._epochs.remaining_ms(now),
+            lifetime_ms=self._spec.lifetime_ms,
+            extended=self._epochs.is_extended(now),
+            roc=highest >> 16,
+            seq=highest & 0xFFFF,
+            totals=totals,
+            ended=self._ended,
+        )
+
+    def _highest(self) -> PacketIndex:
+        """Index of the last packet sent; of the first to be sent while there is none."""
+        return PacketIndex(self._index - 1 if self._counts[0] else self._index)
+
+    def _current(self) -> AirEpoch:
+        current = self._epochs.current
+        if current is None:
+            raise LocalError("no epoch is on air")
+        return current
+
+
+def _totals(epoch: AirEpoch, now: int) -> Totals:
+    duration_ms = max(0, now - epoch.started_ns) // NS_PER_MS
+    return Totals(epoch.tek.key_id.epoch, duration_ms, epoch.packets, epoch.bytes)
