@@ -1,0 +1,1 @@
+"""What a program is told before it starts: settings, places on disk, logging."""

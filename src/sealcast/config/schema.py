@@ -1,0 +1,107 @@
+"""Owns the settings: which sections and keys there are, their types, limits and defaults."""
+
+import ipaddress
+from typing import Annotated, Literal
+
+import msgspec
+
+from sealcast.core.errors import UsageError
+
+LISTEN_DEFAULT = "127.0.0.1:8443"
+REORDER_MS_MAX = 10_000
+"""Ten seconds of a stream waiting for one packet is beyond every network this is made for."""
+
+REORDER_MS_DEFAULT = 20
+
+ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all sections share: unknown keys are errors."""
+
+
+class KeyServerSection(Section, frozen=True):
+    """`serve keyserver`: where it listens, under which addresses it is known, where its state is."""
+
+    listen: str = LISTEN_DEFAULT
+    urls: list[str] = []
+    state: str | None = None
+
+
+class AdminSection(Section, frozen=True):
+    """Administration: the vault of the operator."""
+
+    credential: str | None = None
+
+
+class SenderSection(Section, frozen=True):
+    """`send`: the sender's vault, and the folder of its key state."""
+
+    credential: str | None = None
+    state: str | None = None
+
+
+class ReceiverSection(Section, frozen=True):
+    """`receive`: the device's vault, the interface to join on, how long to wait for stragglers."""
+
+    credential: str | None = None
+    interface: str | None = None
+    reorder_ms: ReorderMs = REORDER_MS_DEFAULT
+
+
+class LoggingSection(Section, frozen=True):
+    """What is logged to standard error, and how; `auto` is `human` on a terminal and `json` elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "human", "json"] = "auto"
+
+
+class Settings(Section, frozen=True):
+    """All settings of one file."""
+
+    keyserver: KeyServerSection = KeyServerSection()
+    admin: AdminSection = AdminSection()
+    sender: SenderSection = SenderSection()
+    receiver: ReceiverSection = ReceiverSection()
+    logging: LoggingSection = LoggingSection()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "keyserver": KeyServerSection,
+    "admin": AdminSection,
+    "sender": SenderSection,
+    "receiver": ReceiverSection,
+    "logging": LoggingSection,
+}
+
+PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender", "credential")}) | {
+    ("sender", "state"),
+    ("receiver", "credential"),
+}
+"""Keys that name files: a relative one counts from the folder of the configuration file."""
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`, `[IPV6]:PORT` as address and port; raises UsageError."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    address = host[1:-1] if bracketed else host
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise UsageError(f"not an address to listen on: {text!r}; write for instance 0.0.0.0:8443")
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError as error:
+        raise UsageError(f"not a numeric address: {address!r}; write for instance 0.0.0.0:8443") from error
+    if (version == 6) != bracketed:
+        raise UsageError(f"write an IPv6 address in brackets, an IPv4 address without: {text!r}")
+    return address, int(port)
+
+
+def check_url(url: str) -> str:
+    """Return the address of a key server without a slash at its end; raises UsageError."""
+    rest = url.removeprefix("https://").rstrip("/")
+    if rest == url.rstrip("/") or not rest or "/" in rest or " " in rest:
+        raise UsageError(
+            f"not the address of a key server: {url!r}; write for instance https://keys.example:8443"
+        )
+    return url.rstrip("/")
