@@ -1,0 +1,1 @@
+"""The composition root: authentication and roles, health, metrics, and what crosses features."""

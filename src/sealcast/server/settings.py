@@ -1,0 +1,20 @@
+"""Owns the settings of a running key server, as the command line and configuration give them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeyserverSettings:
+    """Where a key server keeps its state and where it listens.
+
+    `host` is a name or address of this machine, `port` a free TCP port. `database` is the state directory's
+    own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
+    given.
+    """
+
+    state_directory: Path
+    host: str
+    port: int
+    database: Path | None = None
+    urls: tuple[str, ...] = ()

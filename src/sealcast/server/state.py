@@ -1,0 +1,235 @@
+"""Owns the files of a key server's state directory: made once by `sealcast init`, read at each start.
+
+```
+master.key            32 bytes in base64url: everything at rest is wrapped or sealed under it
+server.vault          the server's own secrets, sealed under a key derived from master.key
+ca.key     ca.pem     the operator's CA; only `sealcast init` and the CA commands need the key
+tls.key    tls.pem    the server's certificate
+operators/NAME.json   public keys of the people who administer it
+keyserver.sqlite      the database (made at the first start)
+```
+The directory is 0700, each file 0600; nothing is ever written over.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sealcast.core.errors import AuthenticationError, FormatError, UsageError
+from sealcast.core.ports import Random
+from sealcast.core.secret import Secret
+from sealcast.device.vault import Credential, read_private, write_private
+from sealcast.messages import jose
+from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
+from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
+from sealcast.server.certificates import make_ca, make_server_certificate
+from sealcast.storage.wrapping import derive_key
+
+MASTER_KEY_BYTES = 32
+NONCE_KEY_BYTES = 32
+VAULT_LABEL = b"sealcast server vault 1"
+DIRECTORY_MODE = 0o700
+OPERATOR_ID = "operator"
+"""The first operator's name among principals; more are added as files."""
+
+MASTER_KEY = "master.key"
+SERVER_VAULT = "server.vault"
+CA_KEY, CA_PEM = "ca.key", "ca.pem"
+TLS_KEY, TLS_PEM = "tls.key", "tls.pem"
+OPERATORS = "operators"
+DATABASE = "keyserver.sqlite"
+
+
+class ServerSecrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server itself is known by: the content of server.vault."""
+
+    operator: str
+    urls: list[str]
+    signing: Jwk
+    kek: Jwk
+    nonce_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ServerSecrets(of {self.operator})"
+
+
+class OperatorKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file in operators/: an administrator's public keys."""
+
+    id: str
+    signing: Jwk
+    kek: Jwk
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """All that a running key server reads from its state directory."""
+
+    directory: Path
+    operator: str
+    urls: tuple[str, ...]
+    master_key: Secret
+    nonce_key: Secret
+    signing: Jwk
+    kek: Jwk
+    ca_pem: str
+    operators: tuple[OperatorKeys, ...]
+
+    @property
+    def certificate_path(self) -> Path:
+        """PEM file of the server's certificate."""
+        return self.directory / TLS_PEM
+
+    @property
+    def certificate_key_path(self) -> Path:
+        """PEM file of the server certificate's private key."""
+        return self.directory / TLS_KEY
+
+    @property
+    def database_path(self) -> Path:
+        """Where the database stands unless told otherwise."""
+        return self.directory / DATABASE
+
+
+def create_server_state(
+    directory: Path,
+    *,
+    operator_name: str,
+    hosts: tuple[str, ...],
+    urls: tuple[str, ...],
+    random: Random,
+    wall_ns: int,
+) -> Credential:
+    """Make a key server's state directory and return the first operator's credential, to be kept apart.
+
+    `hosts` are the names and addresses under which devices reach the server (loopback is always among
+    them), `urls` its `https://` addresses as grants tell them. Raises UsageError if any of the files
+    exists; nothing is changed then.
+    """
+    _check_names(operator_name, urls)
+    _make_directory(directory)
+    master = Secret(random.bytes(MASTER_KEY_BYTES))
+    secrets = ServerSecrets(
+        operator=operator_name,
+        urls=list(urls),
+        signing=new_signing_pair(random),
+        kek=new_sealing_pair(random),
+        nonce_key=random.bytes(NONCE_KEY_BYTES),
+    )
+    ca = make_ca(operator_name, random, wall_ns)
+    tls = make_server_certificate(ca, hosts, random, wall_ns)
+    credential = _operator_credential(secrets, ca.certificate_pem.decode(), random)
+    operator = OperatorKeys(id=OPERATOR_ID, signing=credential.signing.public(), kek=credential.kek.public())
+    vault = jose.seal_direct(encode(secrets), _vault_key(master), typ=jose.TYP_VAULT)
+    for name, data in (
+        (MASTER_KEY, b64url_encode(master.reveal()).encode() + b"\n"),
+        (SERVER_VAULT, vault.encode() + b"\n"),
+        (CA_KEY, ca.key_pem),
+        (CA_PEM, ca.certificate_pem),
+        (TLS_KEY, tls.key_pem),
+        (TLS_PEM, tls.certificate_pem),
+        (f"{OPERATORS}/{OPERATOR_ID}.json", encode(operator) + b"\n"),
+    ):
+        write_private(directory / name, data)
+    return credential
+
+
+def load_server_state(directory: Path) -> ServerState:
+    """Read a state directory; raises UsageError (absent, readable by others, wrong master key)."""
+    if not (directory / MASTER_KEY).exists() and not (directory / SERVER_VAULT).exists():
+        raise UsageError(f"{directory} holds no key server; make one with: sealcast init")
+    for needed in (CA_PEM, TLS_KEY, TLS_PEM):
+        if not (directory / needed).exists():
+            raise UsageError(f"{directory / needed} is missing; restore it from your backup")
+    master = _read_master_key(directory / MASTER_KEY)
+    secrets = _open_vault(directory, master)
+    read_private(directory / TLS_KEY)
+    return ServerState(
+        directory=directory,
+        operator=secrets.operator,
+        urls=tuple(secrets.urls),
+        master_key=master,
+        nonce_key=Secret(secrets.nonce_key),
+        signing=secrets.signing,
+        kek=secrets.kek,
+        ca_pem=(directory / CA_PEM).read_text(),
+        operators=tuple(_read_operator(path) for path in sorted((directory / OPERATORS).glob("*.json"))),
+    )
+
+
+def _operator_credential(secrets: ServerSecrets, ca_pem: str, random: Random) -> Credential:
+    role: Literal["operator"] = "operator"
+    return Credential(
+        role=role,
+        id=OPERATOR_ID,
+        operator=secrets.operator,
+        signing=new_signing_pair(random),
+        kek=new_sealing_pair(random),
+        ca_pem=ca_pem,
+        servers=secrets.urls,
+        server_key=secrets.signing.public(),
+        server_kek=secrets.kek.public(),
+    )
+
+
+def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
+    if not operator_name.strip() or not operator_name.isprintable() or len(operator_name) > 64:
+        raise UsageError("the operator's name has 1 to 64 printable characters")
+    for url in urls:
+        if not url.startswith("https://"):
+            raise UsageError(f"not an https:// address of this server: {url!r}")
+
+
+def _make_directory(directory: Path) -> None:
+    """Make the directories, and refuse before anything is written if any of the files is there."""
+    names = (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS)
+    for name in names:
+        if (directory / name).exists():
+            raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
+    try:
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        directory.chmod(DIRECTORY_MODE)
+        (directory / OPERATORS).mkdir(mode=DIRECTORY_MODE)
+    except OSError as error:
+        raise UsageError(f"cannot make {directory}: {error.strerror}") from error
+
+
+def _vault_key(master: Secret) -> Jwk:
+    return Jwk(kty="oct", k=b64url_encode(derive_key(master, VAULT_LABEL).reveal()))
+
+
+def _read_master_key(path: Path) -> Secret:
+    try:
+        key = b64url_decode(read_private(path).decode("ascii").strip())
+    except (FormatError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not a master key; restore it from your backup") from error
+    if len(key) != MASTER_KEY_BYTES:
+        raise UsageError(
+            f"{path} is not a master key of {MASTER_KEY_BYTES} bytes; restore it from your backup"
+        )
+    return Secret(key)
+
+
+def _open_vault(directory: Path, master: Secret) -> ServerSecrets:
+    path = directory / SERVER_VAULT
+    try:
+        data = jose.unseal_direct(read_private(path).strip(), _vault_key(master), typ=jose.TYP_VAULT)
+        return decode(data, ServerSecrets)
+    except AuthenticationError as error:
+        raise UsageError(
+            f"{path} does not open with {directory / MASTER_KEY}: restore the two from the same backup"
+        ) from error
+    except FormatError as error:
+        raise UsageError(f"{path} is not of this version: {error}") from error
+
+
+def _read_operator(path: Path) -> OperatorKeys:
+    try:
+        keys = decode(read_private(path), OperatorKeys)
+    except FormatError as error:
+        raise UsageError(f"{path} is not an operator's public keys: {error}") from error
+    if keys.signing.is_secret or keys.kek.is_secret:
+        raise UsageError(f"{path} holds secret keys; put the public halves there")
+    return keys

@@ -1,0 +1,1 @@
+"""The database: engine, unit of work with group commit, migrations, audit, and wrapping of keys at rest."""
