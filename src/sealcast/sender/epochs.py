@@ -152,7 +152,7 @@ class EpochPlanner:
             self._attempts.lease.fail(now)
 
     def handle_published(self, epoch: Epoch, now: int) -> None:
-        """Note that the key server holds the next key; set the switch so that receivers have Y to fetch it."""
+        """Note that the key server holds the next key; set the switch so that receivers have Y."""
         self._attempts.key.succeed()
         coming = self.next
         if coming is None or coming.epoch != epoch or coming.state is not KeyState.PLANNED:

@@ -1,0 +1,1 @@
+"""The receiver: the session that opens, sinks, and the loop that listens."""

@@ -1,0 +1,105 @@
+"""Owns when a receiver asks for keys: one pending fetch per channel, whatever triggered it (S1-2, S1-3).
+
+| trigger                                   | when it asks                                          |
+|-------------------------------------------|-------------------------------------------------------|
+| joining                                   | at once                                               |
+| a packet under a key ID we do not hold    | at once, but once in 2 s, however many key IDs        |
+| the next key is announced, or told by a grant | at an instant drawn uniformly from the window     |
+| no answer                                 | after 0.25 s, doubling to 10 s, with a random half     |
+| permitted, but no key yet                 | after 1 s                                             |
+"""
+
+from sealcast.core.ids import KeyId
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
+
+UNKNOWN_KEY_NS = 2 * NS_PER_S
+"""Made-up key IDs make a receiver ask at most so often."""
+
+RETRY_NS = 250 * NS_PER_MS
+RETRY_NS_MAX = 10 * NS_PER_S
+NO_KEY_YET_NS = NS_PER_S
+AGAIN_NS = 500 * NS_PER_MS
+"""A next key that was not published when asked for is asked for again after this, doubling to 10 s."""
+
+RETRIES_LOG2_MAX = 6
+
+
+class FetchPlanner:
+    """Decides the instant of the next key request."""
+
+    __slots__ = (
+        "_asked_ns",
+        "_drawn_for",
+        "_draws",
+        "_due_ns",
+        "_failures",
+        "_random",
+        "_seen",
+        "_under_way",
+    )
+
+    def __init__(self, random: Random, now: int) -> None:
+        self._random = random
+        self._due_ns: int | None = now
+        self._under_way = False
+        self._failures = 0
+        self._asked_ns: int | None = None
+        self._drawn_for: KeyId | None = None
+        self._draws = 0
+        self._seen: KeyId | None = None
+
+    @property
+    def seen(self) -> KeyId | None:
+        """The key ID on the air that made us ask, if any."""
+        return self._seen
+
+    def want_unknown(self, key_id: KeyId, now: int) -> None:
+        """Ask because a packet names a key that we do not hold."""
+        self._seen = key_id
+        self._advance_to(now if self._asked_ns is None else max(now, self._asked_ns + UNKNOWN_KEY_NS))
+
+    def want_next(self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int) -> None:
+        """Ask in the window for the key after `current`; the instant is drawn once for each window.
+
+        A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest.
+        """
+        if self._drawn_for != current:
+            self._drawn_for, self._draws = current, 0
+        elif self._under_way or self._due_ns is not None:
+            return
+        span_ms = max(0, closes_in_ms - opens_in_ms)
+        delay_ns = (opens_in_ms + self._random.below(span_ms + 1)) * NS_PER_MS
+        if self._draws:
+            again_ns = AGAIN_NS << min(self._draws - 1, RETRIES_LOG2_MAX)
+            delay_ns = max(delay_ns, min(again_ns, RETRY_NS_MAX))
+        self._draws += 1
+        self._advance_to(now + delay_ns)
+
+    def poll(self, now: int) -> bool:
+        """Whether to ask now; True starts the request, which one of the `handle_*` ends."""
+        if self._under_way or self._due_ns is None or now < self._due_ns:
+            return False
+        self._under_way, self._due_ns, self._asked_ns = True, None, now
+        return True
+
+    def handle_answer(self, now: int, *, has_keys: bool) -> None:
+        """Note that a grant came, with keys or without any yet."""
+        self._under_way, self._failures, self._seen = False, 0, None
+        if not has_keys:
+            self._advance_to(now + NO_KEY_YET_NS)
+
+    def handle_failure(self, now: int, retry_after_ns: int | None = None) -> None:
+        """Note that no answer came, or a no that may change; ask again later."""
+        self._under_way = False
+        step = min(RETRY_NS << min(self._failures, RETRIES_LOG2_MAX), RETRY_NS_MAX)
+        self._failures += 1
+        jitter_ns = self._random.below(step // 2 + 1)
+        self._advance_to(now + (retry_after_ns if retry_after_ns is not None else step // 2) + jitter_ns)
+
+    def next_timeout(self) -> int | None:
+        """Return when `poll` has something to ask."""
+        return None if self._under_way else self._due_ns
+
+    def _advance_to(self, due_ns: int) -> None:
+        if self._due_ns is None or due_ns < self._due_ns:
+            self._due_ns = due_ns

@@ -1,0 +1,82 @@
+"""Owns the keys a receiver holds, ready for use: the table of states with the session keys derived."""
+
+from dataclasses import dataclass
+
+from sealcast.core.ids import KeyId
+from sealcast.keys.material import Tek
+from sealcast.keys.table import KeyTable
+from sealcast.wire import srtp
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """One key: session keys for data and control."""
+
+    key_id: KeyId
+    rtp: srtp.SessionKey
+    rtcp: srtp.SessionKey
+
+
+class KeyRing:
+    """Finds the key of a packet by its MKI; the table behind it decides which keys there are."""
+
+    def __init__(self) -> None:
+        self._table = KeyTable()
+        self._by_mki: dict[bytes, HeldKey] = {}
+
+    @property
+    def current(self) -> KeyId | None:
+        """The key announced as on air, held or not."""
+        return self._table.announced
+
+    @property
+    def held(self) -> tuple[KeyId, ...]:
+        """All keys held."""
+        return self._table.held
+
+    def find(self, mki: bytes) -> HeldKey | None:
+        """Return the key that an MKI names, if it is held: current, next and previous alike."""
+        return self._by_mki.get(mki)
+
+    def holds_next(self) -> bool:
+        """Whether a key newer than the one on air is held."""
+        current = self._table.announced
+        return current is not None and any(key_id > current for key_id in self._table.held)
+
+    def learn(self, tek: Tek, lifetime_ms: int, now: int) -> bool:
+        """Take in a granted key; False if it is no news. Raises FormatError as `KeyTable.learn`."""
+        is_new = self._table.learn(tek, lifetime_ms, now)
+        if is_new:
+            rtp, rtcp = srtp.derive_rtp(tek.key, tek.salt), srtp.derive_rtcp(tek.key, tek.salt)
+            self._by_mki[tek.key_id.pack()] = HeldKey(tek.key_id, rtp, rtcp)
+            self._drop_retired()
+        return is_new
+
+    def announce(self, key_id: KeyId, now: int) -> bool:
+        """Put a key on air; False if that is no news."""
+        is_new = self._table.announce(key_id, now)
+        self._drop_retired()
+        return is_new
+
+    def mark_used(self, key_id: KeyId, now: int) -> None:
+        """Note that a packet verified under a key."""
+        self._table.mark_used(key_id, now)
+
+    def expire(self, now: int) -> list[KeyId]:
+        """Erase previous keys whose time is over; return them."""
+        over = self._table.expire(now)
+        self._drop_retired()
+        return over
+
+    def next_timeout(self) -> int | None:
+        """Return when `expire` has something to do."""
+        return self._table.next_timeout()
+
+    def erase(self) -> None:
+        """Erase all keys."""
+        self._table.erase()
+        self._drop_retired()
+
+    def _drop_retired(self) -> None:
+        held = set(self._table.held)
+        self._by_mki = {mki: key for mki, key in self._by_mki.items() if key.key_id in held}

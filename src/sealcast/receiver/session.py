@@ -1,0 +1,347 @@
+"""Owns a receiver's run on one channel: datagrams and grants in; ordered payloads and key requests out.
+
+It does no I/O and knows no clock: `now` is monotonic nanoseconds that never fall. Its methods are of three
+kinds, and the caller's loop uses them in this order:
+
+* inputs: `handle_data`, `handle_control`, `handle_grant`, `handle_fetch_failed`, `handle_timeout`;
+* outputs: `poll_fetch`, `poll_payloads`, then wait until `next_timeout` or more input;
+* getters: `stats`, `state`, `is_over`.
+
+A packet's key is found by its MKI: current, next, previous, else ask (S1-3). Nothing unverified changes
+state beyond a counter, a place in a bounded queue, and one rate-limited question.
+"""
+
+from dataclasses import dataclass
+
+from sealcast.core.channel import ChannelSpec, Suite
+from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError, UsageError
+from sealcast.core.ids import KEY_ID_BYTES, KeyId
+from sealcast.core.ports import NS_PER_MS, Random
+from sealcast.core.secret import Secret
+from sealcast.keys.material import Tek
+from sealcast.messages.answers import Grant, KeyMaterial
+from sealcast.messages.channels import channel_spec
+from sealcast.receiver.control import ControlJudge
+from sealcast.receiver.fetch import FetchPlanner
+from sealcast.receiver.keyring import HeldKey, KeyRing
+from sealcast.receiver.pending import PendingPackets
+from sealcast.receiver.stats import ReceiverStats, SwitchLoss
+from sealcast.receiver.streams import Stream
+from sealcast.wire import rtp, srtp
+from sealcast.wire.seal import Seal
+
+PACKET_BYTES_MIN = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
+AFTER_BYE_NS = 500 * NS_PER_MS
+"""How long the last packets may still come after the BYE."""
+
+STREAMS_MAX = 16
+"""Senders' runs remembered on a channel; the oldest goes."""
+
+AHEAD_EPOCHS_MAX = 64
+"""A key ID further ahead than this is made up: a lease reserves 16 epochs at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """A key request to make: `channel` by name or number, the key ID seen if any, the keys held."""
+
+    channel: str
+    key_id: str | None
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverState:
+    """What a person watching a receiver wants to know."""
+
+    channel: str | None
+    epoch: int | None
+    holds_next: bool
+    remaining_ms: int
+    extended: bool
+    lost: int
+    held_back: int
+    first_opened_ns: int | None
+    joined_at_roc: int | None
+
+
+class ReceiverSession:
+    """One run of a receiver."""
+
+    def __init__(self, *, channel: str | None, reorder_ms: int, random: Random, now: int) -> None:
+        """Begin; `channel` is a name or number, or None to learn the number from the stream."""
+        self._asked_channel = channel
+        self._spec: ChannelSpec | None = None
+        self._reorder_ms = reorder_ms
+        self._ring = KeyRing()
+        self._judge = ControlJudge(self._ring)
+        self._fetch = FetchPlanner(random, now)
+        self._pending = PendingPackets()
+        self._streams: dict[int, Stream] = {}
+        self._switch_loss = SwitchLoss()
+        self._ends_ns = now
+        self._extended = False
+        self._bye: tuple[int, int, int] | None = None
+        self._first_opened_ns: int | None = None
+        self.hinted_servers: tuple[str, ...] = ()
+        """Key servers that an unverified SEAL names: where to ask, if nowhere else."""
+        self.stats = ReceiverStats()
+
+    # Inputs
+
+    def handle_data(self, packets: list[bytes], now: int) -> None:
+        """Take datagrams of the data port. About 8 µs each."""
+        self.stats.received += len(packets)
+        for packet in packets:
+            if len(packet) < PACKET_BYTES_MIN:
+                self.stats.refused += 1
+                continue
+            held = self._ring.find(packet[-KEY_ID_BYTES:])
+            if held is None:
+                self._hold_without_key(packet, now)
+            else:
+                self._open(held, packet, now)
+
+    def handle_control(self, packet: bytes, now: int) -> None:
+        """Take a datagram of the control port. About 150 µs for the signature of a good one."""
+        try:
+            key_id = self._judge.key_of(packet)
+            if self._ring.find(key_id.pack()) is None:
+                self._take_hint(packet, key_id, now)
+                return
+            ssrc = self._judge.ssrc_of(packet)
+            known = self._streams.get(ssrc)
+            seal = self._judge.verify(packet, known.control_index if known else -1)
+            self._stream(ssrc).control_index = int.from_bytes(packet[-12:-8], "big")
+        except RemoteError:
+            self.stats.control_refused += 1
+            return
+        self.stats.control += 1
+        self._apply(seal, now)
+
+    def handle_grant(self, grant: Grant, now: int) -> None:
+        """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
+        spec = self._check_channel(grant)
+        teks = [_tek(key.material, spec) for key in grant.keys]
+        self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
+        self._spec = spec
+        self._fetch.handle_answer(now, has_keys=bool(teks))
+        for stream in grant.streams:
+            self._stream(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
+        for tek, key in zip(teks, grant.keys, strict=True):
+            self._ring.learn(tek, key.lifetime_ms, now)
+            if key.state == "current":
+                self._set_current(tek.key_id, key.remaining_ms, now, extended=key.extended)
+        self._open_pending(now)
+        current = self._ring.current
+        if current is not None and not self._ring.holds_next() and grant.window is not None:
+            self._fetch.want_next(current, grant.window.opens_in_ms, grant.window.closes_in_ms, now)
+
+    def handle_fetch_failed(self, now: int, retry_after_ns: int | None = None) -> None:
+        """Note that a key request got no grant; it is made again later."""
+        self._fetch.handle_failure(now, retry_after_ns)
+
+    def handle_timeout(self, now: int) -> None:
+        """Do what is due by time alone: drop keys and packets that are too old."""
+        expired = self._ring.expire(now)
+        for stream in self._streams.values():
+            stream.forget(expired)
+        self._pending.expire(now)
+        self._count_dropped()
+
+    # Outputs
+
+    def poll_fetch(self, now: int) -> FetchRequest | None:
+        """Return the key request to make now, or None. At most one is under way."""
+        channel = self._channel_to_ask()
+        if channel is None or not self._fetch.poll(now):
+            return None
+        self.stats.fetches += 1
+        seen = self._fetch.seen
+        return FetchRequest(channel, str(seen) if seen else None, tuple(str(key) for key in self._ring.held))
+
+    def poll_payloads(self, now: int) -> list[bytes]:
+        """Return the payloads that leave now, each stream's in order of its index."""
+        ready: list[bytes] = []
+        for stream in self._streams.values():
+            ready += stream.reorder.pop_ready(now)
+            self._count_gap(stream, now)
+        return ready
+
+    def drain(self, now: int) -> list[bytes]:
+        """Return all payloads that still wait, at the end."""
+        ready: list[bytes] = []
+        for stream in self._streams.values():
+            ready += stream.reorder.drain()
+            self._count_gap(stream, now)
+        return ready
+
+    def next_timeout(self) -> int | None:
+        """Return when to call `handle_timeout` and the outputs again, in monotonic ns."""
+        times = [self._ring.next_timeout(), self._pending.next_timeout()]
+        times += [stream.reorder.next_timeout() for stream in self._streams.values()]
+        if self._channel_to_ask() is not None:
+            times.append(self._fetch.next_timeout())
+        if self._bye is not None:
+            times.append(self._bye[2] + AFTER_BYE_NS)
+        return min((time for time in times if time is not None), default=None)
+
+    # Getters
+
+    @property
+    def spec(self) -> ChannelSpec | None:
+        """The channel, once a grant told."""
+        return self._spec
+
+    def is_over(self, now: int) -> bool:
+        """Whether the sender said BYE and its last packet is here, or can no longer be expected."""
+        if self._bye is None:
+            return False
+        ssrc, index, since_ns = self._bye
+        stream = self._streams.get(ssrc)
+        has_last = stream is not None and stream.counter.highest >= index and not len(self._pending)
+        return has_last or now - since_ns >= AFTER_BYE_NS
+
+    def state(self, now: int) -> ReceiverState:
+        """Return a snapshot for people."""
+        current = self._ring.current
+        first = next((s for s in self._streams.values() if s.opened), None)
+        return ReceiverState(
+            channel=self._spec.name if self._spec else self._asked_channel,
+            epoch=current.epoch if current else None,
+            holds_next=self._ring.holds_next(),
+            remaining_ms=max(0, (self._ends_ns - now) // NS_PER_MS),
+            extended=self._extended,
+            lost=sum(stream.lost for stream in self._streams.values()),
+            held_back=len(self._pending),
+            first_opened_ns=self._first_opened_ns,
+            joined_at_roc=first.first_index >> 16 if first else None,
+        )
+
+    def erase(self) -> None:
+        """Erase all keys; call it when the run is over."""
+        self._ring.erase()
+
+    # Below this line nobody calls from outside.
+
+    def _open(self, held: HeldKey, packet: bytes, now: int) -> None:
+        stream = self._streams.get(int.from_bytes(packet[8:12], "big"))
+        if stream is None:
+            self._pending.hold(held.key_id, packet, now)
+            self._count_dropped()
+            return
+        try:
+            index, payload = stream.open(held, packet, now)
+        except ReplayError:
+            self.stats.replayed += 1
+            return
+        except (AuthenticationError, FormatError):
+            self.stats.refused += 1
+            return
+        self._ring.mark_used(held.key_id, now)
+        self.stats.opened += 1
+        self.stats.opened_bytes += len(payload)
+        if self._first_opened_ns is None:
+            self._first_opened_ns = now
+        if not stream.reorder.push(index, payload, now):
+            self.stats.late += 1
+
+    def _hold_without_key(self, packet: bytes, now: int) -> None:
+        key_id = KeyId.unpack(packet[-KEY_ID_BYTES:])
+        if self._is_plausible(key_id):
+            self._pending.hold(key_id, packet, now)
+            self._count_dropped()
+            self._fetch.want_unknown(key_id, now)
+
+    def _is_plausible(self, key_id: KeyId) -> bool:
+        """Whether a key ID that we do not hold may be one to ask for; counts it if not."""
+        if self._spec is None:
+            if self._asked_channel is None:
+                self._asked_channel = str(key_id.channel)
+            return True
+        current = self._ring.current
+        if key_id.channel != self._spec.number:
+            self.stats.foreign += 1
+            return False
+        if current is not None and not current.epoch <= key_id.epoch <= current.epoch + AHEAD_EPOCHS_MAX:
+            self.stats.dropped += 1
+            return False
+        return True
+
+    def _take_hint(self, packet: bytes, key_id: KeyId, now: int) -> None:
+        hint = self._judge.hint(packet)
+        if not self.hinted_servers:
+            self.hinted_servers = hint.key_servers
+        if self._is_plausible(key_id):
+            self._fetch.want_unknown(key_id, now)
+
+    def _apply(self, seal: Seal, now: int) -> None:
+        stream = self._stream(seal.ssrc)
+        if not stream.counter.is_committed(now):
+            stream.counter.add_candidate(seal.roc, seal.seq)
+        self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
+        self._open_pending(now)
+        current = self._ring.current
+        window = seal.window
+        if seal.next and window and current == seal.current and not self._ring.holds_next():
+            self._fetch.want_next(seal.current, window.opens_in_ms, window.closes_in_ms, now)
+        if seal.bye and self._bye is None:
+            self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)
+
+    def _set_current(self, key_id: KeyId, remaining_ms: int, now: int, *, extended: bool) -> None:
+        before = self._ring.current
+        if self._ring.announce(key_id, now) and before is not None:
+            self.stats.key_changes += 1
+            self._switch_loss.note_change(now)
+            self.stats.switch_lost = self._switch_loss.total
+        if key_id == self._ring.current:
+            self._ends_ns = now + remaining_ms * NS_PER_MS
+            self._extended = extended
+
+    def _open_pending(self, now: int) -> None:
+        for key_id in sorted(self._ring.held):
+            held = self._ring.find(key_id.pack())
+            for packet in self._pending.take(key_id) if held else ():
+                self._open(held, packet, now)  # type: ignore[arg-type]
+
+    def _stream(self, ssrc: int) -> Stream:
+        stream = self._streams.get(ssrc)
+        if stream is None:
+            if len(self._streams) >= STREAMS_MAX:
+                del self._streams[next(iter(self._streams))]
+            stream = self._streams[ssrc] = Stream(ssrc, self._reorder_ms)
+        return stream
+
+    def _check_channel(self, grant: Grant) -> ChannelSpec:
+        try:
+            spec = channel_spec(grant.channel)
+        except UsageError as error:
+            raise FormatError(f"a grant for an impossible channel: {error}") from error
+        if self._spec is not None and spec.number != self._spec.number:
+            raise FormatError(f"a grant for channel {spec.name}, not for {self._spec.name}")
+        return spec
+
+    def _channel_to_ask(self) -> str | None:
+        return str(self._spec.number) if self._spec is not None else self._asked_channel
+
+    def _count_gap(self, stream: Stream, now: int) -> None:
+        if stream.reorder.gap:
+            self._switch_loss.note_gap(stream.reorder.gap, now)
+            stream.reorder.gap = 0
+            self.stats.switch_lost = self._switch_loss.total
+
+    def _count_dropped(self) -> None:
+        self.stats.dropped += self._pending.dropped
+        self._pending.dropped = 0
+
+
+def _tek(material: KeyMaterial, spec: ChannelSpec) -> Tek:
+    """Return the key in a grant; raises FormatError unless it is one of this channel."""
+    try:
+        suite = Suite(material.suite)
+    except ValueError as error:
+        raise FormatError(f"a key for an unknown suite: {material.suite[:40]!r}") from error
+    key_id = KeyId.parse(material.key_id)
+    if key_id.channel != spec.number:
+        raise FormatError(f"a key of channel {key_id.channel} in a grant for {spec.number}")
+    return Tek(key_id, suite, Secret(material.key), Secret(material.salt))

@@ -1,0 +1,98 @@
+"""Owns what a receiver knows of one SSRC: its counters, replay windows, order, and how to open a packet."""
+
+from sealcast.core.errors import AuthenticationError, ReplayError
+from sealcast.core.ids import KeyId
+from sealcast.receiver.keyring import HeldKey
+from sealcast.receiver.reorder import ReorderBuffer
+from sealcast.wire import rtp, srtp
+from sealcast.wire.counters import RolloverCounter
+from sealcast.wire.replay import ReplayWindow
+
+PLAIN_FIRST_BYTE = 0x80
+"""RTP version 2 without padding, extension and CSRCs: what a Sealcast sender sends."""
+
+
+class Stream:
+    """One sender's run, as received."""
+
+    __slots__ = (
+        "_keys",
+        "_windows",
+        "control_index",
+        "counter",
+        "first_index",
+        "last_index",
+        "opened",
+        "reorder",
+        "ssrc",
+    )
+
+    def __init__(self, ssrc: int, reorder_ms: int) -> None:
+        self.ssrc = ssrc
+        self.counter = RolloverCounter()
+        self.reorder = ReorderBuffer(reorder_ms)
+        self.control_index = -1
+        self.first_index = -1
+        self.last_index = -1
+        self.opened = 0
+        self._windows: dict[KeyId, ReplayWindow] = {}
+        self._keys: dict[KeyId, srtp.StreamKey] = {}
+
+    @property
+    def lost(self) -> int:
+        """Packets between the first and the last opened that were not opened."""
+        return self.last_index - self.first_index + 1 - self.opened if self.opened else 0
+
+    def open(self, held: HeldKey, packet: bytes, now: int) -> tuple[int, bytes]:
+        """Return (index, payload) of a packet and remember it.
+
+        Raises FormatError, AuthenticationError or ReplayError, and then nothing has changed. Costs one
+        decryption when the ROC is committed, up to three for each candidate otherwise.
+        """
+        header_bytes, padded = rtp.HEADER_BYTES, False
+        if packet[0] != PLAIN_FIRST_BYTE:
+            header = rtp.parse_header(packet)
+            header_bytes, padded = header.length_bytes, header.padded
+        seq = packet[2] << 8 | packet[3]
+        window = self._window(held.key_id)
+        key = self._key(held)
+        replayed = False
+        for index in self.counter.guesses(seq, now):
+            if not window.is_new(index):
+                replayed = True
+                continue
+            try:
+                payload = srtp.open_packet(key, packet, header_bytes, index)
+            except AuthenticationError:
+                continue
+            self._accept(window, index, now)
+            return index, payload[: -payload[-1]] if padded and payload else payload
+        if replayed:
+            raise ReplayError("a packet that was opened before, or is too old to tell")
+        raise AuthenticationError("a packet whose tag does not verify")
+
+    def forget(self, key_ids: list[KeyId]) -> None:
+        """Drop what belongs to keys that are gone."""
+        for key_id in key_ids:
+            self._windows.pop(key_id, None)
+            self._keys.pop(key_id, None)
+
+    def _accept(self, window: ReplayWindow, index: int, now: int) -> None:
+        window.mark(index)
+        self.counter.commit(index, now)
+        if self.opened == 0 or index < self.first_index:
+            self.first_index = index
+        self.last_index = max(self.last_index, index)
+        self.opened += 1
+
+    def _window(self, key_id: KeyId) -> ReplayWindow:
+        window = self._windows.get(key_id)
+        if window is None:
+            window = self._windows[key_id] = ReplayWindow()
+        return window
+
+    def _key(self, held: HeldKey) -> srtp.StreamKey:
+        key = self._keys.get(held.key_id)
+        if key is None:
+            key = self._keys[held.key_id] = held.rtp.stream(self.ssrc)
+        return key
