@@ -34,6 +34,9 @@ PACKET_BYTES_MIN = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
 AFTER_BYE_NS = 500 * NS_PER_MS
 """How long the last packets may still come after the BYE."""
 
+RECENT_NS = 10_000 * NS_PER_MS
+"""A receiver that opened a packet this recently is still watching."""
+
 STREAMS_MAX = 16
 """Senders' runs remembered on a channel; the oldest goes."""
 
@@ -83,6 +86,7 @@ class ReceiverSession:
         self._extended = False
         self._bye: tuple[int, int, int] | None = None
         self._first_opened_ns: int | None = None
+        self._opened_ns: int | None = None
         self.hinted_servers: tuple[str, ...] = ()
         """Key servers that an unverified SEAL names: where to ask, if nowhere else."""
         self.stats = ReceiverStats()
@@ -140,6 +144,11 @@ class ReceiverSession:
     def handle_fetch_failed(self, now: int, retry_after_ns: int | None = None) -> None:
         """Note that a key request got no grant; it is made again later."""
         self._fetch.handle_failure(now, retry_after_ns)
+
+    def forget_channel(self) -> None:
+        """Give up a channel number that only an unverified packet told; the next packet tells again."""
+        if self._spec is None:
+            self._asked_channel = None
 
     def handle_timeout(self, now: int) -> None:
         """Do what is due by time alone: drop keys and packets that are too old."""
@@ -202,6 +211,10 @@ class ReceiverSession:
         has_last = stream is not None and stream.counter.highest >= index and not len(self._pending)
         return has_last or now - since_ns >= AFTER_BYE_NS
 
+    def opened_since(self, now: int, within_ns: int = RECENT_NS) -> bool:
+        """Whether a packet was opened within the last `within_ns`."""
+        return self._opened_ns is not None and now - self._opened_ns <= within_ns
+
     def state(self, now: int) -> ReceiverState:
         """Return a snapshot for people."""
         current = self._ring.current
@@ -241,6 +254,7 @@ class ReceiverSession:
         self._ring.mark_used(held.key_id, now)
         self.stats.opened += 1
         self.stats.opened_bytes += len(payload)
+        self._opened_ns = now
         if self._first_opened_ns is None:
             self._first_opened_ns = now
         if not stream.reorder.push(index, payload, now):

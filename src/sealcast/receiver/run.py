@@ -1,0 +1,360 @@
+"""Owns the loop of a receiver: sockets, timers and key requests around one `ReceiverSession`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from sealcast.client import KeyServerClient
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
+from sealcast.device.vault import Credential
+from sealcast.messages import operations
+from sealcast.messages.answers import Grant
+from sealcast.receiver.session import FetchRequest, ReceiverSession
+from sealcast.receiver.sinks import Sink, SinkClosed
+from sealcast.transport.address import Endpoint
+from sealcast.transport.interfaces import choose_interface
+from sealcast.transport.multicast import MulticastReceiver, open_receiver
+
+BATCH_PACKETS = 256
+"""Datagrams taken at a time, before timers get their turn."""
+
+OBSERVE_S = 0.5
+REFUSED_RETRY_NS = 10 * NS_PER_S
+"""With `wait`, or while the keys held still open the stream, a refused receiver asks again after this."""
+
+STRAY_CHANNELS_MAX = 5
+"""How often a stream may name a channel that the key server does not know before we believe it."""
+
+log = structlog.get_logger("sealcast.receiver")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveSettings:
+    """What a receiver is told: `target` is a channel's name or number, or the address of a stream."""
+
+    credential: Credential
+    target: str | Endpoint
+    interface: str | None = None
+    reorder_ms: int = 20
+    idle_exit_s: float | None = None
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveStatus:
+    """What a receiver has done so far; the last one is its summary.
+
+    `lost` = sent between the first and last opened minus opened; `switch_lost` those within a second of a
+    change; `kernel_drops` None where the kernel does not tell. `first_packet_ms` counts from the join.
+    """
+
+    channel: str | None
+    group: str | None
+    interface: str | None
+    epoch: int | None
+    next_key: bool
+    remaining_ms: int
+    extended: bool
+    packets_received: int
+    packets_opened: int
+    bytes_opened: int
+    lost: int
+    switch_lost: int
+    key_changes: int
+    late: int
+    replayed: int
+    refused: int
+    foreign: int
+    dropped: int
+    held_back: int
+    kernel_drops: int | None
+    control_accepted: int
+    control_refused: int
+    fetches: int
+    joined_at_roc: int | None
+    first_packet_ms: float | None
+    ended_by: str | None = None
+
+
+async def receive(
+    settings: ReceiveSettings,
+    sink: Sink,
+    *,
+    clock: Clock,
+    random: Random,
+    stop: asyncio.Event,
+    observe: Callable[[ReceiveStatus], None] | None = None,
+) -> ReceiveStatus:
+    """Receive until BYE, `idle_exit_s`, `stop` or the sink's end; return the summary.
+
+    Raises UsageError (interface, group), UnreachableError (no key server at first contact), RefusedError
+    (the key server said no, and nothing opens). `observe` is called twice a second.
+    """
+    async with KeyServerClient(settings.credential, random) as client:
+        run = _ReceiverRun(settings, sink, client, clock, random)
+        try:
+            return await run.until(stop, observe)
+        finally:
+            run.close()
+
+
+class _ReceiverRun:
+    """One run: holds the sockets and the session, and ends through `_finish`."""
+
+    def __init__(
+        self, settings: ReceiveSettings, sink: Sink, client: KeyServerClient, clock: Clock, random: Random
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._client = client
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        now = clock.monotonic_ns()
+        channel = settings.target if isinstance(settings.target, str) else None
+        self._session = ReceiverSession(
+            channel=channel, reorder_ms=settings.reorder_ms, random=random, now=now
+        )
+        self._data: MulticastReceiver | None = None
+        self._control: MulticastReceiver | None = None
+        self._interface: str | None = None
+        self._joined_ns = now
+        self._heard_ns = now
+        self._granted = False
+        self._strays = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._fetching: asyncio.Task[None] | None = None
+        self._done: asyncio.Future[str] = self._loop.create_future()
+
+    async def until(
+        self, stop: asyncio.Event, observe: Callable[[ReceiveStatus], None] | None
+    ) -> ReceiveStatus:
+        """Run to the end."""
+        if isinstance(self._settings.target, Endpoint):
+            target = self._settings.target
+            self._join(target.host, target.port, target.source)
+        self._on_timer()
+        stopping = self._loop.create_task(stop.wait())
+        try:
+            while not self._done.done():
+                await asyncio.wait(
+                    (self._done, stopping), timeout=OBSERVE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if stopping.done():
+                    self._finish("stopped")
+                self._check_idle()
+                if observe is not None:
+                    observe(self._status())
+            return replace(self._status(), ended_by=self._done.result())
+        finally:
+            stopping.cancel()
+
+    def close(self) -> None:
+        """Leave the group, end the request under way, erase the keys."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        for receiver in (self._data, self._control):
+            if receiver is not None:
+                self._loop.remove_reader(receiver.fileno())
+                receiver.leave()
+                receiver.close()
+        self._session.erase()
+
+    # The network
+
+    def _join(self, group: str, port: int, source: str | None) -> None:
+        choice = choose_interface(group, self._settings.interface)
+        self._interface = choice.interface.name
+        self._joined_ns = self._heard_ns = self._clock.monotonic_ns()
+        self._data = open_receiver(group, port, choice.interface, source)
+        self._control = open_receiver(group, port + 1, choice.interface, source)
+        log.info("joined", group=group, port=port, source=source, interface=str(choice))
+        advice = self._data.buffer_advice()
+        if advice is not None:
+            log.warning(advice)
+        self._loop.add_reader(self._data.fileno(), self._on_data, self._data)
+        self._loop.add_reader(self._control.fileno(), self._on_control, self._control)
+
+    def _on_data(self, receiver: MulticastReceiver) -> None:
+        packets = self._take(receiver)
+        if packets:
+            now = self._heard_ns = self._clock.monotonic_ns()
+            self._session.handle_data(packets, now)
+            self._advance(now)
+
+    def _on_control(self, receiver: MulticastReceiver) -> None:
+        now = self._clock.monotonic_ns()
+        for packet in self._take(receiver):
+            self._session.handle_control(packet, now)
+        self._advance(now)
+
+    def _take(self, receiver: MulticastReceiver) -> list[bytes]:
+        try:
+            return receiver.receive_batch(BATCH_PACKETS)
+        except UnreachableError as error:
+            log.warning(str(error))
+            return []
+
+    # The session
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic_ns()
+        self._session.handle_timeout(now)
+        self._advance(now)
+
+    def _advance(self, now: int) -> None:
+        """Carry out what the session wants, and set the timer."""
+        if self._done.done():
+            return
+        self._write(self._session.poll_payloads(now))
+        if self._fetching is None and (request := self._session.poll_fetch(now)) is not None:
+            self._fetching = self._loop.create_task(self._fetch(request))
+        if self._session.is_over(now):
+            self._finish("bye")
+        due_ns = self._session.next_timeout()
+        if due_ns is not None and (self._timer is None or due_ns < self._timer_ns):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_ns = due_ns
+            self._timer = self._loop.call_later(max(0, due_ns - now) / NS_PER_S, self._on_timer)
+
+    def _write(self, payloads: list[bytes]) -> None:
+        if not payloads:
+            return
+        try:
+            self._sink.write(payloads)
+        except SinkClosed:
+            self._finish("output closed")
+        except SealcastError as error:
+            self._fail(error)
+
+    def _finish(self, reason: str) -> None:
+        if self._done.done():
+            return
+        self._done.set_result(reason)
+        if reason != "output closed":
+            self._write(self._session.drain(self._clock.monotonic_ns()))
+
+    def _fail(self, error: SealcastError) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def _check_idle(self) -> None:
+        idle_exit_s = self._settings.idle_exit_s
+        if idle_exit_s is not None and self._clock.monotonic_ns() - self._heard_ns > idle_exit_s * NS_PER_S:
+            self._finish("idle")
+
+    # Key requests
+
+    async def _fetch(self, request: FetchRequest) -> None:
+        try:
+            grant = await self._client.expect(
+                operations.KEYS,
+                Grant,
+                channel=request.channel,
+                key_id=request.key_id,
+                held=list(request.held),
+            )
+            self._take_grant(grant)
+        except RefusedError as error:
+            self._on_refused(error)
+        except (UnreachableError, RemoteError) as error:
+            self._on_no_answer(error)
+        except SealcastError as error:
+            self._fail(error)
+        finally:
+            self._fetching = None
+            self._advance(self._clock.monotonic_ns())
+
+    def _take_grant(self, grant: Grant) -> None:
+        target = self._settings.target
+        if isinstance(target, Endpoint) and (grant.channel.group, grant.channel.port) != (
+            target.host,
+            target.port,
+        ):
+            raise RefusedError(
+                "unknown-channel", f"the stream at {target} is not channel {grant.channel.name}"
+            )
+        now = self._clock.monotonic_ns()
+        self._session.handle_grant(grant, now)
+        self._client.use_servers(grant.key_servers)
+        self._granted = True
+        spec = self._session.spec
+        log.info("granted", channel=grant.channel.name, keys=[key.material.key_id for key in grant.keys])
+        if self._data is None and spec is not None:
+            self._join(spec.group, spec.port, spec.source)
+
+    def _on_refused(self, error: RefusedError) -> None:
+        """End with the key server's reason, unless told to wait or something still opens."""
+        now = self._clock.monotonic_ns()
+        is_stray = isinstance(self._settings.target, Endpoint) and error.type == "unknown-channel"
+        if is_stray and not self._granted and self._strays < STRAY_CHANNELS_MAX:
+            # The channel's number came from an unverified packet: a forged one must not end us.
+            self._strays += 1
+            self._session.forget_channel()
+            self._session.handle_fetch_failed(now, NS_PER_S)
+            return
+        if not self._settings.wait and not (self._granted and self._session.opened_since(now)):
+            self._fail(error)
+            return
+        log.warning("refused", reason=error.detail, type=error.type)
+        retry_ns = REFUSED_RETRY_NS if error.retry_after_s is None else int(error.retry_after_s * NS_PER_S)
+        self._session.handle_fetch_failed(now, retry_ns)
+
+    def _on_no_answer(self, error: SealcastError) -> None:
+        """End if this is the first contact and we are not told to wait; else ask again later."""
+        if not self._granted and not self._settings.wait:
+            self._fail(error)
+            return
+        log.warning("no grant", reason=str(error))
+        self._session.handle_fetch_failed(self._clock.monotonic_ns())
+
+    # The summary
+
+    def _status(self) -> ReceiveStatus:
+        now = self._clock.monotonic_ns()
+        state, stats = self._session.state(now), self._session.stats
+        first_ms = None
+        if state.first_opened_ns is not None:
+            first_ms = (state.first_opened_ns - self._joined_ns) / NS_PER_MS
+        drops = [receiver.drops() for receiver in (self._data, self._control) if receiver is not None]
+        return ReceiveStatus(
+            channel=state.channel,
+            group=_group(self._session.spec, self._settings.target),
+            interface=self._interface,
+            epoch=state.epoch,
+            next_key=state.holds_next,
+            remaining_ms=state.remaining_ms,
+            extended=state.extended,
+            packets_received=stats.received,
+            packets_opened=stats.opened,
+            bytes_opened=stats.opened_bytes,
+            lost=state.lost,
+            switch_lost=stats.switch_lost,
+            key_changes=stats.key_changes,
+            late=stats.late,
+            replayed=stats.replayed,
+            refused=stats.refused,
+            foreign=stats.foreign,
+            dropped=stats.dropped,
+            held_back=state.held_back,
+            kernel_drops=None if not drops or None in drops else sum(d for d in drops if d is not None),
+            control_accepted=stats.control,
+            control_refused=stats.control_refused,
+            fetches=stats.fetches,
+            joined_at_roc=state.joined_at_roc,
+            first_packet_ms=first_ms,
+        )
+
+
+def _group(spec: ChannelSpec | None, target: str | Endpoint) -> str | None:
+    if spec is not None:
+        return f"{spec.group}:{spec.port}"
+    return f"{target.host}:{target.port}" if isinstance(target, Endpoint) else None
