@@ -1,0 +1,1 @@
+"""Sockets: addresses as users type them, interfaces, multicast memberships and batches of datagrams."""
