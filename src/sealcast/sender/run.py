@@ -1,0 +1,260 @@
+"""Owns the loop of a sender: source, socket, timers and errands around one `SenderSession`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sealcast.client import KeyServerClient
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.errors import LocalError, UnreachableError
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
+from sealcast.device.vault import Credential
+from sealcast.messages import operations
+from sealcast.messages.answers import LeaseAnswer
+from sealcast.messages.channels import channel_spec
+from sealcast.sender.errands import Errands, slots_of
+from sealcast.sender.pacing import Datagram
+from sealcast.sender.pump import Pump
+from sealcast.sender.session import SenderSession
+from sealcast.sender.slots import SlotStore
+from sealcast.sender.sources import Source
+from sealcast.transport.interfaces import InterfaceChoice, choose_interface
+from sealcast.transport.multicast import MulticastSender, open_sender
+
+OBSERVE_S = 0.5
+ON_AIR_WAIT_S = 30.0
+"""A sender that has no key by then says so and ends: no key server makes or takes one."""
+
+BYE_SPACING_S = 0.02
+LAST_REPORT_S = 2.0
+
+log = structlog.get_logger("sealcast.sender")
+
+
+@dataclass(frozen=True, slots=True)
+class SendSettings:
+    """What a sender is told. `seconds` ends it after so much of the stream; `first_seq` is for tests."""
+
+    credential: Credential
+    channel: str
+    state_directory: Path
+    interface: str | None = None
+    ttl: int = 16
+    seconds: float | None = None
+    first_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendStatus:
+    """What a sender has done so far; the last one is its summary. `late_ms_max` is the worst departure."""
+
+    channel: str
+    group: str
+    interface: str
+    ssrc: int
+    epoch: int | None
+    next_epoch: int | None
+    remaining_ms: int
+    extended: bool
+    key_changes: int
+    roc: int
+    packets: int
+    bytes: int
+    unsent: int
+    late_ms_max: float
+    ended_by: str | None = None
+
+
+async def send(
+    settings: SendSettings,
+    source: Source,
+    *,
+    clock: Clock,
+    random: Random,
+    stop: asyncio.Event,
+    observe: Callable[[SendStatus], None] | None = None,
+) -> SendStatus:
+    """Send until the source ends, `seconds` or `stop`; return the summary.
+
+    Raises UsageError (input, interface, state folder), UnreachableError (no key server and no run slot
+    left) and RefusedError (unknown channel, or not this sender's). `observe` is called twice a second.
+    """
+    await source.start()
+    store = SlotStore(settings.state_directory, settings.credential, settings.channel)
+    store.open()
+    try:
+        async with KeyServerClient(settings.credential, random) as client:
+            servers = await _lease(settings, store, client)
+            run = _SenderRun(settings, source, store, client, servers, clock, random)
+            try:
+                return await run.until(stop, observe)
+            finally:
+                run.close()
+    finally:
+        source.close()
+        store.close()
+
+
+async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClient) -> list[str]:
+    """Get run slots from the key server, or make do with those kept; return the key servers' addresses."""
+    try:
+        answer = await client.expect(
+            operations.LEASE, LeaseAnswer, channel=settings.channel, first_unused=store.first_unused
+        )
+    except UnreachableError as error:
+        if store.spec is None or not store.lease.slots:
+            raise UnreachableError(f"{error} (and no run slot is left to start without it)") from error
+        log.warning("starting without key server", slots=len(store.lease.slots), reason=str(error))
+        return list(settings.credential.servers)
+    store.take_lease(channel_spec(answer.channel), slots_of(answer), answer.published)
+    return answer.key_servers or list(settings.credential.servers)
+
+
+class _SenderRun:
+    """One run: holds the sockets and the session."""
+
+    def __init__(
+        self,
+        settings: SendSettings,
+        source: Source,
+        store: SlotStore,
+        client: KeyServerClient,
+        servers: list[str],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        spec = store.spec
+        if spec is None:
+            raise LocalError("a run needs a lease")
+        self._settings, self._source, self._clock, self._spec = settings, source, clock, spec
+        self._loop = asyncio.get_running_loop()
+        self._choice = choose_interface(spec.group, settings.interface or spec.interface)
+        self._data = _open(spec, spec.port, self._choice, settings.ttl)
+        self._control = _open(spec, spec.control_port, self._choice, settings.ttl)
+        signing = Ed25519PrivateKey.from_private_bytes(settings.credential.signing.raw_private())
+        self._session = SenderSession(
+            spec=spec,
+            lease=store.lease,
+            known=store.known,
+            sign=signing.sign,
+            key_servers=servers,
+            random=random,
+            now=clock.monotonic_ns(),
+            first_seq=settings.first_seq,
+        )
+        client.use_servers(servers)
+        self._errands = Errands(
+            self._session, spec, store, client, settings.credential, clock, answered=self._advance
+        )
+        self._pump = Pump(self._session, self._data, clock, random, payload_type=source.payload_type)
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_air = asyncio.Event()
+        self._extended = False
+
+    async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
+        """Run to the end."""
+        log.info("sending", channel=self._spec.name, group=self._spec.group, interface=str(self._choice))
+        self._advance()
+        media = self._loop.create_task(self._send_media())
+        stopping = self._loop.create_task(stop.wait())
+        try:
+            while not (media.done() or stopping.done()):
+                await asyncio.wait((media, stopping), timeout=OBSERVE_S, return_when=asyncio.FIRST_COMPLETED)
+                if observe is not None:
+                    observe(self._status())
+            reason = media.result() if media.done() else "stopped"
+        finally:
+            media.cancel()
+            stopping.cancel()
+            await self._end()
+        return replace(self._status(), ended_by=reason)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._data.close()
+        self._control.close()
+
+    async def _send_media(self) -> str:
+        try:
+            async with asyncio.timeout(ON_AIR_WAIT_S):
+                await self._on_air.wait()
+        except TimeoutError as error:
+            raise UnreachableError("no key server has made or taken a key; nothing was sent") from error
+        self._pump.start()
+        async for batch in self._source:
+            if await self._pump.send(self._within_time(batch)) < len(batch):
+                return "time over"
+        await self._pump.wait_for_end()
+        return "end of input"
+
+    def _within_time(self, batch: list[Datagram]) -> list[Datagram]:
+        if self._settings.seconds is None:
+            return batch
+        limit_ns = int(self._settings.seconds * NS_PER_S)
+        return [datagram for datagram in batch if self._pump.offset_ns(datagram) < limit_ns]
+
+    def _advance(self) -> None:
+        """Carry out what the session wants, and set the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._clock.monotonic_ns()
+        while (action := self._session.poll_action(now)) is not None:
+            self._errands.start(action)
+        self._send_control(self._session.poll_control(now))
+        if self._session.is_on_air and not self._on_air.is_set():
+            self._on_air.set()
+        self._note_extended(now)
+        delay_ns = max(NS_PER_MS, self._session.next_timeout(now) - now)
+        self._timer = self._loop.call_later(delay_ns / NS_PER_S, self._advance)
+
+    def _send_control(self, packets: list[bytes]) -> None:
+        try:
+            self._control.send_batch(packets)
+        except UnreachableError as error:
+            log.warning(str(error))
+
+    def _note_extended(self, now: int) -> None:
+        state = self._session.state(now)
+        if state.extended and not self._extended:
+            log.warning("epoch extended: the next key is not at the key server yet", epoch=state.epoch)
+        elif self._extended and not state.extended:
+            log.info("no longer extended", epoch=state.epoch)
+        self._extended = state.extended
+
+    async def _end(self) -> None:
+        """Say BYE three times, and hand in the last report."""
+        for packet in self._session.end(self._clock.monotonic_ns()):
+            self._send_control([packet])
+            await asyncio.sleep(BYE_SPACING_S)
+        self._advance()
+        await self._errands.finish(LAST_REPORT_S)
+
+    def _status(self) -> SendStatus:
+        state = self._session.state(self._clock.monotonic_ns())
+        return SendStatus(
+            channel=self._spec.name,
+            group=f"{self._spec.group}:{self._spec.port}",
+            interface=self._choice.interface.name,
+            ssrc=self._session.ssrc,
+            epoch=state.epoch,
+            next_epoch=state.next_epoch,
+            remaining_ms=state.remaining_ms,
+            extended=state.extended,
+            key_changes=state.key_changes,
+            roc=state.roc,
+            packets=state.packets,
+            bytes=state.bytes,
+            unsent=self._pump.unsent,
+            late_ms_max=self._pump.late_ns_max / NS_PER_MS,
+        )
+
+
+def _open(spec: ChannelSpec, port: int, choice: InterfaceChoice, ttl: int) -> MulticastSender:
+    source = spec.source if spec.source in choice.interface.addresses(spec.group) else None
+    return open_sender(spec.group, port, choice.interface, ttl, source=source)
