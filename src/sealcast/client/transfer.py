@@ -4,6 +4,7 @@ It knows nothing of operations and keys. aiohttp lives in this file only.
 """
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -104,7 +105,9 @@ def _explain(server: str, error: Exception) -> str:
     if isinstance(error, aiohttp.InvalidURL | ValueError):
         return _not_an_address(server)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {server}: {error.os_error.strerror or 'unknown host'}; is it running?"
+        number = error.os_error.errno
+        reason = os.strerror(number) if number and number > 0 else "unknown host"
+        return f"cannot connect to {server}: {reason}; is it running?"
     return f"{server} broke off the connection: {error or type(error).__name__}"
 
 

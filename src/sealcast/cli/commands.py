@@ -1,0 +1,65 @@
+"""Owns the table of commands: name, where it lives, one line of help, panel.
+
+A command's module is imported when the command is used; `sealcast --help` needs this table only.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer._click import Command, Context
+from typer.core import TyperCommand, TyperGroup
+
+DAILY = "Every day"
+SET_UP = "Set up"
+ADMINISTER = "Administer"
+TRY_OUT = "Try out"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command or noun: `module` holds it as a Typer named `app`."""
+
+    name: str
+    module: str
+    help: str
+    panel: str
+
+
+COMMANDS = (
+    Entry("send", "sealcast.cli.send", "Send a stream or file on a channel, encrypted.", DAILY),
+    Entry("receive", "sealcast.cli.receive", "Receive a channel and give its stream back.", DAILY),
+    Entry("init", "sealcast.cli.init", "Make an operator: CA, key server, administrator.", SET_UP),
+    Entry("serve", "sealcast.cli.serve", "Run a server in the foreground.", SET_UP),
+    Entry("config", "sealcast.cli.config", "Check or show the configuration.", SET_UP),
+    Entry("channel", "sealcast.cli.channel", "Channels: add, list, show, remove.", ADMINISTER),
+    Entry("registry", "sealcast.cli.registry", "Devices and senders: add, list.", ADMINISTER),
+    Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list.", ADMINISTER),
+    Entry("demo", "sealcast.cli.demo", "See it all work on this machine.", TRY_OUT),
+)
+
+_BY_NAME = {entry.name: entry for entry in COMMANDS}
+
+
+class LazyGroup(TyperGroup):
+    """The commands of the table: stand-ins for listings, the real one when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - handed through to Typer as it gives them
+        """Fill the group with stand-ins that know name, help and panel."""
+        super().__init__(**attributes)
+        for entry in COMMANDS:
+            self.add_command(TyperCommand(entry.name, help=entry.help, rich_help_panel=entry.panel))
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Return the command that `args` name, loaded, and the rest of them."""
+        name, stand_in, rest = super().resolve_command(ctx, args)
+        entry = _BY_NAME.get(name or "")
+        return name, (load(entry) if entry else stand_in), rest
+
+
+def load(entry: Entry) -> Command:
+    """Import a command's module and return the command under its name in the table."""
+    command = typer.main.get_command(importlib.import_module(entry.module).app)
+    command.name = entry.name
+    return command

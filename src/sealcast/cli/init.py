@@ -1,0 +1,171 @@
+"""Owns `sealcast init`: an operator from nothing, with CA, key server, administrator and configuration."""
+# ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealcast.cli.helps import escape, examples
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+PORT = 8443
+OPERATOR_VAULT = "operator.vault"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where `init` puts things."""
+
+    config: Path
+    vault: Path
+    state: Path
+
+
+@app.command(
+    epilog=examples(
+        "sealcast init",
+        "sealcast init --operator 'Coast TV' --host keys.coast.example --host 192.0.2.10",
+        "sealcast init --dir ./trial",
+    )
+)
+def init(
+    context: typer.Context,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=escape(
+                "Name or address under which receivers reach the key server (again for more)."
+                " [default: this machine alone]"
+            ),
+        ),
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Put everything into this folder.")
+    ] = None,
+    operator: Annotated[str, typer.Option(metavar="NAME", help="The operator's name.")] = "sealcast",
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help=escape(
+                f"Where the key server listens. [default: 127.0.0.1:{PORT}; with --host 0.0.0.0:{PORT}]"
+            ),
+        ),
+    ] = None,
+) -> None:
+    """Make an operator: its CA, a key server's state, the administrator's vault and the configuration.
+
+    Nothing that exists is overwritten.
+    """
+    from sealcast.cli import output
+    from sealcast.config.places import private_dir
+    from sealcast.config.schema import check_url, parse_listen
+    from sealcast.device.vault import save_vault
+    from sealcast.server.state import create_server_state
+    from sealcast.transport.address import format_place
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    hosts = tuple(host or ())
+    where = listen or (f"0.0.0.0:{PORT}" if hosts else f"127.0.0.1:{PORT}")
+    address, port = parse_listen(where)
+    urls = tuple(check_url(f"https://{format_place(name, port)}") for name in hosts or (_reachable(address),))
+    places = _free_places(context, directory)
+    for folder in dict.fromkeys((places.config.parent, places.vault.parent)):
+        private_dir(folder)
+    random = SystemRandom()
+    credential = create_server_state(
+        places.state,
+        operator_name=operator,
+        hosts=hosts,
+        urls=urls,
+        random=random,
+        wall_ns=SystemClock().wall_ns(),
+    )
+    save_vault(places.vault, credential, random)
+    _write_config(places, where, urls)
+    for line in _what_next(context, places, operator, urls, explicit=directory is not None):
+        output.print_line(line)
+
+
+def _reachable(address: str) -> str:
+    """Return the address under which a server that listens on `address` is reached from here."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
+
+
+def _free_places(context: typer.Context, directory: Path | None) -> Places:
+    """Return where things go; raises UsageError if the configuration or the vault is there already."""
+    import os
+
+    from sealcast.cli.given import given_of
+    from sealcast.config.load import CONFIG_VARIABLE
+    from sealcast.config.places import FILE_NAME, config_dir, state_dir
+    from sealcast.core.errors import UsageError
+
+    named = given_of(context).config or os.environ.get(CONFIG_VARIABLE)
+    base = (Path.cwd() / directory) if directory else None
+    config = Path.cwd() / named if named else (base or config_dir(os.environ)) / FILE_NAME
+    places = Places(
+        config=config,
+        vault=(base or config.parent) / OPERATOR_VAULT,
+        state=(base or state_dir(os.environ)) / "keyserver",
+    )
+    for path in (places.config, places.vault):
+        if path.exists():
+            raise UsageError(f"{path} exists and is never overwritten; move it away or choose another --dir")
+    return places
+
+
+def _write_config(places: Places, listen: str, urls: tuple[str, ...]) -> None:
+    """Write the configuration that the programs of this operator's machine read."""
+    from sealcast.device.vault import write_private
+
+    lines = [
+        "# Sealcast on this machine; `sealcast config show` lists every setting.",
+        "[keyserver]",
+        f"listen = {_toml(listen)}",
+        f"urls = [{', '.join(map(_toml, urls))}]",
+        f"state = {_toml(_beside(places.state, places.config))}",
+        "",
+        "[admin]",
+        f"credential = {_toml(_beside(places.vault, places.config))}",
+        "",
+    ]
+    write_private(places.config, "\n".join(lines).encode())
+
+
+def _beside(path: Path, config: Path) -> str:
+    """Return `path` relative to the configuration's folder if it is below it, so that the folder may move."""
+    return str(path.relative_to(config.parent) if path.is_relative_to(config.parent) else path)
+
+
+def _toml(text: str) -> str:
+    """Return a TOML string; JSON's escapes are among TOML's."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _what_next(
+    context: typer.Context, places: Places, operator: str, urls: tuple[str, ...], *, explicit: bool
+) -> list[str]:
+    """Return the lines that tell what was made and what to type next."""
+    from sealcast.cli.given import given_of
+
+    command = f"sealcast --config {places.config}" if explicit or given_of(context).config else "sealcast"
+    return [
+        f"operator {operator} is set up; its key server is known as {', '.join(urls)}",
+        f"configuration  {places.config}",
+        f"administrator  {places.vault} (keep it and its key file apart from the server)",
+        f"key server     {places.state} (back it up: without it every vault is worthless)",
+        "",
+        "next:",
+        f"  {command} serve keyserver",
+        f"  {command} channel add news --group 239.255.1.1:5004",
+        f"  {command} registry add studio --role sender --output studio.vault",
+        f"  {command} registry add TV-0001 --output TV-0001.vault",
+        f"  {command} subscriber add news TV-0001",
+    ]

@@ -1,0 +1,62 @@
+"""Owns `sealcast serve`: servers in the foreground, which end with status 0 on SIGTERM and Ctrl-C."""
+# ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealcast.cli.helps import examples
+
+app = typer.Typer(
+    help="Run a server in the foreground.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+
+
+@app.callback()
+def serve() -> None:
+    """Run a server in the foreground."""
+
+
+@app.command(
+    epilog=examples(
+        "sealcast serve keyserver", "sealcast serve keyserver --listen 0.0.0.0:8443 --state /srv/keys"
+    )
+)
+def keyserver(
+    context: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where it listens, in place of the configuration's."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its state, in place of the configuration's.")
+    ] = None,
+) -> None:
+    """Serve keys over HTTPS until told to end; prints its address once it accepts connections."""
+    import asyncio
+    import os
+    import sys
+
+    from sealcast.cli import output, session
+    from sealcast.config.places import state_dir
+    from sealcast.config.schema import parse_listen
+    from sealcast.server.run import serve_keyserver
+    from sealcast.server.settings import KeyserverSettings
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    configured = session.settings(context).settings.keyserver
+    host, port = parse_listen(listen or configured.listen)
+    folder = state or Path(configured.state or state_dir(os.environ) / "keyserver")
+    settings = KeyserverSettings(
+        state_directory=Path.cwd() / folder, host=host, port=port, urls=tuple(configured.urls)
+    )
+
+    def ready(url: str) -> None:
+        output.print_line(f"key server listens on {url}")
+        sys.stdout.flush()
+
+    asyncio.run(serve_keyserver(settings, clock=SystemClock(), random=SystemRandom(), ready=ready))

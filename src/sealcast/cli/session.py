@@ -1,0 +1,87 @@
+"""Owns what commands do alike: read the settings, begin the log, ask the key server as the operator.
+
+Imported by commands when they run, not for their help.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+import typer
+from msgspec.structs import replace
+
+from sealcast.cli.given import given_of
+from sealcast.client import KeyServerClient
+from sealcast.config import logs
+from sealcast.config.load import Loaded, load
+from sealcast.core.errors import UsageError
+from sealcast.device.vault import Credential, load_vault
+from sealcast.messages.operations import Operation
+from sealcast.transport.system import SystemRandom
+
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+HOW_TO_GET = {
+    "operator": "make one with: sealcast init",
+    "sender": "make one with: sealcast registry add NAME --role sender --output NAME.vault",
+    "device": "make one with: sealcast registry add SERIAL --output SERIAL.vault",
+}
+SECTION_OF = {"operator": "admin", "sender": "sender", "device": "receiver"}
+
+
+def settings(context: typer.Context) -> Loaded:
+    """Read the configuration and send the log where it says; raises UsageError."""
+    given = given_of(context)
+    loaded = load(Path(given.config) if given.config else None, os.environ)
+    logging = loaded.settings.logging
+    logs.set_up(logging.level, logging.format, louder=given.louder)
+    return loaded
+
+
+def open_credential(
+    loaded: Loaded, role: Literal["operator", "sender", "device"], flag: str | None = None
+) -> Credential:
+    """Open the vault that `flag` or the settings name for a role; raises UsageError with what to do."""
+    path = flag or _configured(loaded, role)
+    if path is None:
+        raise UsageError(
+            f"no credential of a {role} is given; {HOW_TO_GET[role]}, then name it with --credential"
+            f" or as credential under [{SECTION_OF[role]}] in {loaded.path}"
+            if role != "operator"
+            else f"no operator's credential is given; {HOW_TO_GET[role]}, or name it as credential"
+            f" under [admin] in {loaded.path}"
+        )
+    credential = load_vault(Path(path))
+    if credential.role != role:
+        raise UsageError(
+            f"{path} belongs to a {credential.role}, and this takes a {role}'s; {HOW_TO_GET[role]}"
+        )
+    return credential
+
+
+def operator_credential(loaded: Loaded) -> Credential:
+    """Return the operator's credential; `urls` under [keyserver], where set, stand over its addresses."""
+    credential = open_credential(loaded, "operator")
+    urls = loaded.settings.keyserver.urls
+    return replace(credential, servers=urls) if urls else credential
+
+
+def ask(credential: Credential, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
+    """Ask the key server once; raises as `KeyServerClient.call`."""
+
+    async def once() -> Answer:
+        async with KeyServerClient(credential, SystemRandom()) as client:
+            return await client.expect(operation, kind, **fields)
+
+    return asyncio.run(once())
+
+
+def _configured(loaded: Loaded, role: str) -> str | None:
+    sections = loaded.settings
+    return {
+        "operator": sections.admin.credential,
+        "sender": sections.sender.credential,
+        "device": sections.receiver.credential,
+    }[role]
