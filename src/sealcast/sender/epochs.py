@@ -233,10 +233,12 @@ class EpochPlanner:
         tek = self._known.pop(epoch, None)
         cause = Cause.START if self.current is None else Cause.SCHEDULE
         self.next = NextEpoch(epoch, cause, tek, planned_ns=now)
-        if tek is not None:
+        if self._spec.keys is KeyMaker.SENDER:
+            # A key kept from the last run is published again, the same: the last run may have died before.
+            key_id = KeyId(self._spec.number, epoch)
+            self.next.tek = tek or make_tek(key_id, self._spec.suite, self._random)
+        elif tek is not None:
             self.handle_published(epoch, now)
-        elif self._spec.keys is KeyMaker.SENDER:
-            self.next.tek = make_tek(KeyId(self._spec.number, epoch), self._spec.suite, self._random)
 
     def _plan_ns(self, current: AirEpoch) -> int:
         return current.started_ns + publish_in_ms(self._spec, self._spec.lifetime_ms) * NS_PER_MS

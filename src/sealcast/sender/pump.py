@@ -1,6 +1,7 @@
 """Owns departures: takes datagrams with offsets, seals those that are due and sends them on time."""
 
 import asyncio
+from collections.abc import Callable
 
 from sealcast.core.errors import UnreachableError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
@@ -16,24 +17,27 @@ BEHIND_NS_MAX = NS_PER_S
 
 BATCH_PACKETS_MAX = 64
 SEND_TRIES = 100
-"""How often a full socket is offered a batch, a millisecond apart, before the rest is given up and counted."""
+"""How often a full socket is offered a batch, a millisecond apart, before the rest is counted as unsent."""
 
 
 class Pump:
-    """Sends one stream. `unsent` counts packets the socket did not take; `late_ns_max` the worst departure."""
+    """Sends one stream. `unsent` counts what the socket did not take; `late_ns_max` is the worst departure."""
 
     def __init__(
         self,
         session: SenderSession,
         sender: MulticastSender,
+        *,
         clock: Clock,
         random: Random,
-        *,
         payload_type: int,
+        departed: Callable[[int], None],
     ) -> None:
+        """`departed` is called with the time after each batch: SEAL packets are due by number as well."""
         self._session = session
         self._sender = sender
         self._clock = clock
+        self._departed = departed
         self._payload_type = payload_type
         self._timestamp_base = random.below(1 << 32)
         self._start_ns = 0
@@ -67,7 +71,7 @@ class Pump:
         return len(datagrams)
 
     async def wait_for_end(self) -> None:
-        """Return when the last datagram's time is over, so that the end comes no earlier than the stream's."""
+        """Return when the last datagram's time has come, so that BYE does not overtake it."""
         await self._wait_until_due(self._last_offset_ns + EARLY_NS)
 
     def _is_due(self, offset_ns: int) -> bool:
@@ -83,13 +87,15 @@ class Pump:
         self.late_ns_max = max(self.late_ns_max, -wait_ns)
 
     async def _depart(self, media: list[Media]) -> None:
-        packets = self._session.seal(media, self._clock.monotonic_ns())
+        now = self._clock.monotonic_ns()
+        packets = self._session.seal(media, now)
         for _ in range(SEND_TRIES):
             try:
                 packets = packets[self._sender.send_batch(packets) :]
             except UnreachableError:
                 break
             if not packets:
+                self._departed(now)
                 return
             await asyncio.sleep(NS_PER_MS / NS_PER_S)
         self.unsent += len(packets)

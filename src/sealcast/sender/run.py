@@ -89,7 +89,15 @@ async def send(
     try:
         async with KeyServerClient(settings.credential, random) as client:
             servers = await _lease(settings, store, client)
-            run = _SenderRun(settings, source, store, client, servers, clock, random)
+            run = _SenderRun(
+                settings=settings,
+                source=source,
+                store=store,
+                client=client,
+                servers=servers,
+                clock=clock,
+                random=random,
+            )
             try:
                 return await run.until(stop, observe)
             finally:
@@ -119,6 +127,7 @@ class _SenderRun:
 
     def __init__(
         self,
+        *,
         settings: SendSettings,
         source: Source,
         store: SlotStore,
@@ -148,9 +157,22 @@ class _SenderRun:
         )
         client.use_servers(servers)
         self._errands = Errands(
-            self._session, spec, store, client, settings.credential, clock, answered=self._advance
+            session=self._session,
+            spec=spec,
+            store=store,
+            client=client,
+            credential=settings.credential,
+            clock=clock,
+            answered=self._advance,
         )
-        self._pump = Pump(self._session, self._data, clock, random, payload_type=source.payload_type)
+        self._pump = Pump(
+            self._session,
+            self._data,
+            clock=clock,
+            random=random,
+            payload_type=source.payload_type,
+            departed=lambda now: self._send_control(self._session.poll_control(now)),
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False
@@ -214,6 +236,8 @@ class _SenderRun:
         self._timer = self._loop.call_later(delay_ns / NS_PER_S, self._advance)
 
     def _send_control(self, packets: list[bytes]) -> None:
+        if not packets:
+            return
         try:
             self._control.send_batch(packets)
         except UnreachableError as error:

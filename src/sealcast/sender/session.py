@@ -75,7 +75,7 @@ class SenderSession:
         now: int,
         first_seq: int | None = None,
     ) -> None:
-        """`known` holds published keys of leased epochs; `sign` makes Ed25519 signatures.
+        """`known` holds keys already made for leased epochs; `sign` makes Ed25519 signatures.
 
         Raises LocalError if the lease has no slot left.
         """
