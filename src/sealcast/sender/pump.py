@@ -21,7 +21,7 @@ SEND_TRIES = 100
 
 
 class Pump:
-    """Sends one stream. `unsent` counts what the socket did not take; `late_ns_max` is the worst departure."""
+    """Sends one stream. `unsent` counts what the socket did not take; `late_ns_max` the worst delay."""
 
     def __init__(
         self,
