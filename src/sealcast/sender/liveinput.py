@@ -1,0 +1,147 @@
+"""Owns what is made of the datagrams of a live input: an encoder's RTP or bare transport stream; no sockets.
+
+RTP (RFC 3550 §5.1) is taken off; its timestamp, marker and payload type stay with the payload. Sequence
+numbers are not kept, since the sender counts its own; it counts on over what the input lost, by `skipped`.
+"""
+
+from dataclasses import dataclass, replace
+
+from sealcast.core.errors import FormatError
+from sealcast.sender.mpegts import PACKET_BYTES, looks_like_transport_stream
+from sealcast.sender.pacing import Datagram
+from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T, SEQ_MODULUS, parse_header
+
+MAX_REORDER_PACKETS = 100
+"""A packet this far back is late; further back the input has begun anew (RFC 3550 A.1, MAX_MISORDER)."""
+
+MAX_DROPOUT_PACKETS = 3_000
+"""A jump forward above this is a new beginning, not loss (RFC 3550 A.1, MAX_DROPOUT)."""
+
+_RTCP_SECOND_BYTES = range(192, 224)
+"""Where RTP and RTCP share a port, this second byte tells RTCP (RFC 5761 §4)."""
+
+
+@dataclass(slots=True)
+class InputCounters:
+    """What arrived at a live input, in packets."""
+
+    received: int = 0
+    malformed: int = 0
+    duplicates: int = 0
+    late: int = 0
+    missing: int = 0
+    restarts: int = 0
+
+
+class LiveInput:
+    """Turns received datagrams into what the sender sends; `rtp` takes all of them as RTP.
+
+    Otherwise the first datagram that is plainly one or the other decides: RTP with payload type 33 that
+    holds transport stream packets, or bare packets. Until then, everything is opaque data.
+    """
+
+    def __init__(self, *, rtp: bool = False) -> None:
+        self.counters = InputCounters()
+        self._rtp: bool | None = True if rtp else None
+        self._payload_type = PAYLOAD_TYPE_DATA
+        self._order = SequenceOrder()
+
+    @property
+    def is_rtp(self) -> bool | None:
+        """Whether the input is RTP; None while nothing has decided."""
+        return self._rtp
+
+    def take(self, data: bytes) -> Datagram | None:
+        """Return what to send for a received datagram, at once; None for what is dropped and counted."""
+        self.counters.received += 1
+        if self._rtp is None:
+            self._decide(data)
+        if not self._rtp:
+            return Datagram(data, payload_type=self._payload_type)
+        try:
+            return self._take_rtp(data)
+        except FormatError:
+            self.counters.malformed += 1
+            return None
+
+    def _decide(self, data: bytes) -> None:
+        if len(data) % PACKET_BYTES == 0 and looks_like_transport_stream(data):
+            self._rtp, self._payload_type = False, PAYLOAD_TYPE_MP2T
+        elif _is_transport_stream_in_rtp(data):
+            self._rtp = True
+
+    def _take_rtp(self, data: bytes) -> Datagram | None:
+        datagram, seq, ssrc = unwrap_rtp(data)
+        skipped = self._order.see(seq, ssrc, self.counters)
+        return None if skipped is None else replace(datagram, skipped=skipped)
+
+
+class SequenceOrder:
+    """Follows the sequence numbers of an RTP input."""
+
+    def __init__(self) -> None:
+        self._ssrc: int | None = None
+        self._highest = 0
+        self._seen = 0
+        """Bit n is set when `highest - n` arrived, for the last `MAX_REORDER_PACKETS`."""
+
+    def see(self, seq: int, ssrc: int, counters: InputCounters) -> int | None:
+        """Return how many packets are missing before this one, or None if it is to be dropped.
+
+        A new source, a long jump back or a very long one forward is a new beginning: a gap of one, so that
+        receivers see that something is missing.
+        """
+        step = (seq - self._highest) % SEQ_MODULUS
+        back = -step % SEQ_MODULUS
+        if self._ssrc is None:
+            return self._begin(seq, ssrc)
+        if ssrc != self._ssrc or (step > MAX_DROPOUT_PACKETS and back >= MAX_REORDER_PACKETS):
+            counters.restarts += 1
+            counters.missing += 1
+            return self._begin(seq, ssrc) + 1
+        if back < MAX_REORDER_PACKETS:
+            self._drop(back, counters)
+            return None
+        self._highest = seq
+        self._seen = (self._seen << step | 1) & ((1 << MAX_REORDER_PACKETS) - 1)
+        counters.missing += step - 1
+        return step - 1
+
+    def _begin(self, seq: int, ssrc: int) -> int:
+        self._ssrc, self._highest, self._seen = ssrc, seq, 1
+        return 0
+
+    def _drop(self, back: int, counters: InputCounters) -> None:
+        if self._seen >> back & 1:
+            counters.duplicates += 1
+        else:
+            counters.late += 1
+            self._seen |= 1 << back
+
+
+def unwrap_rtp(packet: bytes) -> tuple[Datagram, int, int]:
+    """Return payload and fields of an RTP packet, its sequence number and its SSRC; raises FormatError."""
+    header = parse_header(packet)
+    if packet[1] in _RTCP_SECOND_BYTES:
+        raise FormatError("RTCP among the RTP packets")
+    end = len(packet)
+    if header.padded:
+        padding_bytes = packet[-1]
+        if not 0 < padding_bytes <= end - header.length_bytes:
+            raise FormatError("RTP padding that is longer than the payload")
+        end -= padding_bytes
+    datagram = Datagram(
+        packet[header.length_bytes : end],
+        timestamp=header.timestamp,
+        marker=header.marker,
+        payload_type=header.payload_type,
+    )
+    return datagram, header.seq, header.ssrc
+
+
+def _is_transport_stream_in_rtp(data: bytes) -> bool:
+    try:
+        datagram, _, _ = unwrap_rtp(data)
+    except FormatError:
+        return False
+    return datagram.payload_type == PAYLOAD_TYPE_MP2T and looks_like_transport_stream(datagram.payload)

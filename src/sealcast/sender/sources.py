@@ -1,0 +1,232 @@
+"""Owns where a sender's bytes come from: a file, standard input or a live input, all with one face.
+
+This is an edge: it reads files and pipes. What leaves when is the pacer's, what a live input's datagrams mean
+is `liveinput`'s, sockets are `udpsource`'s.
+"""
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from sealcast.core.errors import UsageError
+from sealcast.sender.looping import LoopRestamper
+from sealcast.sender.mpegts import PACKET_BYTES, PROBE_PACKETS, looks_like_transport_stream
+from sealcast.sender.pacing import Datagram, Pacer, PcrPacer, RatePacer
+from sealcast.sender.udpsource import UdpSource
+from sealcast.transport.address import parse_endpoint
+from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T
+
+CHUNK_BYTES = 128 * 1024
+"""Read at once: 130 ms of a stream of 8 Mbit/s, and all that a source holds beside the pacer's look-ahead."""
+
+LIVE_SCHEMES = ("udp://", "rtp://")
+
+RATE_UNITS = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+
+PROBE_BYTES = PROBE_PACKETS * PACKET_BYTES
+
+
+class Source(Protocol):
+    """What the sender sends: `await start()`, then `async for batch in source`, then `close()`.
+
+    The iteration ends with the input, and never for a looped or a live one; it raises UsageError or
+    FormatError where the input turns out not to be what it was taken for.
+    """
+
+    async def start(self) -> None:
+        """Open the input; raises UsageError with one line that says what does not fit."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+        """Give batches of datagrams, none empty, in the order they are to be sent."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the input; may be called again."""
+        ...
+
+    @property
+    def payload_type(self) -> int:
+        """RTP payload type of the datagrams that name none."""
+        ...
+
+
+class FileSource:
+    """Reads a file, once or (`loop`) over and over; memory does not grow with the file."""
+
+    def __init__(self, path: Path | str, pacer: Pacer, *, loop: bool = False) -> None:
+        self._path = Path(path)
+        self._pacer = pacer
+        self._loop = loop
+        self._restamper = LoopRestamper() if loop and isinstance(pacer, PcrPacer) else None
+        self._fd = -1
+
+    @property
+    def payload_type(self) -> int:
+        """33 for a transport stream, 96 for raw data."""
+        return _payload_type(self._pacer)
+
+    async def start(self) -> None:
+        """Open the file and look at its beginning; raises UsageError."""
+        try:
+            mode = self._path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise UsageError(f"{self._path} is a directory; give a file")
+            if not stat.S_ISREG(mode):
+                raise UsageError(f"{self._path} is not a regular file; read it with --input - < {self._path}")
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            head = os.pread(self._fd, PROBE_BYTES, 0)
+        except OSError as error:
+            raise UsageError(f"cannot read {self._path}: {error.strerror}") from error
+        if not head:
+            raise UsageError(f"{self._path} is empty")
+        if isinstance(self._pacer, PcrPacer) and not looks_like_transport_stream(head):
+            raise UsageError(
+                f"{self._path} is not an MPEG transport stream; "
+                "to send it as raw data give a rate, for instance --rate 8M",
+            )
+
+    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+        return self._batches()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    async def _batches(self) -> AsyncIterator[list[Datagram]]:
+        position = 0
+        while True:
+            data = await self._read(position)
+            position += len(data)
+            if data:
+                batch = self._pacer.feed(self._restamper.feed(data) if self._restamper else data)
+            elif self._loop and position:
+                position = self._rewind()
+                continue
+            else:
+                batch = self._pacer.finish()
+            if batch:
+                yield batch
+            if not data:
+                return
+
+    async def _read(self, position: int) -> bytes:
+        """Read in a thread: a disk or a network file system may take its time."""
+        try:
+            return await asyncio.to_thread(os.pread, self._fd, CHUNK_BYTES, position)
+        except OSError as error:
+            raise UsageError(f"cannot read on in {self._path}: {error.strerror}") from error
+
+    def _rewind(self) -> int:
+        if self._restamper:
+            self._restamper.end_pass()
+        return 0
+
+
+class StdinSource:
+    """Reads a pipe, or whatever standard input is, as its bytes arrive."""
+
+    def __init__(self, pacer: Pacer, fd: int | None = None) -> None:
+        self._pacer = pacer
+        self._fd = fd
+
+    @property
+    def payload_type(self) -> int:
+        """33 for a transport stream, 96 for raw data."""
+        return _payload_type(self._pacer)
+
+    async def start(self) -> None:
+        """Check that there is something to read from; raises UsageError."""
+        try:
+            if self._fd is None:
+                self._fd = sys.stdin.fileno()
+            os.fstat(self._fd)
+        except (OSError, ValueError, AttributeError) as error:
+            raise UsageError("standard input is closed; pipe a stream into it") from error
+        if os.isatty(self._fd):
+            raise UsageError("standard input is a terminal; pipe a stream into it, or give --input FILE")
+
+    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+        return self._batches()
+
+    def close(self) -> None:
+        """Leave standard input as it is: it is not ours to close."""
+
+    async def _batches(self) -> AsyncIterator[list[Datagram]]:
+        total_bytes = 0
+        while data := await self._read():
+            total_bytes += len(data)
+            if batch := self._pacer.feed(data):
+                yield batch
+        if not total_bytes:
+            raise UsageError("standard input ended before its first byte")
+        if batch := self._pacer.finish():
+            yield batch
+
+    async def _read(self) -> bytes:
+        """Read what there is, at least a byte; b"" at the end.
+
+        Waits for readiness rather than setting the pipe non-blocking, which would change it for everybody
+        who holds it. Files cannot be waited for: they are read in a thread.
+        """
+        fd = self._fd if self._fd is not None else 0
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        try:
+            loop.add_reader(fd, _resolve, ready)
+        except OSError:
+            return await asyncio.to_thread(os.read, fd, CHUNK_BYTES)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(fd)
+        return os.read(fd, CHUNK_BYTES)
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _payload_type(pacer: Pacer) -> int:
+    return PAYLOAD_TYPE_MP2T if isinstance(pacer, PcrPacer) else PAYLOAD_TYPE_DATA
+
+
+def open_source(
+    input_text: str, *, rate: int | None = None, loop: bool = False, interface: str | None = None
+) -> Source:
+    """Return the source for `FILE`, `-`, `udp://[SOURCE@]HOST:PORT` or `rtp://…`; opens nothing yet.
+
+    `rate` in bits per second makes raw data of a file or of standard input; `interface` is where a
+    multicast input is joined. Raises UsageError for what does not go together.
+    """
+    pacer = PcrPacer() if rate is None else RatePacer(rate)
+    if input_text.lower().startswith(LIVE_SCHEMES):
+        if rate is not None or loop:
+            raise UsageError("a live input comes at its own pace, once; leave out --rate and --loop")
+        return UdpSource(parse_endpoint(input_text), interface=interface)
+    if "://" in input_text and not Path(input_text).exists():
+        raise UsageError(f"unknown kind of input {input_text!r}; give FILE, -, udp:// or rtp://")
+    if input_text == "-":
+        if loop:
+            raise UsageError("standard input cannot be looped; give a file")
+        return StdinSource(pacer)
+    return FileSource(input_text, pacer, loop=loop)
+
+
+def parse_rate_bits_per_s(text: str) -> int:
+    """Read a rate such as `8M`, `500k`, `1.5G` or `2000000` in bits per second; raises UsageError."""
+    factor = RATE_UNITS.get(text[-1:].lower(), 1)
+    number = text[:-1] if factor > 1 else text
+    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
+        raise UsageError(f"not a rate: {text!r}; write for instance 8M for 8 Mbit/s")
+    rate = round(float(number) * factor)
+    if rate <= 0:
+        raise UsageError("the rate must be above 0; write for instance 8M for 8 Mbit/s")
+    return rate
