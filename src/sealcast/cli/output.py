@@ -4,26 +4,28 @@ import sys
 from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 WIDTH_OFF_TERMINAL = 1_000
 """Off a terminal nothing is wrapped or cut: whoever reads it may look for whole words."""
 
 
-def print_json(value: object) -> None:
-    """Write one JSON object on one line."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+def print_json(value: object, *, to_stderr: bool = False) -> None:
+    """Write one JSON object on one line; to standard error where standard output carries a stream."""
+    print_line(msgspec.json.encode(value).decode(), to_stderr=to_stderr)
 
 
-def print_line(text: str) -> None:
+def print_line(text: str, *, to_stderr: bool = False) -> None:
     """Write one line."""
-    sys.stdout.write(text + "\n")
+    (sys.stderr if to_stderr else sys.stdout).write(text + "\n")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """Write a table, or on a terminal the line `empty` if there is nothing in it."""
+    # A receiver prints no table and is spared the memory.
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
+
     terminal = sys.stdout.isatty()
     if not rows and terminal:
         print_line(empty)

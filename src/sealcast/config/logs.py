@@ -51,7 +51,7 @@ def set_up(
         if human
         else structlog.processors.JSONRenderer()
     )
-    handler = logging.StreamHandler(target)
+    handler = logging.StreamHandler(stream) if stream else _StderrHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -63,6 +63,19 @@ def set_up(
     root.setLevel(LEVELS[step].upper())
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if step == 0 else logging.WARNING)
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment: a live status line puts itself in between."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Return the present standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Stay with standard error, whatever the base class sets."""
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

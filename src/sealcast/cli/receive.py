@@ -1,0 +1,141 @@
+"""Owns `sealcast receive`: options, status line and summary around a receiver's run."""
+# ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sealcast.cli.helps import escape, examples
+from sealcast.cli.options import Credential, Interface, Json
+
+if TYPE_CHECKING:
+    from sealcast.receiver.run import ReceiveStatus
+    from sealcast.transport.address import Endpoint
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "sealcast receive news --output - | ffplay -",
+        "sealcast receive news --output recording.ts --interface eth0",
+        "sealcast receive rtp://192.0.2.10@232.1.1.1:5004 --output udp://127.0.0.1:1234",
+    )
+)
+def receive(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHANNEL",
+            help=escape("Name or number of the channel, or its stream: rtp://[SOURCE@]GROUP:PORT."),
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Annotated[
+        str,
+        typer.Option(
+            metavar="OUTPUT", help="FILE, - for standard output, or udp://HOST:PORT.", show_default=False
+        ),
+    ],
+    interface: Interface = None,
+    reorder_ms: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MS",
+            help=escape("Wait so long for a missing packet; 0 gives packets as they arrive. [default: 20]"),
+        ),
+    ] = None,
+    idle_exit: Annotated[
+        float | None, typer.Option(metavar="S", min=0.1, help="End when nothing came for so many seconds.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Ask again if the key server does not answer or says no.")
+    ] = False,
+    credential: Credential = None,
+    json: Json = False,
+) -> None:
+    """Receive a channel and give its stream back, bit for bit.
+
+    Ends with status 0 when the sender ends the stream, on Ctrl-C and on SIGTERM.
+    """
+    import asyncio
+    import dataclasses
+
+    import msgspec
+
+    from sealcast.cli import output as out
+    from sealcast.cli import running, session
+    from sealcast.config.schema import ReorderMs
+    from sealcast.core.errors import UsageError
+    from sealcast.receiver.run import ReceiveSettings
+    from sealcast.receiver.run import receive as run
+    from sealcast.receiver.sinks import open_sink
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    loaded = session.settings(context)
+    configured = loaded.settings.receiver
+    wanted_interface = interface or configured.interface
+    try:
+        reorder = msgspec.convert(configured.reorder_ms if reorder_ms is None else reorder_ms, ReorderMs)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--reorder-ms: {error}") from error
+    settings = ReceiveSettings(
+        credential=session.open_credential(loaded, "device", credential),
+        target=_target(target),
+        interface=wanted_interface,
+        reorder_ms=reorder,
+        idle_exit_s=idle_exit,
+        wait=wait,
+    )
+    sink = open_sink(output, wanted_interface, digest=json)
+    try:
+        with running.StatusLine(describe) as line:
+
+            async def work(stop: asyncio.Event) -> "ReceiveStatus":
+                return await run(
+                    settings, sink, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
+                )
+
+            summary = running.run_until_signal(work)
+    finally:
+        sink.close()
+    if summary is None:
+        return
+    if json:
+        totals = {
+            "bytes_written": sink.written_bytes,
+            "bytes_dropped": sink.dropped_bytes,
+            "sha256": sink.sha256(),
+        }
+        out.print_json(dataclasses.asdict(summary) | totals, to_stderr=output == "-")
+    else:
+        out.print_line(f"{describe(summary)}; {summary.ended_by}", to_stderr=output == "-")
+
+
+def describe(status: "ReceiveStatus") -> str:
+    """Return one line on a receiver."""
+    if status.epoch is None:
+        state = "no key yet"
+    else:
+        state = f"epoch {status.epoch}, {status.remaining_ms / 1000:.0f} s left"
+        state += ", next key held" if status.next_key else ""
+        state += ", extended" if status.extended else ""
+    parts = [
+        f"{status.channel or '?'} {status.group or ''} on {status.interface or '?'}",
+        state,
+        f"{status.packets_opened} of {status.packets_received} packets opened",
+        f"{status.lost} lost, {status.late} late, {status.replayed} replayed, {status.refused} refused",
+        f"{status.key_changes} key changes",
+    ]
+    if status.kernel_drops:
+        parts.append(f"{status.kernel_drops} dropped by the kernel")
+    return " | ".join(parts)
+
+
+def _target(text: str) -> "str | Endpoint":
+    """Return a channel's name or number as it is, a stream's address read; raises UsageError."""
+    from sealcast.transport.address import parse_group
+
+    return parse_group(text) if "://" in text else text

@@ -1,0 +1,95 @@
+"""Owns the run of a stream from the command line: signals end it well, a status line shows it.
+
+On a terminal the line is live, elsewhere the log gets it now and then.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+import structlog
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+END_WITHIN_S = 4.0
+"""After a signal the stream has this long to end by itself; the promise is 5 s in all."""
+
+LOG_EVERY = 20
+"""Off a terminal one of so many observations is logged: one line in 10 s."""
+
+Status = TypeVar("Status")
+Result = TypeVar("Result")
+
+log = structlog.get_logger("sealcast.cli")
+
+
+def run_until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result | None:
+    """Run `work` and return its result; SIGTERM and SIGINT set its event.
+
+    Returns None where it did not end within `END_WITHIN_S` of the signal, or a second one came.
+    """
+    return asyncio.run(_until_signal(work))
+
+
+async def _until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result | None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work(stop))
+
+    def end() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+        loop.call_later(END_WITHIN_S, task.cancel)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return None
+
+
+class StatusLine(Generic[Status]):
+    """Shows each status that it is called with; used in a `with`."""
+
+    def __init__(self, describe: Callable[[Status], str]) -> None:
+        """`describe` gives one line for a status."""
+        self._describe = describe
+        self._live: Live | None = None
+        self._seen = 0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            # Rich is for the terminal only: a receiver in the background is spared the memory.
+            from rich.console import Console  # noqa: PLC0415 - see above
+            from rich.live import Live  # noqa: PLC0415 - see above
+
+            self._live = Live(
+                console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, status: Status) -> None:
+        """Show a status."""
+        line = self._describe(status)
+        if self._live is not None:
+            from rich.text import Text  # noqa: PLC0415 - as in __enter__
+
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif self._seen % LOG_EVERY == LOG_EVERY - 1:
+            log.info(line)
+        self._seen += 1

@@ -1,0 +1,124 @@
+"""Owns `sealcast send`: options, status line and summary around a sender's run."""
+# ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sealcast.cli.helps import escape, examples
+from sealcast.cli.options import ChannelName, Credential, Interface, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sealcast.sender.run import SendStatus
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
+"""For the demo and for tests: the first sequence number, so that it wraps early. There is no option."""
+
+
+@app.command(
+    epilog=examples(
+        "sealcast send news --input studio.ts --loop",
+        "ffmpeg -re -i film.mp4 -c copy -f mpegts - | sealcast send news --input -",
+        "sealcast send news --input udp://239.1.2.3:5000 --interface eth0",
+        "sealcast send files --input image.tar --rate 5M",
+    )
+)
+def send(
+    context: typer.Context,
+    channel: ChannelName,
+    *,
+    input_: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="INPUT",
+            help=escape("FILE, - for standard input, or live: udp://[SOURCE@]GROUP:PORT, rtp://..."),
+            show_default=False,
+        ),
+    ],
+    loop: Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")] = False,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Send raw data at this rate, for instance 5M for 5 Mbit/s."),
+    ] = None,
+    interface: Interface = None,
+    ttl: Annotated[int, typer.Option(min=0, max=255, help="How many routers a packet may pass.")] = 16,
+    credential: Credential = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.001, help="End after so many seconds of the stream.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Send a stream or file on a channel, encrypted under keys that change on the fly.
+
+    A transport stream is paced by its clock. Ctrl-C and SIGTERM end it well, with status 0.
+    """
+    import asyncio
+    import os
+    from pathlib import Path
+
+    from sealcast.cli import output, running, session
+    from sealcast.config.places import private_dir, state_dir
+    from sealcast.sender.run import SendSettings
+    from sealcast.sender.run import send as run
+    from sealcast.sender.sources import open_source, parse_rate_bits_per_s
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    loaded = session.settings(context)
+    party = session.open_credential(loaded, "sender", credential)
+    source = open_source(
+        input_, rate=None if rate is None else parse_rate_bits_per_s(rate), loop=loop, interface=interface
+    )
+    settings = SendSettings(
+        credential=party,
+        channel=channel,
+        state_directory=private_dir(Path(loaded.settings.sender.state or state_dir(os.environ) / "sender")),
+        interface=interface,
+        ttl=ttl,
+        seconds=seconds,
+        first_seq=_first_seq(os.environ),
+    )
+    with running.StatusLine(describe) as line:
+
+        async def work(stop: asyncio.Event) -> "SendStatus":
+            return await run(
+                settings, source, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
+            )
+
+        summary = running.run_until_signal(work)
+    if summary is None:
+        return
+    if json:
+        output.print_json(summary)
+    else:
+        output.print_line(f"{describe(summary)}; {summary.ended_by}")
+
+
+def describe(status: "SendStatus") -> str:
+    """Return one line on a sender."""
+    epoch = "not on air" if status.epoch is None else f"epoch {status.epoch}"
+    parts = [
+        f"{status.channel} {status.group} on {status.interface}",
+        epoch + (" extended" if status.extended else f", {status.remaining_ms / 1000:.0f} s left"),
+        f"{status.packets} packets, {status.bytes / 1e6:.1f} MB",
+        f"{status.key_changes} key changes",
+    ]
+    if status.unsent:
+        parts.append(f"{status.unsent} not sent")
+    return " | ".join(parts)
+
+
+def _first_seq(environment: "Mapping[str, str]") -> int | None:
+    """Return the first sequence number that the demo or a test asks for; raises UsageError."""
+    from sealcast.core.errors import UsageError
+
+    text = environment.get(FIRST_SEQ_VARIABLE)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) > 0xFFFF:
+        raise UsageError(f"{FIRST_SEQ_VARIABLE} is a sequence number, 0 to 65535, not {text!r}")
+    return int(text)
