@@ -25,9 +25,10 @@ class RunSlot:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The slots not yet consumed, in order of their epochs."""
+    """The slots not yet consumed, in order of their epochs; none up to the epoch `consumed` comes back."""
 
     slots: tuple[RunSlot, ...] = ()
+    consumed: int = -1
 
     def peek(self) -> RunSlot:
         """Return the next slot; raises LocalError if none is left."""
@@ -37,9 +38,14 @@ class Lease:
 
     def consume(self, epoch: Epoch) -> Self:
         """Return the lease without the slots up to `epoch`."""
-        return replace(self, slots=tuple(slot for slot in self.slots if slot.epoch > epoch))
+        left = tuple(slot for slot in self.slots if slot.epoch > epoch)
+        return replace(self, slots=left, consumed=max(self.consumed, epoch))
 
     def extend(self, slots: tuple[RunSlot, ...]) -> Self:
-        """Return the lease with those of `slots` that follow the last one."""
-        last = self.slots[-1].epoch if self.slots else -1
+        """Return the lease with those of `slots` that follow the last one.
+
+        The answer may have crossed a consumption on its way: a slot consumed meanwhile is not taken again,
+        also when it was the last.
+        """
+        last = self.slots[-1].epoch if self.slots else self.consumed
         return replace(self, slots=self.slots + tuple(slot for slot in slots if slot.epoch > last))
