@@ -37,6 +37,7 @@ COMMANDS = (
     Entry("registry", "sealcast.cli.registry", "Devices and senders: add, list.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list.", ADMINISTER),
     Entry("demo", "sealcast.cli.demo", "See it all work on this machine.", TRY_OUT),
+    Entry("bench", "sealcast.cli.bench", "Measure the packet path on this machine.", TRY_OUT),
 )
 
 _BY_NAME = {entry.name: entry for entry in COMMANDS}
