@@ -51,6 +51,14 @@ def test_a_looped_clip_decodes_as_one(constant_clip: Path, variable_clip: Path) 
         assert thrice.longest_pause_s < 0.15
 
 
+def test_a_real_clip_loops(real_clip: Path) -> None:
+    """So it is with pictures that are decoded in another order than shown (B frames)."""
+    thrice = decode(_loop(real_clip.read_bytes(), 3))
+    assert thrice.pictures == 3 * 132
+    assert (thrice.corrupt_packets, thrice.falling_timestamps) == (0, 0)
+    assert thrice.longest_pause_s < 0.15
+
+
 def test_without_restamping_the_same_clip_does_not(constant_clip: Path) -> None:
     """The check above sees the seam of a clip that is simply repeated."""
     repeated = constant_clip.read_bytes() * 2

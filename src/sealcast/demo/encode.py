@@ -39,7 +39,7 @@ def encode_testcard(path: Path, seconds: float, progress: Callable[[float], None
     """Encode the test card, picture by picture; raises UsageError when `path` cannot be written."""
     pictures = max(1, round(seconds * FRAMES_PER_S))
     options = {"muxrate": str(MUX_RATE_BITS_PER_S)}
-    with _plain_errors(), av.open(str(path), "w", format="mpegts", options=options) as clip:
+    with _plain_errors(path), av.open(str(path), "w", format="mpegts", options=options) as clip:
         video, audio = _add_video(clip), _add_audio(clip)
         card, tone = Card(), _tone()
         samples = 0
@@ -58,7 +58,7 @@ def encode_testcard(path: Path, seconds: float, progress: Callable[[float], None
 def copy_to_ts(source_path: Path, target_path: Path) -> None:
     """Copy all packets of picture and sound; raises UsageError when a file cannot be read or written."""
     with (
-        _plain_errors(),
+        _plain_errors(target_path),
         av.open(str(source_path)) as source,
         av.open(str(target_path), "w", format="mpegts") as target,
     ):
@@ -118,10 +118,9 @@ def _tone() -> bytes:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what PyAV and the system raise into one line, which names the file."""
+def _plain_errors(target_path: Path) -> Iterator[None]:
+    """Turn what PyAV and the system raise into one line; it names the target where no file is named."""
     try:
         yield
     except (OSError, av.error.FFmpegError) as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise UsageError(f"{place}{error.strerror or error}") from error
+        raise UsageError(f"{error.filename or target_path}: {error.strerror or error}") from error

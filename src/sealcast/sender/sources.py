@@ -181,12 +181,19 @@ class StdinSource:
         try:
             loop.add_reader(fd, _resolve, ready)
         except OSError:
-            return await asyncio.to_thread(os.read, fd, CHUNK_BYTES)
+            return await asyncio.to_thread(_read_some, fd)
         try:
             await ready
         finally:
             loop.remove_reader(fd)
+        return _read_some(fd)
+
+
+def _read_some(fd: int) -> bytes:
+    try:
         return os.read(fd, CHUNK_BYTES)
+    except OSError as error:
+        raise UsageError(f"cannot read on in standard input: {error.strerror}") from error
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:
