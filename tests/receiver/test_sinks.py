@@ -47,7 +47,7 @@ def test_a_file_holds_what_was_written_at_once(tmp_path: Path) -> None:
 
 
 def test_a_digest_is_made_only_if_asked_for(tmp_path: Path) -> None:
-    """Without the wish there is none, as it costs about 1 µs a packet."""
+    """Without the wish there is none, as it costs more than the writing."""
     sink = open_sink(str(tmp_path / "out.ts"))
     sink.write(PAYLOADS)
     sink.close()
