@@ -19,6 +19,26 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Source = Annotated[
+    str | None, typer.Option(metavar="ADDR", help="The sender's address, for source-specific multicast.")
+]
+SenderInterface = Annotated[
+    str | None, typer.Option(metavar="IF", help="The interface that the sender is to use.")
+]
+Lifetime = Annotated[str, typer.Option(metavar="TIME", help="How long one key is in use.")]
+PublishAt = Annotated[
+    str, typer.Option(metavar="TIME|RATE", help="Remaining time at which the next key is published.")
+]
+PrefetchAt = Annotated[
+    str, typer.Option(metavar="TIME|RATE", help="Remaining time at which receivers begin to fetch it.")
+]
+Senders = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help=escape("A sender that may send on it (again for more). [default: any]")
+    ),
+]
+
 HEADERS = ("CHANNEL", "NUMBER", "GROUP", "SUITE", "KEYS", "LIFETIME", "STATE", "EPOCH", "SUBSCRIBERS")
 
 
@@ -41,31 +61,18 @@ def add(
     group: Annotated[
         str, typer.Option(metavar="G:PORT", help="Multicast group and even port.", show_default=False)
     ],
-    source: Annotated[
-        str | None, typer.Option(metavar="ADDR", help="The sender's address, for source-specific multicast.")
-    ] = None,
-    interface: Annotated[
-        str | None, typer.Option(metavar="IF", help="The interface that the sender is to use.")
-    ] = None,
+    source: Source = None,
+    interface: SenderInterface = None,
     suite: Annotated[Suite, typer.Option(help="How packets are encrypted.")] = Suite.AES_128_GCM,
-    lifetime: Annotated[str, typer.Option(metavar="TIME", help="How long one key is in use.")] = "10m",
-    publish_at: Annotated[
-        str, typer.Option(metavar="TIME|RATE", help="Remaining time at which the next key is published.")
-    ] = "50%",
-    prefetch_at: Annotated[
-        str, typer.Option(metavar="TIME|RATE", help="Remaining time at which receivers begin to fetch it.")
-    ] = "25%",
+    lifetime: Lifetime = "10m",
+    publish_at: PublishAt = "50%",
+    prefetch_at: PrefetchAt = "25%",
     keys: Annotated[KeyMaker, typer.Option(help="Who makes the keys.")] = KeyMaker.SENDER,
-    sender: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help=escape("A sender that may send on it (again for more). [default: any]")
-        ),
-    ] = None,
+    sender: Senders = None,
     json: Json = False,
 ) -> None:
     """Add a channel. Channels that overlap in group and port, or port + 1, are refused."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
     from sealcast.messages.channels import ChannelData, channel_spec
@@ -85,8 +92,8 @@ def add(
         prefetch_at=prefetch_at,
     )
     channel_spec(data)
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operations.CHANNEL_ADD, ChannelList, channel=data, senders=sender or [])
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operations.CHANNEL_ADD, ChannelList, channel=data, senders=sender or [])
     if json:
         output.print_json(answer)
     else:
@@ -99,23 +106,23 @@ def add(
 @app.command("list", epilog=examples("sealcast channel list", "sealcast channel list --json | jq .channels"))
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List all channels with their state and current epoch."""
-    from sealcast.cli import session
+    from sealcast.cli import acting
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
 
-    credential = session.operator_credential(session.settings(context))
-    _print(session.ask(credential, operations.CHANNEL_LIST, ChannelList), json=json)
+    credential = acting.operator_credential(acting.settings(context))
+    _print(acting.ask(credential, operations.CHANNEL_LIST, ChannelList), json=json)
 
 
 @app.command(epilog=examples("sealcast channel show news"))
 def show(context: typer.Context, channel: ChannelName, *, json: Json = False) -> None:
     """Show one channel."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
 
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operations.CHANNEL_SHOW, ChannelList, channel=channel)
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operations.CHANNEL_SHOW, ChannelList, channel=channel)
     if json:
         output.print_json(answer.channels[0])
         return
@@ -127,12 +134,12 @@ def show(context: typer.Context, channel: ChannelName, *, json: Json = False) ->
 @app.command(epilog=examples("sealcast channel remove news"))
 def remove(context: typer.Context, channel: ChannelName, *, json: Json = False) -> None:
     """Remove a channel; its sender cannot publish another key, and receivers get none."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import Done
 
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operations.CHANNEL_REMOVE, Done, channel=channel)
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operations.CHANNEL_REMOVE, Done, channel=channel)
     if json:
         output.print_json(answer)
     else:

@@ -22,9 +22,9 @@ app = typer.Typer(
 @app.command(epilog=examples("sealcast config check", "sealcast --config ./sealcast.toml config check"))
 def check(context: typer.Context, *, json: Json = False) -> None:
     """Check file, environment and the vaults they name; the first mistake is told with line and key."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
 
-    loaded = session.settings(context)
+    loaded = acting.settings(context)
     opened = _open_vaults(loaded)
     if json:
         output.print_json({"path": str(loaded.path), "exists": loaded.path.exists(), "credentials": opened})
@@ -38,9 +38,9 @@ def show(context: typer.Context, *, json: Json = False) -> None:
     """Show every setting in the form of the file, and where each comes from."""
     import msgspec
 
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
 
-    loaded = session.settings(context)
+    loaded = acting.settings(context)
     if json:
         output.print_json({"path": str(loaded.path), "settings": loaded.settings})
         return
@@ -55,7 +55,7 @@ def show(context: typer.Context, *, json: Json = False) -> None:
 
 def _open_vaults(loaded: "Loaded") -> dict[str, str]:
     """Open each vault that the settings name and return whose it is by role; raises UsageError."""
-    from sealcast.cli.session import open_credential
+    from sealcast.cli.acting import open_credential
 
     named = loaded.settings
     opened: dict[str, str] = {}

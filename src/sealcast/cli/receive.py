@@ -9,8 +9,23 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Credential, Interface, Json
 
 if TYPE_CHECKING:
-    from sealcast.receiver.run import ReceiveStatus
+    from sealcast.receiver.run import ReceiveSettings, ReceiveStatus
+    from sealcast.receiver.sinks import Sink
     from sealcast.transport.address import Endpoint
+
+ReorderMs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="MS",
+        min=0,
+        max=10_000,
+        help=escape("Wait so long for a missing packet; 0 gives packets as they arrive. [default: 20]"),
+    ),
+]
+IdleExit = Annotated[
+    float | None, typer.Option(metavar="S", min=0.1, help="End when nothing came for so many seconds.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Ask again if the key server does not answer or says no.")]
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -40,19 +55,9 @@ def receive(
         ),
     ],
     interface: Interface = None,
-    reorder_ms: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MS",
-            help=escape("Wait so long for a missing packet; 0 gives packets as they arrive. [default: 20]"),
-        ),
-    ] = None,
-    idle_exit: Annotated[
-        float | None, typer.Option(metavar="S", min=0.1, help="End when nothing came for so many seconds.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Ask again if the key server does not answer or says no.")
-    ] = False,
+    reorder_ms: ReorderMs = None,
+    idle_exit: IdleExit = None,
+    wait: Wait = False,
     credential: Credential = None,
     json: Json = False,
 ) -> None:
@@ -60,58 +65,62 @@ def receive(
 
     Ends with status 0 when the sender ends the stream, on Ctrl-C and on SIGTERM.
     """
-    import asyncio
-    import dataclasses
-
-    import msgspec
-
-    from sealcast.cli import output as out
-    from sealcast.cli import running, session
-    from sealcast.config.schema import ReorderMs
-    from sealcast.core.errors import UsageError
+    from sealcast.cli import acting
     from sealcast.receiver.run import ReceiveSettings
-    from sealcast.receiver.run import receive as run
     from sealcast.receiver.sinks import open_sink
-    from sealcast.transport.system import SystemClock, SystemRandom
 
-    loaded = session.settings(context)
+    loaded = acting.settings(context)
     configured = loaded.settings.receiver
-    wanted_interface = interface or configured.interface
-    try:
-        reorder = msgspec.convert(configured.reorder_ms if reorder_ms is None else reorder_ms, ReorderMs)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"--reorder-ms: {error}") from error
     settings = ReceiveSettings(
-        credential=session.open_credential(loaded, "device", credential),
+        credential=acting.open_credential(loaded, "device", credential),
         target=_target(target),
-        interface=wanted_interface,
-        reorder_ms=reorder,
+        interface=interface or configured.interface,
+        reorder_ms=configured.reorder_ms if reorder_ms is None else reorder_ms,
         idle_exit_s=idle_exit,
         wait=wait,
     )
-    sink = open_sink(output, wanted_interface, digest=json)
+    sink = open_sink(output, settings.interface, digest=json)
     try:
-        with running.StatusLine(describe) as line:
-
-            async def work(stop: asyncio.Event) -> "ReceiveStatus":
-                return await run(
-                    settings, sink, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
-                )
-
-            summary = running.run_until_signal(work)
+        summary = _run(settings, sink)
     finally:
         sink.close()
-    if summary is None:
-        return
+    if summary is not None:
+        _print(summary, sink, json=json, to_stderr=output == "-")
+
+
+def _run(settings: "ReceiveSettings", sink: "Sink") -> "ReceiveStatus | None":
+    """Receive, with a status line, to the end; None if it was cut short."""
+    import asyncio
+
+    from sealcast.cli import running
+    from sealcast.receiver.run import ReceiveStatus, receive
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    with running.StatusLine(describe) as line:
+
+        async def work(stop: asyncio.Event) -> ReceiveStatus:
+            return await receive(
+                settings, sink, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
+            )
+
+        return running.run_until_signal(work)
+
+
+def _print(summary: "ReceiveStatus", sink: "Sink", *, json: bool, to_stderr: bool) -> None:
+    """Print the summary, with what the sink took where a program reads it."""
+    import dataclasses
+
+    from sealcast.cli import output
+
     if json:
         totals = {
             "bytes_written": sink.written_bytes,
             "bytes_dropped": sink.dropped_bytes,
             "sha256": sink.sha256(),
         }
-        out.print_json(dataclasses.asdict(summary) | totals, to_stderr=output == "-")
+        output.print_json(dataclasses.asdict(summary) | totals, to_stderr=to_stderr)
     else:
-        out.print_line(f"{describe(summary)}; {summary.ended_by}", to_stderr=output == "-")
+        output.print_line(f"{describe(summary)}; {summary.ended_by}", to_stderr=to_stderr)
 
 
 def describe(status: "ReceiveStatus") -> str:

@@ -56,12 +56,12 @@ def add(
     A device has two symmetric secrets, a sender two key pairs. Both files go to the party's machine; nobody
     else needs them.
     """
+    from sealcast.cli import acting
     from sealcast.cli import output as out
-    from sealcast.cli import session
     from sealcast.device.vault import key_path, save_vault
     from sealcast.transport.system import SystemRandom
 
-    operator = session.operator_credential(session.settings(context))
+    operator = acting.operator_credential(acting.settings(context))
     random = SystemRandom()
     party = new_party(operator, id_, role, random)
     save_vault(output, party, random)
@@ -82,12 +82,12 @@ def add(
 @app.command("list", epilog=examples("sealcast registry list", "sealcast registry list --json"))
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List the registered devices and senders."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import RegistryList
 
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operations.REGISTRY_LIST, RegistryList)
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operations.REGISTRY_LIST, RegistryList)
     if json:
         output.print_json(answer)
         return
@@ -116,7 +116,7 @@ def new_party(operator: "Credential", id_: str, role: PartyRole, random: "Random
 
 def _register(operator: "Credential", party: "Credential") -> None:
     """Send the key server what it must know of a party: secrets if symmetric, else the public halves."""
-    from sealcast.cli import session
+    from sealcast.cli import acting
     from sealcast.messages import jose, operations
     from sealcast.messages.answers import Done
     from sealcast.messages.encoding import encode
@@ -128,4 +128,4 @@ def _register(operator: "Credential", party: "Credential") -> None:
         kek=party.kek if symmetric else party.kek.public(),
     )
     sealed = jose.seal(encode(keys), operator.server_kek, kid=operator.operator, typ=jose.TYP_SEALED_KEY)
-    session.ask(operator, operations.REGISTRY_ADD, Done, id=party.id, role=party.role, sealed_keys=sealed)
+    acting.ask(operator, operations.REGISTRY_ADD, Done, id=party.id, role=party.role, sealed_keys=sealed)

@@ -11,7 +11,8 @@ from sealcast.cli.options import ChannelName, Credential, Interface, Json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sealcast.sender.run import SendStatus
+    from sealcast.sender.run import SendSettings, SendStatus
+    from sealcast.sender.sources import Source
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -57,22 +58,18 @@ def send(
 
     A transport stream is paced by its clock. Ctrl-C and SIGTERM end it well, with status 0.
     """
-    import asyncio
     import os
     from pathlib import Path
 
-    from sealcast.cli import output, running, session
+    from sealcast.cli import acting
     from sealcast.config.places import private_dir, state_dir
     from sealcast.sender.run import SendSettings
-    from sealcast.sender.run import send as run
     from sealcast.sender.sources import open_source, parse_rate_bits_per_s
-    from sealcast.transport.system import SystemClock, SystemRandom
 
-    loaded = session.settings(context)
-    party = session.open_credential(loaded, "sender", credential)
-    source = open_source(
-        input_, rate=None if rate is None else parse_rate_bits_per_s(rate), loop=loop, interface=interface
-    )
+    loaded = acting.settings(context)
+    party = acting.open_credential(loaded, "sender", credential)
+    bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
+    source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     settings = SendSettings(
         credential=party,
         channel=channel,
@@ -82,10 +79,21 @@ def send(
         seconds=seconds,
         first_seq=_first_seq(os.environ),
     )
+    _run(settings, source, json=json)
+
+
+def _run(settings: "SendSettings", source: "Source", *, json: bool) -> None:
+    """Send, with a status line, to the end; print the summary."""
+    import asyncio
+
+    from sealcast.cli import output, running
+    from sealcast.sender.run import SendStatus, send
+    from sealcast.transport.system import SystemClock, SystemRandom
+
     with running.StatusLine(describe) as line:
 
-        async def work(stop: asyncio.Event) -> "SendStatus":
-            return await run(
+        async def work(stop: asyncio.Event) -> SendStatus:
+            return await send(
                 settings, source, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
             )
 

@@ -41,14 +41,14 @@ def keyserver(
     import os
     import sys
 
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
     from sealcast.server.run import serve_keyserver
     from sealcast.server.settings import KeyserverSettings
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    configured = session.settings(context).settings.keyserver
+    configured = acting.settings(context).settings.keyserver
     host, port = parse_listen(listen or configured.listen)
     folder = state or Path(configured.state or state_dir(os.environ) / "keyserver")
     settings = KeyserverSettings(

@@ -40,12 +40,12 @@ def list_(
     json: Json = False,
 ) -> None:
     """List who may receive what, and since when by the key server's clock."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import SubscriberList
 
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operations.SUBSCRIBER_LIST, SubscriberList, channel=channel)
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operations.SUBSCRIBER_LIST, SubscriberList, channel=channel)
     if json:
         output.print_json(answer)
         return
@@ -55,13 +55,13 @@ def list_(
 
 def _change(context: typer.Context, channel: str, device: str, *, adds: bool, json: bool) -> None:
     """Put a device on a channel's list, or take it off."""
-    from sealcast.cli import output, session
+    from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import Done
 
     operation = operations.SUBSCRIBER_ADD if adds else operations.SUBSCRIBER_REMOVE
-    credential = session.operator_credential(session.settings(context))
-    answer = session.ask(credential, operation, Done, channel=channel, device=device)
+    credential = acting.operator_credential(acting.settings(context))
+    answer = acting.ask(credential, operation, Done, channel=channel, device=device)
     if json:
         output.print_json(answer)
     else:

@@ -1,4 +1,4 @@
-"""Owns what commands do alike: read the settings, begin the log, ask the key server as the operator.
+"""Owns what commands do alike: read the settings, begin the log, open a vault, ask the key server.
 
 Imported by commands when they run, not for their help.
 """
