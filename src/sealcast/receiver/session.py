@@ -104,7 +104,7 @@ class ReceiverSession:
             if held is None:
                 self._hold_without_key(packet, now)
             else:
-                self._open(held, packet, now)
+                self._open(held, packet, now, now)
 
     def handle_control(self, packet: bytes, now: int) -> None:
         """Take a datagram of the control port. About 150 µs for the signature of a good one."""
@@ -237,10 +237,10 @@ class ReceiverSession:
 
     # Below this line nobody calls from outside.
 
-    def _open(self, held: HeldKey, packet: bytes, now: int) -> None:
+    def _open(self, held: HeldKey, packet: bytes, arrived_ns: int, now: int) -> None:
         stream = self._streams.get(int.from_bytes(packet[8:12], "big"))
         if stream is None:
-            self._pending.hold(held.key_id, packet, now)
+            self._pending.hold(held.key_id, packet, arrived_ns)
             self._count_dropped()
             return
         try:
@@ -315,8 +315,8 @@ class ReceiverSession:
     def _open_pending(self, now: int) -> None:
         for key_id in sorted(self._ring.held):
             held = self._ring.find(key_id.pack())
-            for packet in self._pending.take(key_id) if held else ():
-                self._open(held, packet, now)  # type: ignore[arg-type]
+            for arrived_ns, packet in self._pending.take(key_id) if held else ():
+                self._open(held, packet, arrived_ns, now)  # type: ignore[arg-type]
 
     def _stream(self, ssrc: int) -> Stream:
         stream = self._streams.get(ssrc)
