@@ -10,6 +10,12 @@ from sealcast.core.ids import ChannelNumber
 CONTROL_PORT_OFFSET = 1
 """Control packets travel on the data port + 1 (RFC 3550 §11)."""
 
+DURATION_DIGITS_MAX = 15
+"""Enough for any duration, and still an exact number."""
+
+RATE_DECIMALS = 6
+"""A rate is kept to 0.0001 %, so that the text we send is read as the same rate."""
+
 DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -62,7 +68,7 @@ class Threshold:
         """Read `25%` or a duration such as `90s`; raises UsageError."""
         if text.endswith("%"):
             try:
-                return cls(rate=float(text[:-1]) / 100)
+                return cls(rate=round(float(text[:-1]) / 100, RATE_DECIMALS))
             except ValueError as error:
                 raise UsageError(f"not a percentage: {text!r}; write for instance 25%") from error
         return cls(value_ms=parse_duration_ms(text))
@@ -104,7 +110,8 @@ def parse_duration_ms(text: str) -> int:
     """Read `500ms`, `90s`, `10m`, `1h` or `1d` as milliseconds above 0; raises UsageError."""
     for unit in ("ms", "s", "m", "h", "d"):
         number = text.removesuffix(unit)
-        if number != text and number.replace(".", "", 1).isdigit():
+        digits = number.replace(".", "", 1)
+        if number != text and digits.isascii() and digits.isdigit() and len(digits) <= DURATION_DIGITS_MAX:
             value = round(float(number) * DURATION_UNITS_MS[unit])
             if value > 0:
                 return value
