@@ -1,6 +1,7 @@
 """Owns how message bodies become bytes: JSON of checked structs, and base64url without padding."""
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TypeVar
 
@@ -9,6 +10,8 @@ import msgspec
 from sealcast.core.errors import FormatError
 
 T = TypeVar("T")
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 MESSAGE_BYTES_MAX = 256 * 1024
 """No message of ours comes near; a larger one is refused unread."""
@@ -36,7 +39,9 @@ def b64url_encode(data: bytes) -> str:
 
 def b64url_decode(text: str) -> bytes:
     """Read base64url without padding; raises FormatError."""
+    if not _BASE64URL.fullmatch(text):
+        raise FormatError("not base64url")
     try:
-        return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except (binascii.Error, UnicodeEncodeError, ValueError) as error:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
         raise FormatError("not base64url") from error

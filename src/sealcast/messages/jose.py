@@ -64,7 +64,7 @@ def verify(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
 
 
 def seal(plaintext: bytes, recipient: Jwk, *, kid: str, typ: str) -> str:
-    """Return a compact JWE that only the holder of `recipient` opens."""
+    """Return a compact JWE that only the holder of `recipient` opens; raises FormatError for a bad key."""
     algorithm = recipient.sealing_algorithm
     return _encrypt(plaintext, recipient, algorithm, {"kid": kid, "typ": typ})
 
@@ -86,9 +86,13 @@ def unseal_direct(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
 
 def _encrypt(plaintext: bytes, key: Jwk, algorithm: str, header: dict[str, str]) -> str:
     protected = {"alg": algorithm, "enc": CONTENT_ENCRYPTION, **header}
-    return jwe.encrypt_compact(
-        protected, plaintext, jose_key(key), algorithms=[algorithm, CONTENT_ENCRYPTION]
-    )
+    recipient = jose_key(key)
+    try:
+        return jwe.encrypt_compact(
+            protected, plaintext, recipient, algorithms=[algorithm, CONTENT_ENCRYPTION]
+        )
+    except ValueError as error:
+        raise FormatError(f"nothing can be sealed to this key: {key!r}") from error
 
 
 def _decrypt(token: str | bytes, key: Jwk, algorithm: str, typ: str) -> bytes:

@@ -91,6 +91,8 @@ def new_sealing_pair(random: Random) -> Jwk:
 def jose_key(jwk: Jwk) -> Key:
     """Return the JOSE library's form of the key; raises FormatError for parts that do not fit."""
     parts = {name: value for name, value in msgspec.structs.asdict(jwk).items() if value is not None}
+    if jwk.kty == "oct" and len(b64url_decode(jwk.k or "")) != OCT_BYTES:
+        raise FormatError(f"a symmetric key has {OCT_BYTES} bytes")
     try:
         return OctKey.import_key(parts) if jwk.kty == "oct" else OKPKey.import_key(parts)
     except Exception as error:
