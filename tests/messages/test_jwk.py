@@ -1,0 +1,86 @@
+"""Keys in JSON: algorithms, halves, and nothing secret in sight."""
+
+import pytest
+
+from sealcast.core.errors import FormatError
+from sealcast.messages.encoding import decode, encode
+from sealcast.messages.jwk import Jwk, jose_key, new_oct_key, new_sealing_pair, new_signing_pair
+from sealcast.testing import SimRandom
+
+RANDOM = SimRandom(1)
+OCT, SIGNING, SEALING = new_oct_key(RANDOM), new_signing_pair(RANDOM), new_sealing_pair(RANDOM)
+ALL = pytest.mark.parametrize("key", [OCT, SIGNING, SEALING], ids=["oct", "Ed25519", "X25519"])
+
+
+@ALL
+def test_repr_shows_no_secret(key: Jwk) -> None:
+    """Neither `k` nor `d` appears when a key is printed or logged."""
+    secret = key.k or key.d
+    assert secret
+    for text in (repr(key), str(key), f"{key}", f"{[key]}"):
+        assert secret not in text
+
+
+@ALL
+def test_json_round_trip(key: Jwk) -> None:
+    """A key comes back from its JSON, and the library takes it."""
+    assert decode(encode(key), Jwk) == key
+    jose_key(key)
+
+
+def test_algorithms() -> None:
+    """The kind of key alone says what it is for."""
+    assert (OCT.signing_algorithm, OCT.sealing_algorithm) == ("HS256", "A256KW")
+    assert SIGNING.signing_algorithm == "Ed25519"
+    assert SEALING.sealing_algorithm == "ECDH-ES+A256KW"
+    with pytest.raises(FormatError, match="cannot sign"):
+        _ = SEALING.signing_algorithm
+    with pytest.raises(FormatError, match="cannot receive"):
+        _ = SIGNING.sealing_algorithm
+
+
+@pytest.mark.parametrize("key", [SIGNING, SEALING], ids=["Ed25519", "X25519"])
+def test_public_half(key: Jwk) -> None:
+    """The public half holds the public bytes only."""
+    public = key.public()
+    assert (public.d, public.k, public.x) == (None, None, key.x)
+    assert (key.is_secret, public.is_secret) == (True, False)
+    assert len(public.raw_public()) == len(key.raw_private()) == 32
+    with pytest.raises(FormatError, match="no private half"):
+        public.raw_private()
+
+
+def test_a_symmetric_key_has_no_public_half() -> None:
+    """Giving it away by mistake is refused."""
+    assert OCT.is_secret
+    with pytest.raises(FormatError):
+        OCT.public()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Jwk(kty="oct"),
+        Jwk(kty="oct", k=""),
+        Jwk(kty="oct", k="AAAA"),
+        Jwk(kty="oct", k="!" * 43),
+        Jwk(kty="OKP"),
+        Jwk(kty="OKP", crv="Ed25519"),
+        Jwk(kty="OKP", crv="Ed25519", x="AAAA"),
+        Jwk(kty="OKP", crv="X25519", x="A" * 43, d="AAAA"),
+    ],
+    ids=["no k", "empty k", "short k", "junk k", "no curve", "no x", "short x", "short d"],
+)
+def test_unusable_keys_are_refused(wrong: Jwk) -> None:
+    """A key of another length than its algorithm's is no key: a short HMAC key could be guessed."""
+    with pytest.raises(FormatError):
+        jose_key(wrong)
+
+
+@pytest.mark.parametrize(
+    "json", [b'{"kty":"RSA"}', b'{"kty":"OKP","crv":"P-256"}', b'{"kty":"oct","alg":"none"}']
+)
+def test_other_kinds_are_refused(json: bytes) -> None:
+    """Unknown kinds, curves and fields do not come in."""
+    with pytest.raises(FormatError):
+        decode(json, Jwk)
