@@ -1,0 +1,58 @@
+"""Owns what an operation is given and what it gives back: the caller, the transaction and the time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from sealcast.core.ids import Epoch
+from sealcast.messages.jwk import Jwk
+from sealcast.messages.operations import Operation
+from sealcast.storage import audit
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A party that may call: `signing` verifies its requests, `kek` is what answers are sealed to."""
+
+    id: str
+    role: str
+    signing: Jwk
+    kek: Jwk
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request in its transaction; `now` is monotonic ns, `wall_ms` the wall clock."""
+
+    connection: sa.Connection
+    caller: Principal
+    now: int
+    wall_ms: int
+
+    def record(self, what: str, subject: str) -> None:
+        """Add what the caller did to the audit table."""
+        audit.append(self.connection, audit.AuditRow(self.wall_ms, self.caller.id, what, subject))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, and the epochs whose keys it holds: from them a repeated request is answered alike."""
+
+    answer: msgspec.Struct
+    epochs: tuple[Epoch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How one operation is carried out; both functions take the decoded request.
+
+    `repeat` answers a request that was decided before, where the answer holds keys and is not kept: it is
+    given the epochs of the first answer and records nothing.
+    """
+
+    operation: Operation
+    carry_out: Callable[[Call, Any], Reply]
+    repeat: Callable[[Call, Any, tuple[Epoch, ...]], Reply] | None = None

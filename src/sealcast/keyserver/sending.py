@@ -1,0 +1,203 @@
+"""Owns the operations of senders: lease, publish, generate, report what is on air."""
+
+from sealcast.core.errors import FormatError
+from sealcast.core.ids import Epoch, KeyId, Ssrc
+from sealcast.core.ports import Random
+from sealcast.core.secret import Secret
+from sealcast.keys.material import Tek, make_tek
+from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.keyserver import store_air, store_channels, store_epochs
+from sealcast.keyserver.air import AirReport, AirState
+from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.service_air import AirChange, AirDecision, check_report, decide_report, expired
+from sealcast.keyserver.service_keys import key_id_of, key_material
+from sealcast.keyserver.service_lease import plan_lease
+from sealcast.keyserver.values import ChannelView, EpochRow, refusal
+from sealcast.keyserver.views import Views
+from sealcast.keyserver.wrapped import wrap_tek
+from sealcast.messages import jose
+from sealcast.messages.answers import Done, GeneratedKey, KeyMaterial, LeaseAnswer, RunSlotData
+from sealcast.messages.channels import channel_data
+from sealcast.messages.encoding import decode
+from sealcast.messages.jwk import Jwk
+from sealcast.messages.requests import AirRequest, GenerateRequest, LeaseRequest, PublishRequest
+
+
+class SenderDesk:
+    """Carries out what senders ask, each in the transaction of its call.
+
+    `kek` is the server's X25519 pair, to which senders seal the keys they publish.
+    """
+
+    def __init__(
+        self,
+        *,
+        master: Secret,
+        kek: Jwk,
+        views: Views,
+        air: AirState,
+        random: Random,
+        key_servers: tuple[str, ...],
+    ) -> None:
+        self._master = master
+        self._kek = kek
+        self._views = views
+        self._air = air
+        self._random = random
+        self._key_servers = key_servers
+        self.stale_reports = 0
+
+    def lease(self, call: Call, request: LeaseRequest) -> Reply:
+        """Give a sender its unconsumed slots and fresh ones, with the keys published for any of them."""
+        view = self._own_channel(call, request.channel)
+        number = view.spec.number
+        plan = plan_lease(
+            view.epochs,
+            call.caller.id,
+            request.first_unused,
+            next_epoch=store_channels.next_epoch(call.connection, number),
+            taken=store_epochs.ssrcs(call.connection, number),
+            random=self._random,
+        )
+        store_epochs.consume(call.connection, number, call.caller.id, plan.first_unused)
+        if plan.fresh:
+            store_epochs.add_slots(call.connection, number, call.caller.id, plan.fresh, call.wall_ms)
+            store_channels.set_next_epoch(call.connection, number, plan.fresh[-1].epoch + 1)
+            call.record("lease", f"{view.spec.name} {plan.fresh[0].epoch}-{plan.fresh[-1].epoch}")
+        teks = [self._views.tek(call.connection, view, epoch) for epoch in plan.published]
+        self._views.forget(number)
+        slots = [RunSlotData(ssrc=slot.ssrc, epoch=slot.epoch) for slot in plan.slots]
+        answer = LeaseAnswer(
+            jti=request.jti,
+            channel=channel_data(view.spec),
+            slots=slots,
+            published=[key_material(tek) for tek in teks],
+            key_servers=list(self._key_servers),
+        )
+        return Reply(answer, tuple(slot.epoch for slot in plan.slots))
+
+    def repeat_lease(self, call: Call, request: LeaseRequest, epochs: tuple[Epoch, ...]) -> Reply:
+        """Give the same slots once more, as far as they are not consumed."""
+        view = self._own_channel(call, request.channel)
+        rows = [row for row in view.epochs if row.epoch in epochs and row.is_free]
+        teks = [self._views.tek(call.connection, view, row.epoch) for row in rows if row.has_key]
+        answer = LeaseAnswer(
+            jti=request.jti,
+            channel=channel_data(view.spec),
+            slots=[RunSlotData(ssrc=row.ssrc, epoch=row.epoch) for row in rows],
+            published=[key_material(tek) for tek in teks],
+            key_servers=list(self._key_servers),
+        )
+        return Reply(answer, epochs)
+
+    def publish(self, call: Call, request: PublishRequest) -> Reply:
+        """Take the key that a sender made for an epoch; the same key again changes nothing."""
+        view = self._own_channel(call, request.channel)
+        row = _leased_row(call, view, request.epoch)
+        tek = self._open_key(view, row.epoch, request.sealed_key)
+        if row.has_key:
+            if self._views.tek(call.connection, view, row.epoch) != tek:
+                raise refusal("epoch-taken", f"epoch {row.epoch} has another key already; use the next slot")
+            return Reply(Done(jti=request.jti))
+        self._store_key(call, view, row, tek)
+        call.record("publish", f"{view.spec.name} {row.epoch}")
+        return Reply(Done(jti=request.jti))
+
+    def generate(self, call: Call, request: GenerateRequest) -> Reply:
+        """Make the key of an epoch, once; asked again, return the same."""
+        view = self._own_channel(call, request.channel)
+        row = _leased_row(call, view, request.epoch)
+        if row.has_key:
+            tek = self._views.tek(call.connection, view, row.epoch)
+        else:
+            tek = make_tek(key_id_of(view, row.epoch), view.spec.suite, self._random)
+            self._store_key(call, view, row, tek)
+            call.record("generate", f"{view.spec.name} {row.epoch}")
+        return Reply(GeneratedKey(jti=request.jti, material=key_material(tek)), (row.epoch,))
+
+    def repeat_generate(self, call: Call, request: GenerateRequest, _: tuple[Epoch, ...]) -> Reply:
+        """Return the same key once more: generating is its own repeat."""
+        return self.generate(call, request)
+
+    def report(self, call: Call, request: AirRequest) -> Reply:
+        """Take in what is on air; late reports leave it as it is, but their totals count."""
+        check_report(request)
+        view = self._own_channel(call, request.channel)
+        number = view.spec.number
+        slot = store_epochs.owns_ssrc(call.connection, number, call.caller.id, request.ssrc)
+        leased = store_epochs.find(call.connection, KeyId(number, Epoch(request.epoch)))
+        if slot is None or leased is None or leased.sender != call.caller.id or request.epoch < slot:
+            raise refusal(
+                "not-leased", f"epoch {request.epoch} and SSRC {request.ssrc} are not in your lease"
+            )
+        highest = store_epochs.highest_on_air(call.connection, number)
+        decision = decide_report(view.epochs, highest, request.epoch, ended=request.ended)
+        self._carry_out(call, view, request, decision)
+        self._add_totals(call, view, request)
+        return Reply(Done(jti=request.jti))
+
+    def _own_channel(self, call: Call, channel: str) -> ChannelView:
+        view = self._views.get(call.connection, channel)
+        if view.senders and call.caller.id not in view.senders:
+            raise refusal("not-your-channel", f"channel {view.spec.name} is not among yours")
+        return view
+
+    def _open_key(self, view: ChannelView, epoch: Epoch, sealed: str) -> Tek:
+        """Open a published key; raises FormatError or AuthenticationError if it is not for that epoch."""
+        material = decode(jose.unseal(sealed, self._kek, typ=jose.TYP_SEALED_KEY), KeyMaterial)
+        key_id = key_id_of(view, epoch)
+        if material.key_id != str(key_id) or material.suite != view.spec.suite.value:
+            raise FormatError(f"the sealed key is not one of {view.spec.suite.value} for {key_id}")
+        return Tek(key_id, view.spec.suite, Secret(material.key), Secret(material.salt))
+
+    def _store_key(self, call: Call, view: ChannelView, row: EpochRow, tek: Tek) -> None:
+        """Store a key; an epoch that went on air while we could not be reached stays on air."""
+        is_planned = row.state is KeyState.PLANNED
+        state = next_state(row.state, KeyEvent.PUBLISH) if is_planned else row.state
+        store_epochs.set_key(call.connection, tek.key_id, wrap_tek(self._master, tek), state, call.wall_ms)
+        self._views.forget(view.spec.number)
+
+    def _carry_out(self, call: Call, view: ChannelView, request: AirRequest, decision: AirDecision) -> None:
+        number = view.spec.number
+        if decision.change is AirChange.STALE:
+            self.stale_reports += 1
+            return
+        steps = (*decision.steps, *expired(view.epochs, call.wall_ms))
+        for step in steps:
+            store_epochs.store_step(call.connection, key_id_of(view, step.epoch), step, call.wall_ms)
+        if steps:
+            self._views.forget(number)
+            store_air.drop_reports(call.connection, number, request.epoch)
+        if any(step.event is KeyEvent.ON_AIR for step in steps):
+            store_epochs.set_cause(call.connection, key_id_of(view, Epoch(request.epoch)), request.cause)
+            call.record("on-air", f"{view.spec.name} {request.epoch} {request.cause}")
+        if decision.change is AirChange.END:
+            call.record("off-air", f"{view.spec.name} {request.epoch}")
+            self._air.forget(number)
+            store_air.drop_reports(call.connection, number, request.epoch + 1)
+            return
+        report = AirReport(
+            epoch=Epoch(request.epoch),
+            remaining_ms=request.remaining_ms,
+            lifetime_ms=request.lifetime_ms,
+            extended=request.extended,
+            roc=request.roc,
+            seq=request.seq,
+            received_ns=call.now,
+        )
+        self._air.note(number, Ssrc(request.ssrc), report)
+        store_air.save_report(call.connection, number, Ssrc(request.ssrc), report, call.wall_ms)
+
+    def _add_totals(self, call: Call, view: ChannelView, request: AirRequest) -> None:
+        """Keep the totals of epochs that are the sender's; others are not its to report."""
+        own = store_epochs.leased_to(call.connection, view.spec.number, call.caller.id)
+        news = [each for each in request.totals if each.epoch in own]
+        store_air.add_totals(call.connection, view.spec.number, Ssrc(request.ssrc), news)
+
+
+def _leased_row(call: Call, view: ChannelView, epoch: int) -> EpochRow:
+    """Return an epoch that is the caller's and still ahead or on air; raises the refusal `not-leased`."""
+    row = view.find(epoch)
+    if row is None or row.sender != call.caller.id or row.state is KeyState.DRAINING:
+        raise refusal("not-leased", f"epoch {epoch} is not in your lease, or its time is over")
+    return row

@@ -1,0 +1,92 @@
+"""Decides which keys a device is told of, and puts the grant together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sealcast.core.ids import Epoch, KeyId, Ssrc
+from sealcast.keys.material import Tek
+from sealcast.keys.policy import fetch_window
+from sealcast.keys.table import KeyState
+from sealcast.keyserver.air import AirReport
+from sealcast.keyserver.values import ChannelView
+from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, KeyMaterial, StreamState
+from sealcast.messages.channels import channel_data
+
+
+@dataclass(frozen=True, slots=True)
+class OnAir:
+    """What is known of the epoch on air: its newest report, and that of each run."""
+
+    latest: AirReport | None
+    runs: Mapping[Ssrc, AirReport]
+
+
+def choose_epochs(view: ChannelView) -> tuple[Epoch, ...]:
+    """Return the epochs whose keys a device may be given now: the current one and the next.
+
+    The next is the lowest that is published and may still go on air. One that is published and consumed has
+    its report under way, or its run died before the first packet: it is given too, in case it is on air.
+    """
+    current = view.on_air
+    published = [row for row in view.epochs if row.state is KeyState.PUBLISHED and row.has_key]
+    starting = [row.epoch for row in published if row.consumed][-1:]
+    coming = [row.epoch for row in published if not row.consumed][:1]
+    on_air = [current.epoch] if current is not None and current.has_key else []
+    return tuple(on_air + starting + coming)
+
+
+def make_grant(
+    view: ChannelView,
+    on_air: OnAir,
+    teks: Mapping[Epoch, Tek],
+    *,
+    jti: str,
+    key_servers: tuple[str, ...],
+    now: int,
+) -> Grant:
+    """Return the grant of the keys in `teks`, with all that a receiver needs to use them."""
+    remaining_ms = on_air.latest.remaining_now_ms(now) if on_air.latest is not None else None
+    window = None
+    if view.on_air is not None and remaining_ms is not None:
+        drawn = fetch_window(view.spec, remaining_ms)
+        window = FetchWindow(opens_in_ms=drawn.opens_in_ms, closes_in_ms=drawn.closes_in_ms)
+    return Grant(
+        jti=jti,
+        channel=channel_data(view.spec),
+        keys=[_granted(view, on_air.latest, tek, now) for tek in teks.values()],
+        streams=[
+            StreamState(ssrc=ssrc, roc=run.roc, seq=run.seq, age_ms=run.age_ms(now))
+            for ssrc, run in on_air.runs.items()
+        ],
+        senders=list(view.sender_keys),
+        window=window,
+        key_servers=list(key_servers),
+    )
+
+
+def key_material(tek: Tek) -> KeyMaterial:
+    """Return a key as messages carry it, inside what is sealed."""
+    return KeyMaterial(
+        key_id=str(tek.key_id), suite=tek.suite.value, key=tek.key.reveal(), salt=tek.salt.reveal()
+    )
+
+
+def key_id_of(view: ChannelView, epoch: Epoch) -> KeyId:
+    """Return the key ID of an epoch of a channel."""
+    return KeyId(view.spec.number, epoch)
+
+
+def _granted(view: ChannelView, report: AirReport | None, tek: Tek, now: int) -> GrantedKey:
+    current = view.on_air
+    if current is None or current.epoch != tek.key_id.epoch or report is None:
+        lifetime_ms = view.spec.lifetime_ms
+        return GrantedKey(
+            material=key_material(tek), state="next", remaining_ms=lifetime_ms, lifetime_ms=lifetime_ms
+        )
+    return GrantedKey(
+        material=key_material(tek),
+        state="current",
+        remaining_ms=report.remaining_now_ms(now),
+        lifetime_ms=report.lifetime_ms,
+        extended=report.extended,
+    )

@@ -1,0 +1,93 @@
+"""Owns the queries on channels and their senders."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.ids import ChannelNumber
+from sealcast.keyserver.tables import channel_senders, channels
+from sealcast.messages.channels import ChannelData, channel_data, channel_spec
+
+_LIVE = channels.c.removed_at_ms.is_(None)
+_SENDERS = sa.select(channel_senders.c.channel, channel_senders.c.sender).order_by(channel_senders.c.sender)
+_BY_NAME = sa.select(channels).where(_LIVE, channels.c.name == sa.bindparam("wanted"))
+_BY_NUMBER = sa.select(channels).where(_LIVE, channels.c.number == sa.bindparam("wanted"))
+_ALL = sa.select(channels).where(_LIVE).order_by(channels.c.name)
+_NEXT_EPOCH = sa.select(channels.c.next_epoch).where(channels.c.number == sa.bindparam("wanted"))
+_SET_NEXT_EPOCH = (
+    channels.update()
+    .where(channels.c.number == sa.bindparam("wanted"))
+    .values(next_epoch=sa.bindparam("epoch"))
+)
+_REMOVE = (
+    channels.update()
+    .where(channels.c.number == sa.bindparam("wanted"))
+    .values(removed_at_ms=sa.bindparam("now_ms"))
+)
+_SPEC_FIELDS = tuple(field for field in ChannelData.__struct_fields__)
+FIRST_EPOCH = 1
+"""Epoch 0 is never given: in requests it stands for "none"."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChannel:
+    """A live channel, and the senders that may lease it (none: any registered sender)."""
+
+    spec: ChannelSpec
+    senders: tuple[str, ...]
+
+
+def add(connection: sa.Connection, spec: ChannelSpec, senders: tuple[str, ...], now_ms: int) -> ChannelNumber:
+    """Store a new channel and return its number, which no channel ever had or will have."""
+    values = {name: getattr(channel_data(spec), name) for name in _SPEC_FIELDS if name != "number"}
+    inserted = connection.execute(
+        channels.insert(), {**values, "next_epoch": FIRST_EPOCH, "added_at_ms": now_ms}
+    )
+    number = ChannelNumber(inserted.lastrowid)
+    if senders:
+        rows = [{"channel": number, "sender": sender} for sender in senders]
+        connection.execute(channel_senders.insert(), rows)
+    return number
+
+
+def find(connection: sa.Connection, channel: str) -> StoredChannel | None:
+    """Return the live channel of that name, or of that number if it is one."""
+    query, wanted = (_BY_NUMBER, int(channel)) if _is_number(channel) else (_BY_NAME, channel)
+    row = connection.execute(query, {"wanted": wanted}).one_or_none()
+    if row is None:
+        return None
+    senders = connection.execute(_SENDERS.where(channel_senders.c.channel == row.number))
+    return StoredChannel(_spec(row), tuple(sender for _, sender in senders))
+
+
+def live(connection: sa.Connection) -> list[StoredChannel]:
+    """Return all live channels, by name."""
+    senders: dict[int, list[str]] = {}
+    for number, sender in connection.execute(_SENDERS):
+        senders.setdefault(number, []).append(sender)
+    rows = connection.execute(_ALL)
+    return [StoredChannel(_spec(row), tuple(senders.get(row.number, ()))) for row in rows]
+
+
+def remove(connection: sa.Connection, number: ChannelNumber, now_ms: int) -> None:
+    """Mark a channel removed; its name becomes free, its number does not."""
+    connection.execute(_REMOVE, {"wanted": number, "now_ms": now_ms})
+
+
+def next_epoch(connection: sa.Connection, number: ChannelNumber) -> int:
+    """Return the first epoch that was never given on a channel."""
+    return int(connection.execute(_NEXT_EPOCH, {"wanted": number}).scalar_one())
+
+
+def set_next_epoch(connection: sa.Connection, number: ChannelNumber, epoch: int) -> None:
+    """Note that all epochs below `epoch` have been given."""
+    connection.execute(_SET_NEXT_EPOCH, {"wanted": number, "epoch": epoch})
+
+
+def _spec(row: sa.Row[tuple[object, ...]]) -> ChannelSpec:
+    return channel_spec(ChannelData(**{name: getattr(row, name) for name in _SPEC_FIELDS}))
+
+
+def _is_number(channel: str) -> bool:
+    return channel.isascii() and channel.isdigit() and len(channel) <= 10

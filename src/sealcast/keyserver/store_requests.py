@@ -1,0 +1,78 @@
+"""Owns the queries on requests that were decided, and on grants."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from sealcast.core.ids import ChannelNumber, Epoch
+from sealcast.keyserver.tables import grants, requests
+
+PRUNED_AT_ONCE_MAX = 2_000
+"""Old requests dropped in one go: a few ms, so that nobody waits for the broom."""
+
+_FIND = sa.select(requests.c.digest, requests.c.decision).where(
+    requests.c.principal == sa.bindparam("caller"), requests.c.jti == sa.bindparam("unique_id")
+)
+_REMEMBER = requests.insert()
+_OLD = (
+    sa.select(requests.c.principal, requests.c.jti)
+    .where(requests.c.asked_at_ms < sa.bindparam("before_ms"))
+    .limit(PRUNED_AT_ONCE_MAX)
+)
+_PRUNE = requests.delete().where(sa.tuple_(requests.c.principal, requests.c.jti).in_(_OLD))
+_GRANT = insert(grants).on_conflict_do_nothing()
+_GRANTED = (
+    sa.select(grants.c.device, grants.c.epoch)
+    .where(grants.c.channel == sa.bindparam("wanted"))
+    .order_by(grants.c.device, grants.c.epoch)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A request that was decided: `digest` of its body, and the decision as the server keeps it."""
+
+    digest: bytes
+    decision: bytes
+
+
+def find(connection: sa.Connection, caller: str, jti: str) -> Decided | None:
+    """Return what was decided on the request of that id by that caller."""
+    row = connection.execute(_FIND, {"caller": caller, "unique_id": jti}).one_or_none()
+    return None if row is None else Decided(row.digest, row.decision)
+
+
+def remember(connection: sa.Connection, caller: str, jti: str, decided: Decided, now_ms: int) -> None:
+    """Keep a decision, so that the same request gets it again."""
+    connection.execute(
+        _REMEMBER,
+        {
+            "principal": caller,
+            "jti": jti,
+            "digest": decided.digest,
+            "decision": decided.decision,
+            "asked_at_ms": now_ms,
+        },
+    )
+
+
+def prune(connection: sa.Connection, before_ms: int) -> int:
+    """Forget requests older than `before_ms`, at most `PRUNED_AT_ONCE_MAX`; return how many."""
+    return connection.execute(_PRUNE, {"before_ms": before_ms}).rowcount
+
+
+def grant(
+    connection: sa.Connection, device: str, channel: ChannelNumber, epochs: Iterable[Epoch], now_ms: int
+) -> int:
+    """Record that a device was given the keys of `epochs`; return how many of them it had not before."""
+    rows = [
+        {"device": device, "channel": channel, "epoch": epoch, "granted_at_ms": now_ms} for epoch in epochs
+    ]
+    return sum(connection.execute(_GRANT, row).rowcount for row in rows)
+
+
+def granted(connection: sa.Connection, channel: ChannelNumber) -> list[tuple[str, Epoch]]:
+    """Return the grants of a channel as (device, epoch)."""
+    return [(device, Epoch(epoch)) for device, epoch in connection.execute(_GRANTED, {"wanted": channel})]

@@ -1,0 +1,117 @@
+"""Owns the key server's tables. Rows of removed channels stay, for history; numbers are never given again."""
+
+import sqlalchemy as sa
+
+from sealcast.storage.tables import metadata
+
+channels = sa.Table(
+    "channels",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("group", sa.Text, nullable=False),
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("source", sa.Text),
+    sa.Column("interface", sa.Text),
+    sa.Column("suite", sa.Text, nullable=False),
+    sa.Column("keys", sa.Text, nullable=False),
+    sa.Column("lifetime_ms", sa.BigInteger, nullable=False),
+    sa.Column("publish_at", sa.Text, nullable=False),
+    sa.Column("prefetch_at", sa.Text, nullable=False),
+    sa.Column("next_epoch", sa.BigInteger, nullable=False),
+    sa.Column("added_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("removed_at_ms", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+_LIVE = channels.c.removed_at_ms.is_(None)
+sa.Index("uq_channels_live_name", channels.c.name, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
+principals = sa.Table(
+    "principals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("public_keys", sa.Text),
+    sa.Column("wrapped_signing", sa.LargeBinary),
+    sa.Column("wrapped_kek", sa.LargeBinary),
+    sa.Column("registered_at_ms", sa.BigInteger, nullable=False),
+)
+
+channel_senders = sa.Table(
+    "channel_senders",
+    metadata,
+    sa.Column("channel", sa.ForeignKey("channels.number"), primary_key=True),
+    sa.Column("sender", sa.ForeignKey("principals.id"), primary_key=True),
+)
+
+epochs = sa.Table(
+    "epochs",
+    metadata,
+    sa.Column("channel", sa.ForeignKey("channels.number"), primary_key=True),
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("sender", sa.ForeignKey("principals.id"), nullable=False),
+    sa.Column("ssrc", sa.BigInteger, nullable=False),
+    sa.Column("consumed", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("wrapped_key", sa.LargeBinary),
+    sa.Column("cause", sa.Text),
+    sa.Column("leased_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("published_at_ms", sa.BigInteger),
+    sa.Column("on_air_at_ms", sa.BigInteger),
+    sa.Column("off_air_at_ms", sa.BigInteger),
+    sa.Column("retired_at_ms", sa.BigInteger),
+    sa.UniqueConstraint("channel", "ssrc"),
+)
+sa.Index("ix_epochs_state", epochs.c.channel, epochs.c.state)
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("channel", sa.ForeignKey("channels.number"), primary_key=True),
+    sa.Column("ssrc", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("remaining_ms", sa.BigInteger, nullable=False),
+    sa.Column("lifetime_ms", sa.BigInteger, nullable=False),
+    sa.Column("extended", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("roc", sa.BigInteger, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("reported_at_ms", sa.BigInteger, nullable=False),
+)
+"""The last report of each run that is on air."""
+
+totals = sa.Table(
+    "totals",
+    metadata,
+    sa.Column("channel", sa.ForeignKey("channels.number"), primary_key=True),
+    sa.Column("ssrc", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("duration_ms", sa.BigInteger, nullable=False),
+    sa.Column("packets", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+)
+"""What went on air under each epoch of each run; figures only rise."""
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("device", sa.ForeignKey("principals.id"), primary_key=True),
+    sa.Column("channel", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("granted_at_ms", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["channel", "epoch"], ["epochs.channel", "epochs.epoch"]),
+    sqlite_with_rowid=False,
+)
+"""The recorded fact that a device was given the key of an epoch; once, however often it asked."""
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("jti", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("decision", sa.LargeBinary, nullable=False),
+    sa.Column("asked_at_ms", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("ix_requests_asked_at_ms", requests.c.asked_at_ms)

@@ -1,0 +1,60 @@
+"""Owns the values that decisions are made on: an epoch as stored, a channel as it is known, a no."""
+
+from dataclasses import dataclass
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.errors import RefusedError
+from sealcast.core.ids import Epoch, Ssrc
+from sealcast.keys.table import KeyState
+from sealcast.messages.answers import SenderKey
+from sealcast.messages.problems import STATUS_OF
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One epoch that was given to a sender: its slot, and where it stands in its life."""
+
+    epoch: Epoch
+    sender: str
+    ssrc: Ssrc
+    consumed: bool
+    state: KeyState
+    has_key: bool
+    off_air_at_ms: int | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its sender may still start or go on with it."""
+        return not self.consumed and self.state in {KeyState.PLANNED, KeyState.PUBLISHED}
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A live channel with its epochs that are not retired, in order, and the public keys of its senders.
+
+    `senders` are those that may lease it; none means any registered sender.
+    """
+
+    spec: ChannelSpec
+    senders: tuple[str, ...]
+    sender_keys: tuple[SenderKey, ...]
+    epochs: tuple[EpochRow, ...]
+
+    @property
+    def on_air(self) -> EpochRow | None:
+        """The epoch on air."""
+        return next((row for row in self.epochs if row.state is KeyState.ACTIVE), None)
+
+    def find(self, epoch: int) -> EpochRow | None:
+        """Return one epoch, if it was given out and is not retired."""
+        return next((row for row in self.epochs if row.epoch == epoch), None)
+
+    def has_key(self, epoch: int) -> bool:
+        """Whether we hold the key of an epoch."""
+        row = self.find(epoch)
+        return row is not None and row.has_key
+
+
+def refusal(name: str, detail: str) -> RefusedError:
+    """Return the no of that name (`messages.problems`); it is raised before anything is written."""
+    return RefusedError(name, detail, int(STATUS_OF[name]))

@@ -1,0 +1,74 @@
+"""Owns the memory of channels and their keys, so that a key request reads the database hardly at all.
+
+Only the writer's thread uses it, and every operation that changes a channel forgets it here, so what is
+remembered is what the database says.
+"""
+
+import sqlalchemy as sa
+
+from sealcast.core.errors import LocalError
+from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.core.secret import Secret
+from sealcast.keys.material import Tek
+from sealcast.keyserver import store_channels, store_epochs, store_principals
+from sealcast.keyserver.values import ChannelView, refusal
+from sealcast.keyserver.wrapped import unwrap_tek
+from sealcast.messages.answers import SenderKey
+
+CHANNELS_MAX = 1_024
+"""Channels remembered; with more, all are read anew: 1,024 with their keys take a few MB."""
+
+
+class Views:
+    """Channels as last read, by the name or number that they were asked for."""
+
+    def __init__(self, master: Secret) -> None:
+        self._master = master
+        self._views: dict[str, ChannelView] = {}
+        self._teks: dict[KeyId, Tek] = {}
+
+    def get(self, connection: sa.Connection, channel: str) -> ChannelView:
+        """Return the live channel of that name or number; raises the refusal `unknown-channel`."""
+        view = self._views.get(channel)
+        if view is None:
+            stored = store_channels.find(connection, channel)
+            if stored is None:
+                raise refusal("unknown-channel", f"there is no channel {channel[:80]!r}; see: channel list")
+            view = self._read(connection, stored)
+            if len(self._views) >= CHANNELS_MAX:
+                self.clear()
+            self._views[channel] = view
+        return view
+
+    def tek(self, connection: sa.Connection, view: ChannelView, epoch: Epoch) -> Tek:
+        """Return the key of an epoch that has one."""
+        key_id = KeyId(view.spec.number, epoch)
+        tek = self._teks.get(key_id)
+        if tek is None:
+            wrapped = store_epochs.wrapped_key(connection, key_id)
+            if wrapped is None:
+                raise LocalError(f"the key {key_id} is not in the database")
+            tek = unwrap_tek(self._master, key_id, view.spec.suite, wrapped)
+            self._teks[key_id] = tek
+        return tek
+
+    def forget(self, number: ChannelNumber) -> None:
+        """Drop what is remembered of a channel that changes."""
+        self._views = {name: view for name, view in self._views.items() if view.spec.number != number}
+        self._teks = {key_id: tek for key_id, tek in self._teks.items() if key_id.channel != number}
+
+    def clear(self) -> None:
+        """Drop everything, for instance when a transaction was undone."""
+        self._views.clear()
+        self._teks.clear()
+
+    def _read(self, connection: sa.Connection, stored: store_channels.StoredChannel) -> ChannelView:
+        epochs = store_epochs.live(connection, stored.spec.number)
+        senders = stored.senders or tuple(sorted({row.sender for row in epochs}))
+        keys = [(sender, store_principals.find(connection, sender, self._master)) for sender in senders]
+        return ChannelView(
+            spec=stored.spec,
+            senders=stored.senders,
+            sender_keys=tuple(SenderKey(id=name, key=found.signing) for name, found in keys if found),
+            epochs=epochs,
+        )

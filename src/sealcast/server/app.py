@@ -1,0 +1,92 @@
+"""Owns the HTTP application: a route for each operation of the table, nonce, health, metrics, OpenAPI."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from sealcast.keyserver.calls import Handler
+from sealcast.keyserver.values import refusal
+from sealcast.messages import operations, problems
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
+from sealcast.messages.problems import Problem
+from sealcast.server.openapi import openapi_config, operation_class
+from sealcast.server.pipeline import HttpAnswer, Pipeline
+
+NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
+MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def make_app(
+    pipeline: Pipeline,
+    handlers: Iterable[Handler],
+    *,
+    is_healthy: Callable[[], Awaitable[bool]],
+    render_metrics: Callable[[], bytes],
+) -> Litestar:
+    """Return the application; every operation of `messages.operations` must have its handler."""
+    by_name = {handler.operation.name: handler for handler in handlers}
+    routes = [_operation_route(pipeline, by_name[operation.name]) for operation in operations.ALL]
+    return Litestar(
+        [*routes, *_plain_routes(pipeline, is_healthy, render_metrics)],
+        openapi_config=openapi_config(),
+        exception_handlers={HTTPException: _problem_of, Exception: _fault},
+        request_max_body_size=MESSAGE_BYTES_MAX,
+        logging_config=None,
+    )
+
+
+def _operation_route(pipeline: Pipeline, handler: Handler) -> HTTPRouteHandler:
+    operation = handler.operation
+
+    @post(
+        operation.path,
+        name=operation.name,
+        operation_class=operation_class(operation),
+        status_code=200,
+        media_type=problems.MEDIA_TYPE_JOSE,
+    )
+    async def carry_out(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _response(await pipeline.answer(handler, await request.body()))
+
+    return carry_out
+
+
+def _plain_routes(
+    pipeline: Pipeline, is_healthy: Callable[[], Awaitable[bool]], render_metrics: Callable[[], bytes]
+) -> list[HTTPRouteHandler]:
+    @get(NONCE_PATH, status_code=204, summary="A fresh nonce, in the header Sealcast-Nonce")
+    async def nonce() -> Response[None]:
+        return Response(None, status_code=204, headers=pipeline.nonce_headers())
+
+    @get(HEALTH_PATH, summary="Whether the server and its database work")
+    async def health() -> Response[dict[str, str]]:
+        healthy = await is_healthy()
+        return Response({"status": "ok" if healthy else "failing"}, status_code=200 if healthy else 503)
+
+    @get(METRICS_PATH, summary="Metrics in the Prometheus text format", media_type=MEDIA_TYPE_METRICS)
+    async def metrics() -> Response[bytes]:
+        return Response(render_metrics(), media_type=MEDIA_TYPE_METRICS)
+
+    return [nonce, health, metrics]
+
+
+def _response(answer: HttpAnswer) -> Response[bytes]:
+    return Response(
+        answer.body, status_code=answer.status, media_type=answer.media_type, headers=answer.headers
+    )
+
+
+def _problem_of(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what never reached an operation: an unknown path, a wrong method, a body too large."""
+    problem = Problem(type="about:blank", title=error.detail, status=error.status_code)
+    return Response(encode(problem), status_code=error.status_code, media_type=problems.MEDIA_TYPE_PROBLEM)
+
+
+def _fault(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    """Answer a fault of ours without a word about our insides."""
+    no = refusal("internal", "the key server has a fault; its log says more")
+    problem = problems.problem(no.type, no.detail)
+    return Response(encode(problem), status_code=no.status, media_type=problems.MEDIA_TYPE_PROBLEM)

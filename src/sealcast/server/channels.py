@@ -1,0 +1,77 @@
+"""Owns the operators' work on channels: add, list, show, and remove with all that hangs on one."""
+
+from collections.abc import Iterable
+
+from sealcast.keyserver import store_air, store_channels, store_epochs, store_principals
+from sealcast.keyserver.air import AirState
+from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.service_air import closing
+from sealcast.keyserver.service_channels import check_free
+from sealcast.keyserver.service_keys import key_id_of
+from sealcast.keyserver.values import ChannelView, refusal
+from sealcast.keyserver.views import Views
+from sealcast.messages.answers import ChannelList, ChannelRow, Done
+from sealcast.messages.channels import channel_data, channel_spec
+from sealcast.messages.requests import ChannelAddRequest, ChannelNameRequest, ListRequest
+from sealcast.subscribers import store as allow_list
+
+
+class ChannelDesk:
+    """Carries out what operators ask about channels."""
+
+    def __init__(self, *, views: Views, air: AirState) -> None:
+        self._views = views
+        self._air = air
+
+    def add(self, call: Call, request: ChannelAddRequest) -> Reply:
+        """Add a channel; its number is the next that no channel ever had."""
+        spec = channel_spec(request.channel)
+        check_free(spec, (stored.spec for stored in store_channels.live(call.connection)))
+        senders = tuple(dict.fromkeys(request.senders))
+        for sender in senders:
+            if store_principals.role_of(call.connection, sender) != "sender":
+                raise refusal("unknown-device", f"no sender {sender[:80]!r} is registered; see: registry add")
+        store_channels.add(call.connection, spec, senders, call.wall_ms)
+        call.record("channel-add", spec.name)
+        return self._rows(call, [spec.name])
+
+    def list(self, call: Call, request: ListRequest) -> Reply:
+        """Return all channels, or the one asked for."""
+        if request.channel is not None:
+            return self._rows(call, [request.channel])
+        return self._rows(call, (stored.spec.name for stored in store_channels.live(call.connection)))
+
+    def show(self, call: Call, request: ChannelNameRequest) -> Reply:
+        """Return one channel."""
+        return self._rows(call, [request.channel])
+
+    def remove(self, call: Call, request: ChannelNameRequest) -> Reply:
+        """Take a channel away: leases and subscriptions end, keys are erased, rows stay for history."""
+        view = self._views.get(call.connection, request.channel)
+        number = view.spec.number
+        for step in closing(view.epochs):
+            store_epochs.store_step(call.connection, key_id_of(view, step.epoch), step, call.wall_ms)
+        store_air.drop_reports(call.connection, number)
+        allow_list.remove_all(call.connection, number, call.wall_ms)
+        store_channels.remove(call.connection, number, call.wall_ms)
+        call.record("channel-remove", view.spec.name)
+        self._air.forget(number)
+        self._views.forget(number)
+        return Reply(Done(jti=request.jti))
+
+    def _rows(self, call: Call, names: Iterable[str]) -> Reply:
+        rows = [self._row(call, self._views.get(call.connection, name)) for name in names]
+        return Reply(ChannelList(channels=rows))
+
+    def _row(self, call: Call, view: ChannelView) -> ChannelRow:
+        number, on_air = view.spec.number, view.on_air
+        report = self._air.latest(number, on_air.epoch) if on_air is not None else None
+        is_extended = report is not None and report.extended
+        return ChannelRow(
+            channel=channel_data(view.spec),
+            senders=list(view.senders),
+            subscribers=allow_list.count(call.connection, number),
+            epoch=on_air.epoch if on_air is not None else None,
+            state="idle" if on_air is None else "extended" if is_extended else "on-air",
+            remaining_ms=report.remaining_now_ms(call.now) if report is not None else None,
+        )

@@ -1,0 +1,72 @@
+"""Owns the description of the API (OpenAPI 3.1): what is inside the signed and sealed bodies."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, OpenAPIMediaType, OpenAPIResponse, Reference, RequestBody
+from litestar.openapi.spec import Operation as OpenAPIOperation
+
+import sealcast
+from sealcast.messages import operations, problems
+from sealcast.messages.operations import Operation
+
+REFERENCE = "#/components/schemas/{name}"
+SCHEMA_PATH = "/schema"
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return the configuration: JSON at /schema/openapi.json and no pages, so that nothing is fetched."""
+    return OpenAPIConfig(
+        title="Sealcast key server",
+        version=sealcast.__version__,
+        description="Requests are JWS (RFC 7515) by the caller; the schema is that of the payload. Answers "
+        "with keys are JWE (RFC 7516) to the caller, holding a JWS by the server; the schema is that of its "
+        "payload.",
+        path=SCHEMA_PATH,
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        components=Components(schemas=_schemas()),
+    )
+
+
+def operation_class(operation: Operation) -> type[OpenAPIOperation]:
+    """Return the class that documents one operation of the table."""
+
+    @dataclass
+    class Documented(OpenAPIOperation):
+        def __post_init__(self) -> None:
+            self.operation_id = operation.name
+            self.summary = _first_sentence(operation.request)
+            self.tags = [operation.role]
+            self.request_body = RequestBody(
+                content={problems.MEDIA_TYPE_JOSE: _media(operation.request)}, required=True
+            )
+            media = problems.MEDIA_TYPE_JOSE if operation.sealed else problems.MEDIA_TYPE_JSON
+            self.responses = {
+                "200": OpenAPIResponse(
+                    description=_first_sentence(operation.answer), content={media: _media(operation.answer)}
+                ),
+                "default": OpenAPIResponse(
+                    description="A no, with its reason (RFC 9457)",
+                    content={problems.MEDIA_TYPE_PROBLEM: _media(problems.Problem)},
+                ),
+            }
+
+    return Documented
+
+
+def _media(kind: type[msgspec.Struct]) -> OpenAPIMediaType:
+    return OpenAPIMediaType(schema=Reference(ref=REFERENCE.format(name=kind.__name__)))
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the JSON Schemas of all messages, as msgspec checks them."""
+    kinds = {kind for operation in operations.ALL for kind in (operation.request, operation.answer)}
+    _, schemas = msgspec.json.schema_components([*kinds, problems.Problem], ref_template=REFERENCE)
+    return schemas
+
+
+def _first_sentence(kind: type[msgspec.Struct]) -> str:
+    return (kind.__doc__ or kind.__name__).strip().splitlines()[0]

@@ -1,0 +1,223 @@
+"""Owns the way of every signed request: authenticate, decide once, record, answer.
+
+```
+size ─► header ─► principal ─► signature ─► claims ─► nonce ─► role ─┐
+  ┌──────────────── one unit of work, durable before the answer ◄────┘
+  └─ seen this jti? ─ no ─► operation ─► decision kept ─► answer: JSON, or sealed to the caller
+                    └ yes ─► the same decision, nothing recorded
+```
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from sealcast.core.errors import AuthenticationError, RefusedError, RemoteError, UsageError
+from sealcast.core.ids import Epoch
+from sealcast.core.ports import NS_PER_MS, Clock
+from sealcast.core.secret import Secret
+from sealcast.keyserver import store_requests
+from sealcast.keyserver.calls import Call, Handler, Principal, Reply
+from sealcast.keyserver.store_requests import Decided
+from sealcast.keyserver.values import refusal
+from sealcast.messages import jose, nonces, problems
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode, encode
+from sealcast.messages.jwk import Jwk
+from sealcast.messages.operations import Operation
+from sealcast.messages.problems import Problem
+from sealcast.messages.requests import Request
+from sealcast.server.metrics import Metrics
+from sealcast.server.principals import SERVER_ID, Principals
+from sealcast.storage.unitofwork import UnitOfWork
+
+REMEMBERED_MS = 2 * nonces.NONCE_VALID_MS
+"""How long a request is remembered: a repeat needs a valid nonce, so twice its life is more than enough."""
+
+PRUNE_EVERY_MS = 1_000
+JTI_CHARS_MAX = 64
+"""Ours have 22 characters; longer ones would only fill the table."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What goes back to the caller."""
+
+    status: int
+    body: bytes
+    media_type: str
+    headers: dict[str, str]
+
+
+class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A decision as the database keeps it: a no, a plain answer, or the epochs whose keys were given."""
+
+    no: Problem | None = None
+    answer: msgspec.Raw | None = None
+    epochs: list[int] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An authenticated request; `digest` is over all of it but the nonce, which a retry may renew."""
+
+    caller: Principal
+    request: Request
+    digest: bytes
+
+
+class Pipeline:
+    """Takes signed requests to their handlers and answers back."""
+
+    def __init__(
+        self,
+        *,
+        operator: str,
+        nonce_key: Secret,
+        signing: Jwk,
+        principals: Principals,
+        unit_of_work: UnitOfWork,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._operator = operator
+        self._nonce_key = nonce_key
+        self._signing = signing
+        self._principals = principals
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._metrics = metrics
+        self._prune_at_ms = 0
+
+    def nonce_headers(self) -> dict[str, str]:
+        """Return the header with a fresh nonce."""
+        return {problems.HEADER_NONCE: nonces.mint_nonce(self._nonce_key, self._wall_ms())}
+
+    async def answer(self, handler: Handler, body: bytes) -> HttpAnswer:
+        """Answer one request; whatever happens, the answer is ours and says nothing of our insides."""
+        try:
+            answer = await self._answer(handler, body)
+        except RefusedError as no:
+            answer = self.refuse(no)
+        except Exception:  # noqa: BLE001 - the caller gets an answer, the log the fault
+            _log.exception("request failed", operation=handler.operation.name)
+            answer = self.refuse(refusal("internal", "the key server has a fault; its log says more"))
+        outcome = "ok" if answer.status < 300 else _outcome(answer)
+        self._metrics.count_request(handler.operation.name, outcome)
+        return answer
+
+    def refuse(self, no: RefusedError) -> HttpAnswer:
+        """Return a no as problem details (RFC 9457)."""
+        headers = self.nonce_headers()
+        if no.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, round(no.retry_after_s)))
+        problem = problems.problem(no.type, no.detail)
+        return HttpAnswer(problem.status, encode(problem), problems.MEDIA_TYPE_PROBLEM, headers)
+
+    async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
+        asked = await self._authenticate(handler.operation, body)
+        decided = await self._unit_of_work.run(partial(self._decide, handler, asked))
+        if isinstance(decided, RefusedError):
+            return self.refuse(decided)
+        headers = self.nonce_headers()
+        if not handler.operation.sealed:
+            return HttpAnswer(200, decided, problems.MEDIA_TYPE_JSON, headers)
+        signed = jose.sign(decided, self._signing, kid=SERVER_ID, typ=jose.TYP_ANSWER)
+        caller = asked.caller
+        sealed = jose.seal(signed.encode(), caller.kek, kid=caller.id, typ=jose.TYP_SEALED_ANSWER)
+        return HttpAnswer(200, sealed.encode(), problems.MEDIA_TYPE_JOSE, headers)
+
+    async def _authenticate(self, operation: Operation, body: bytes) -> _Asked:
+        """Return the request and its caller; raises RefusedError for what is not a fresh, signed request."""
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise refusal("bad-request", f"a request has at most {MESSAGE_BYTES_MAX} bytes")
+        try:
+            header = jose.peek(body)
+            caller = await self._principals.find(header.kid)
+            if caller is None:
+                raise refusal("not-authenticated", "this key server does not know who signed the request")
+            request = decode(jose.verify(body, caller.signing, typ=jose.TYP_REQUEST), operation.request)
+        except AuthenticationError as error:
+            raise refusal("not-authenticated", str(error)) from error
+        except RemoteError as error:
+            raise refusal("bad-request", str(error)) from error
+        self._check_claims(operation, caller, request)
+        digest = hashlib.sha256(encode(msgspec.structs.replace(request, nonce=""))).digest()
+        return _Asked(caller, request, digest)
+
+    def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
+        if request.aud != self._operator:
+            raise refusal("not-authenticated", f"this is a key server of {self._operator}")
+        if request.op != operation.name:
+            raise refusal(
+                "bad-request", f"the request was signed for another operation than {operation.name}"
+            )
+        if not 0 < len(request.jti) <= JTI_CHARS_MAX:
+            raise refusal("bad-request", f"a jti has 1 to {JTI_CHARS_MAX} characters")
+        try:
+            nonces.check_nonce(self._nonce_key, request.nonce, self._wall_ms())
+        except AuthenticationError as error:
+            raise refusal("use-nonce", str(error)) from error
+        if caller.role != operation.role:
+            raise refusal(
+                "wrong-role", f"{operation.name} is for the role {operation.role}, not {caller.role}"
+            )
+
+    def _decide(self, handler: Handler, asked: _Asked, connection: sa.Connection) -> bytes | RefusedError:
+        """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
+        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms())
+        earlier = store_requests.find(connection, asked.caller.id, asked.request.jti)
+        if earlier is not None:
+            return _again(handler, call, asked, earlier)
+        answer: bytes | RefusedError
+        try:
+            reply = handler.carry_out(call, asked.request)
+        except RefusedError as no:
+            answer, kept = no, _Kept(no=problems.problem(no.type, no.detail))
+        except (RemoteError, UsageError) as error:
+            answer = refusal("bad-request", str(error))
+            kept = _Kept(no=problems.problem("bad-request", str(error)))
+        else:
+            answer, kept = _encoded(handler, reply)
+        decided = Decided(asked.digest, encode(kept))
+        store_requests.remember(connection, asked.caller.id, asked.request.jti, decided, call.wall_ms)
+        self._prune(call)
+        return answer
+
+    def _prune(self, call: Call) -> None:
+        """Forget old requests now and then, a bounded number at a time."""
+        if not self._prune_at_ms - PRUNE_EVERY_MS <= call.wall_ms < self._prune_at_ms:
+            self._prune_at_ms = call.wall_ms + PRUNE_EVERY_MS
+            store_requests.prune(call.connection, call.wall_ms - REMEMBERED_MS)
+
+    def _wall_ms(self) -> int:
+        return self._clock.wall_ns() // NS_PER_MS
+
+
+def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
+    """Return the answer's JSON and what is kept of it: never a key."""
+    answer = encode(reply.answer)
+    if handler.operation.sealed:
+        return answer, _Kept(epochs=list(reply.epochs))
+    return answer, _Kept(answer=msgspec.Raw(answer))
+
+
+def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> bytes | RefusedError:
+    """Return the earlier decision once more; raises the refusal `jti-reused` if the request is another."""
+    if earlier.digest != asked.digest:
+        raise refusal("jti-reused", "this jti was used for another request; take a new one")
+    kept = decode(earlier.decision, _Kept)
+    if kept.no is not None:
+        return refusal(problems.problem_name(kept.no.type), kept.no.detail)
+    if handler.repeat is None:
+        return bytes(kept.answer or b"{}")
+    return encode(handler.repeat(call, asked.request, tuple(Epoch(e) for e in kept.epochs)).answer)
+
+
+def _outcome(answer: HttpAnswer) -> str:
+    return problems.problem_name(decode(answer.body, Problem).type)

@@ -1,0 +1,98 @@
+"""Owns the key request: admission by one feature, keys by another, the grant, in one unit of work."""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.keyserver import store_requests
+from sealcast.keyserver.air import AirState
+from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.ports import Admission, Decision
+from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
+from sealcast.keyserver.values import ChannelView, refusal
+from sealcast.keyserver.views import Views
+from sealcast.messages.requests import KeyRequest
+from sealcast.subscribers import store as allow_list
+
+HELD_MAX = 64
+"""Keys that a device may say it holds: it keeps four of a channel."""
+
+
+class AllowListAdmission:
+    """The first `Admission`: a device has the keys while it stands on the channel's allow list."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def permit(self, device: str, channel: ChannelNumber, epochs: tuple[Epoch, ...], now: int) -> Decision:
+        """Look the device up; the list says nothing of single epochs or of times."""
+        _ = epochs, now
+        if allow_list.is_listed(self._connection, channel, device):
+            return Decision(permitted=True)
+        return Decision(
+            permitted=False, detail=f"{device} is not subscribed to this channel; ask its operator for it"
+        )
+
+
+class KeyDesk:
+    """Answers key requests. `admission` makes the port for a transaction, `on_grants` counts new grants."""
+
+    def __init__(
+        self,
+        *,
+        views: Views,
+        air: AirState,
+        admission: Callable[[sa.Connection], Admission],
+        key_servers: tuple[str, ...],
+        on_grants: Callable[[int], None],
+    ) -> None:
+        self._views = views
+        self._air = air
+        self._admission = admission
+        self._key_servers = key_servers
+        self._on_grants = on_grants
+
+    def request(self, call: Call, request: KeyRequest) -> Reply:
+        """Grant a device the keys that are, or will be, in use, except those it holds."""
+        held = _held(request)
+        view = self._views.get(call.connection, request.channel)
+        epochs = choose_epochs(view)
+        decision = self._admission(call.connection).permit(
+            call.caller.id, view.spec.number, epochs, call.wall_ms
+        )
+        if not decision.permitted:
+            raise refusal(decision.reason, decision.detail)
+        given = tuple(epoch for epoch in epochs if KeyId(view.spec.number, epoch) not in held)
+        new = store_requests.grant(call.connection, call.caller.id, view.spec.number, given, call.wall_ms)
+        self._on_grants(new)
+        return self._reply(call, view, request, given)
+
+    def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
+        """Give the same keys once more, as far as they live; nothing is recorded."""
+        view = self._views.get(call.connection, request.channel)
+        return self._reply(call, view, request, tuple(e for e in epochs if view.has_key(e)))
+
+    def _reply(self, call: Call, view: ChannelView, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
+        number, row = view.spec.number, view.on_air
+        on_air = OnAir(None, {})
+        if row is not None:
+            on_air = OnAir(self._air.latest(number, row.epoch), self._air.runs(number, row.epoch))
+        grant = make_grant(
+            view,
+            on_air,
+            {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs},
+            jti=request.jti,
+            key_servers=self._key_servers,
+            now=call.now,
+        )
+        return Reply(grant, epochs)
+
+
+def _held(request: KeyRequest) -> frozenset[KeyId]:
+    """Return the keys that the device holds; raises FormatError for what is no key ID."""
+    if request.key_id is not None:
+        KeyId.parse(request.key_id)
+    if len(request.held) > HELD_MAX:
+        raise refusal("bad-request", f"a device holds at most {HELD_MAX} keys of a channel")
+    return frozenset(KeyId.parse(text) for text in request.held)

@@ -1,0 +1,63 @@
+"""Owns the connection to the database: SQLite in WAL mode, every commit on disk before it returns."""
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sealcast.core.errors import UsageError
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long to wait for another program that reads or copies the database, such as a backup."""
+
+STATEMENTS_MAX = 256
+"""Prepared statements kept by a connection: more than all our queries."""
+
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+)
+"""`secure_delete`: what is erased is overwritten, not only forgotten."""
+
+PRIVATE_MODE = 0o600
+
+
+def open_engine(path: Path) -> sa.Engine:
+    """Return the engine of the database at `path`, made (mode 0600) if absent.
+
+    Transactions begin with `BEGIN IMMEDIATE`: one writer, and none that finds out late. Raises UsageError if
+    the file cannot be opened or is not a database.
+    """
+    try:
+        path.touch(mode=PRIVATE_MODE)
+    except OSError as error:
+        raise UsageError(f"cannot open the database {path}: {error.strerror}") from error
+    engine = sa.create_engine(
+        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        connect_args={"cached_statements": STATEMENTS_MAX, "check_same_thread": False},
+        poolclass=sa.pool.QueuePool,
+        hide_parameters=True,
+    )
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    except sa.exc.DBAPIError as error:
+        engine.dispose()
+        raise UsageError(f"{path} is not a database of Sealcast: {error.orig}") from error
+    return engine
+
+
+def _prepare(raw: sqlite3.Connection, _record: object) -> None:
+    """Set up a new connection; transactions are begun by us, not by the driver."""
+    raw.isolation_level = None
+    for pragma in PRAGMAS:
+        raw.execute(pragma)
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

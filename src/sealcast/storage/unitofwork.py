@@ -1,0 +1,207 @@
+"""Owns group commit: all writes pass one thread, and many units of work share one durable transaction.
+
+```
+run(work) ──► bounded queue ──► BEGIN ─ n times (SAVEPOINT ─ work ─ RELEASE) ─ COMMIT ──► results
+```
+A transaction takes units until the queue is empty, at most for `GATHER_NS` after its first; a result is
+given out only after the commit. A unit that raises is undone alone.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from sealcast.core.errors import LocalError, RefusedError
+
+GATHER_NS = 5_000_000
+"""The longest that a transaction gathers units after its first: what a lone request may wait for others."""
+
+QUEUE_MAX = 4_096
+"""Units waiting. Beyond it a caller waits too long to be served, and is told so at once."""
+
+RETRY_AFTER_S = 1.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction did: how many units, and how long from its first to the end of its commit."""
+
+    units: int
+    duration_ns: int
+
+
+class _Unit(Generic[T]):
+    """One unit on its way: what to do, where the result goes, and what came of it."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sa.Connection], T],
+        future: "asyncio.Future[T] | Future[T]",
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.work, self.future, self.loop = work, future, loop
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        """Hand out the result or the error, unless the caller has gone."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]
+
+
+class _Signal(Enum):
+    """What stands in the place of a unit."""
+
+    PAUSE = auto()
+    END = auto()
+
+
+class UnitOfWork:
+    """Runs units of work over one connection in one thread.
+
+    Both hooks are called in that thread: `on_batch` after each commit, `on_undone` whenever work was rolled
+    back, so that what was remembered of it can be forgotten.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        on_batch: Callable[[Batch], None] | None = None,
+        on_undone: Callable[[], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._connection = engine.connect()
+        self._on_batch = on_batch
+        self._on_undone = on_undone
+        self._queue: queue.Queue[_Unit[Any] | _Signal] = queue.Queue(QUEUE_MAX)
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, name="sealcast-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` and return its result once it is durable; raises what `work` raises.
+
+        Raises RefusedError `busy` if too many wait, LocalError if the database does not take the commit.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Unit(work, future, loop))
+        return await future
+
+    def run_blocking(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do as `run`, for callers without an event loop; never from inside a unit."""
+        future: Future[T] = Future()
+        self._put(_Unit(work, future, None))
+        return future.result()
+
+    def close(self) -> None:
+        """Finish what waits, then close the database; may be called again. Blocks for a few commits."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(_Signal.END)
+        self._thread.join()
+        self._connection.close()
+        self._engine.dispose()
+
+    def _put(self, unit: _Unit[Any]) -> None:
+        if self._closed:
+            raise LocalError("the database is closed")
+        try:
+            self._queue.put_nowait(unit)
+        except queue.Full as error:
+            raise RefusedError(
+                "busy", "too many requests wait; ask again in a second", 503, retry_after_s=RETRY_AFTER_S
+            ) from error
+
+    def _write(self) -> None:
+        """Work off the queue until the end is asked for: the body of the writer thread."""
+        following: _Unit[Any] | _Signal = _Signal.PAUSE
+        while following is not _Signal.END:
+            first = self._queue.get()
+            following = first if isinstance(first, _Signal) else self._run_batch(first)
+
+    def _run_batch(self, first: _Unit[Any]) -> _Signal:
+        """Run `first` and those that follow in one transaction; return what ended it."""
+        began_ns = time.monotonic_ns()
+        units: list[_Unit[Any]] = []
+        following: _Unit[Any] | _Signal = first
+        try:
+            with self._connection.begin():
+                while not isinstance(following, _Signal):
+                    units.append(following)
+                    self._run_in_savepoint(following)
+                    following = self._next(began_ns)
+        except Exception as error:  # noqa: BLE001 - whatever the database says, every caller must hear of it
+            self._lose(units or [first], error)
+        else:
+            if self._on_batch is not None:
+                self._on_batch(Batch(len(units), time.monotonic_ns() - began_ns))
+        _hand_out(units or [first])
+        return following if isinstance(following, _Signal) else _Signal.PAUSE
+
+    def _next(self, began_ns: int) -> _Unit[Any] | _Signal:
+        if time.monotonic_ns() - began_ns >= GATHER_NS:
+            return _Signal.PAUSE
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return _Signal.PAUSE
+
+    def _run_in_savepoint(self, unit: _Unit[Any]) -> None:
+        """Run one unit; what it raises is kept for its caller, and what it wrote is undone."""
+        self._connection.exec_driver_sql("SAVEPOINT unit")
+        try:
+            unit.result = unit.work(self._connection)
+        except Exception as error:  # noqa: BLE001 - the error belongs to the unit's caller
+            unit.error = error
+            self._connection.exec_driver_sql("ROLLBACK TO unit")
+            self._undone()
+        self._connection.exec_driver_sql("RELEASE unit")
+
+    def _lose(self, units: list[_Unit[Any]], error: Exception) -> None:
+        """Turn every unit of a failed transaction into an error."""
+        for unit in units:
+            if unit.error is None:
+                unit.error = LocalError("the database did not take it: is the disk full or read-only?")
+                unit.error.__cause__ = error
+        self._undone()
+
+    def _undone(self) -> None:
+        if self._on_undone is not None:
+            self._on_undone()
+
+
+def _hand_out(units: list[_Unit[Any]]) -> None:
+    """Give the results to their callers, waking each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
+    for unit in units:
+        if unit.loop is None:
+            unit.resolve()
+        else:
+            by_loop.setdefault(unit.loop, []).append(unit)
+    for loop, waiting in by_loop.items():
+        # A loop that is closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve_all, waiting)
+
+
+def _resolve_all(units: list[_Unit[Any]]) -> None:
+    for unit in units:
+        unit.resolve()

@@ -1,0 +1,1 @@
+"""The subscribers' feature: the allow list of each channel, the first `Admission`."""

@@ -1,0 +1,111 @@
+"""Owns the allow list: which device may have the keys of which channel, since when and until when."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sealcast.core.ids import ChannelNumber
+from sealcast.storage.tables import metadata
+
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("channel", sa.BigInteger, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("added_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("removed_at_ms", sa.BigInteger),
+)
+"""Ended subscriptions stay, for history; at most one is live for a channel and device."""
+
+_LIVE = subscriptions.c.removed_at_ms.is_(None)
+sa.Index(
+    "uq_subscriptions_live",
+    subscriptions.c.channel,
+    subscriptions.c.device,
+    unique=True,
+    sqlite_where=_LIVE,
+    postgresql_where=_LIVE,
+)
+
+_IS_LISTED = sa.select(sa.literal(1)).where(
+    subscriptions.c.channel == sa.bindparam("channel_number"),
+    subscriptions.c.device == sa.bindparam("device_id"),
+    _LIVE,
+)
+_ADD = subscriptions.insert()
+_REMOVE = (
+    subscriptions.update()
+    .where(
+        subscriptions.c.channel == sa.bindparam("channel_number"),
+        subscriptions.c.device == sa.bindparam("device_id"),
+        _LIVE,
+    )
+    .values(removed_at_ms=sa.bindparam("now_ms"))
+)
+_REMOVE_ALL = (
+    subscriptions.update()
+    .where(subscriptions.c.channel == sa.bindparam("channel_number"), _LIVE)
+    .values(removed_at_ms=sa.bindparam("now_ms"))
+)
+_LIST = (
+    sa.select(subscriptions.c.channel, subscriptions.c.device, subscriptions.c.added_at_ms)
+    .where(_LIVE)
+    .order_by(subscriptions.c.channel, subscriptions.c.device)
+)
+_COUNT = (
+    sa.select(sa.func.count())
+    .select_from(subscriptions)
+    .where(_LIVE, subscriptions.c.channel == sa.bindparam("channel_number"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A device on a channel's allow list, since `added_at_ms`."""
+
+    channel: ChannelNumber
+    device: str
+    added_at_ms: int
+
+
+def is_listed(connection: sa.Connection, channel: ChannelNumber, device: str) -> bool:
+    """Return whether a device is on the allow list of a channel."""
+    found = connection.execute(_IS_LISTED, {"channel_number": channel, "device_id": device})
+    return found.scalar() is not None
+
+
+def add(connection: sa.Connection, subscription: Subscription) -> bool:
+    """Put a device on the list; False if it stands there already."""
+    if is_listed(connection, subscription.channel, subscription.device):
+        return False
+    connection.execute(
+        _ADD,
+        {
+            "channel": subscription.channel,
+            "device": subscription.device,
+            "added_at_ms": subscription.added_at_ms,
+        },
+    )
+    return True
+
+
+def remove(connection: sa.Connection, channel: ChannelNumber, device: str, now_ms: int) -> bool:
+    """End a device's subscription; False if it has none."""
+    parameters = {"channel_number": channel, "device_id": device, "now_ms": now_ms}
+    return connection.execute(_REMOVE, parameters).rowcount > 0
+
+
+def remove_all(connection: sa.Connection, channel: ChannelNumber, now_ms: int) -> None:
+    """End all subscriptions of a channel that is removed."""
+    connection.execute(_REMOVE_ALL, {"channel_number": channel, "now_ms": now_ms})
+
+
+def live(connection: sa.Connection) -> list[Subscription]:
+    """Return all live subscriptions, by channel and device."""
+    return [Subscription(ChannelNumber(c), d, at) for c, d, at in connection.execute(_LIST)]
+
+
+def count(connection: sa.Connection, channel: ChannelNumber) -> int:
+    """Return how many devices are on the list of a channel."""
+    return int(connection.execute(_COUNT, {"channel_number": channel}).scalar_one())
