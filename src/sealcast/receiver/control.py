@@ -57,6 +57,9 @@ class ControlJudge:
             raise AuthenticationError("a control packet under a key that is not held")
         if control.index <= last_index:
             raise ReplayError("a control packet whose index does not rise")
+        if control.word & srtcp.E_FLAG:
+            # The signature covers the index, not this bit: a subscriber could seal another's packet anew.
+            raise FormatError("an encrypted control packet")
         unverified = parse_seal(srtcp.open_control(held.rtcp, control))
         if unverified.seal.current != held.key_id or unverified.seal.ssrc != control.ssrc:
             raise FormatError("a SEAL packet that contradicts itself")
