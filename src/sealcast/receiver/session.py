@@ -40,9 +40,6 @@ RECENT_NS = 10_000 * NS_PER_MS
 STREAMS_MAX = 16
 """Senders' runs remembered on a channel; the oldest goes."""
 
-AHEAD_EPOCHS_MAX = 64
-"""A key ID further ahead than this is made up: a lease reserves 16 epochs at a time."""
-
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
@@ -262,32 +259,34 @@ class ReceiverSession:
 
     def _hold_without_key(self, packet: bytes, now: int) -> None:
         key_id = KeyId.unpack(packet[-KEY_ID_BYTES:])
-        if self._is_plausible(key_id):
+        if self._is_foreign(key_id):
+            self.stats.foreign += 1
+        elif self._is_past(key_id):
+            self.stats.dropped += 1
+        else:
             self._pending.hold(key_id, packet, now)
             self._count_dropped()
-            self._fetch.want_unknown(key_id, now)
-
-    def _is_plausible(self, key_id: KeyId) -> bool:
-        """Whether a key ID that we do not hold may be one to ask for; counts it if not."""
-        if self._spec is None:
-            if self._asked_channel is None:
-                self._asked_channel = str(key_id.channel)
-            return True
-        current = self._ring.current
-        if key_id.channel != self._spec.number:
-            self.stats.foreign += 1
-            return False
-        if current is not None and not current.epoch <= key_id.epoch <= current.epoch + AHEAD_EPOCHS_MAX:
-            self.stats.dropped += 1
-            return False
-        return True
+            self._ask_for(key_id, now)
 
     def _take_hint(self, packet: bytes, key_id: KeyId, now: int) -> None:
         hint = self._judge.hint(packet)
         if not self.hinted_servers:
             self.hinted_servers = hint.key_servers
-        if self._is_plausible(key_id):
-            self._fetch.want_unknown(key_id, now)
+        if not self._is_foreign(key_id) and not self._is_past(key_id):
+            self._ask_for(key_id, now)
+
+    def _is_foreign(self, key_id: KeyId) -> bool:
+        return self._spec is not None and key_id.channel != self._spec.number
+
+    def _is_past(self, key_id: KeyId) -> bool:
+        """Whether a key that we do not hold was on air before the present one: nobody is given it."""
+        current = self._ring.current
+        return current is not None and key_id < current
+
+    def _ask_for(self, key_id: KeyId, now: int) -> None:
+        if self._spec is None and self._asked_channel is None:
+            self._asked_channel = str(key_id.channel)
+        self._fetch.want_unknown(key_id, now)
 
     def _apply(self, seal: Seal, now: int) -> None:
         stream = self._stream(seal.ssrc)
