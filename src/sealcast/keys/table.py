@@ -121,7 +121,7 @@ class KeyTable:
         if self._announced is not None and tek.key_id < self._announced:
             return False
         if len(self._entries) >= KEYS_MAX:
-            self._retire(max(k for k, e in self._entries.items() if e.state is not KeyState.ACTIVE))
+            self._retire(self._most_dispensable())
         state = next_state(KeyState.PLANNED, KeyEvent.PUBLISH)
         self._entries[tek.key_id] = KeyEntry(tek, state, lifetime_ms, used_ns=now)
         if tek.key_id == self._announced:
@@ -168,6 +168,13 @@ class KeyTable:
         """Erase all keys."""
         for key_id in self.held:
             self._retire(key_id)
+
+    def _most_dispensable(self) -> KeyId:
+        """Return the oldest previous key, or without one the key furthest ahead."""
+        draining = [k for k, e in self._entries.items() if e.state is KeyState.DRAINING]
+        if draining:
+            return min(draining)
+        return max(k for k, e in self._entries.items() if e.state is not KeyState.ACTIVE)
 
     def _supersede(self, key_id: KeyId, entry: KeyEntry, now: int) -> None:
         entry.advance(KeyEvent.SUPERSEDED)
