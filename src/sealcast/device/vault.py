@@ -49,7 +49,10 @@ def key_path(vault: Path) -> Path:
 
 
 def save_vault(path: Path, credential: Credential, random: Random) -> None:
-    """Write a new vault and its key file; raises UsageError if either exists."""
+    """Write a new vault and its key file; raises UsageError, and writes neither, if either exists."""
+    for taken in (path, key_path(path)):
+        if taken.exists():
+            raise _never_overwritten(taken)
     key = new_oct_key(random)
     write_private(key_path(path), (key.k or "").encode() + b"\n")
     write_private(path, jose.seal_direct(encode(credential), key, typ=jose.TYP_VAULT).encode() + b"\n")
@@ -75,9 +78,7 @@ def write_private(path: Path, data: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
     except FileExistsError as error:
-        raise UsageError(
-            f"{path} exists and is never overwritten; move it away or choose another name"
-        ) from error
+        raise _never_overwritten(path) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
@@ -95,3 +96,7 @@ def read_private(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _never_overwritten(path: Path) -> UsageError:
+    return UsageError(f"{path} exists and is never overwritten; move it away or choose another name")
