@@ -1,0 +1,67 @@
+"""The instants of a key change."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sealcast.core.channel import ChannelSpec, Threshold
+from sealcast.core.ids import ChannelNumber
+from sealcast.keys.policy import GRACE_MS, GUARD_MS_MIN, fetch_window, grace_ms, publish_in_ms
+
+
+def channel(lifetime_ms: int, publish_at: str = "50%", prefetch_at: str = "25%") -> ChannelSpec:
+    """Return a channel with these thresholds."""
+    return ChannelSpec(
+        ChannelNumber(1),
+        "news",
+        "239.1.2.3",
+        5004,
+        lifetime_ms=lifetime_ms,
+        publish_at=Threshold.parse(publish_at),
+        prefetch_at=Threshold.parse(prefetch_at),
+    )
+
+
+def test_publish_at() -> None:
+    """The next key is due when X remains, at once if less does."""
+    spec = channel(10_000)
+    assert [publish_in_ms(spec, remaining) for remaining in (10_000, 6_000, 5_000, 100)] == [
+        5_000,
+        1_000,
+        0,
+        0,
+    ]
+    assert publish_in_ms(channel(10_000, publish_at="2s", prefetch_at="1s"), 10_000) == 8_000
+
+
+def test_fetch_window() -> None:
+    """Receivers fetch between Y and a fifth of Y before the switch; a late one at once."""
+    spec = channel(10_000)
+    early, late, over = (fetch_window(spec, remaining) for remaining in (10_000, 1_000, 200))
+    assert (early.opens_in_ms, early.closes_in_ms) == (7_500, 9_500)
+    assert (late.opens_in_ms, late.closes_in_ms) == (0, 500)
+    assert (over.opens_in_ms, over.closes_in_ms) == (0, 0)
+
+
+def test_the_guard_has_a_floor() -> None:
+    """With a second's lifetime there is still time for a second try."""
+    window = fetch_window(channel(1_000), 1_000)
+    assert 1_000 - window.closes_in_ms >= GUARD_MS_MIN
+    assert window.opens_in_ms < window.closes_in_ms
+
+
+@given(
+    st.integers(1_000, 7 * 86_400_000),
+    st.integers(0, 7 * 86_400_000),
+    st.floats(0.01, 0.99),
+)
+def test_windows_are_windows(lifetime_ms: int, remaining_ms: int, rate: float) -> None:
+    """Whatever the thresholds and what remains: 0 ≤ opens ≤ closes, and closed before the switch."""
+    window = fetch_window(channel(lifetime_ms, prefetch_at=f"{rate * 100:.4f}%"), remaining_ms)
+    assert 0 <= window.opens_in_ms <= window.closes_in_ms <= remaining_ms
+
+
+@pytest.mark.parametrize(("lifetime_ms", "grace"), [(1_000, 1_000), (10_000, 10_000), (600_000, GRACE_MS)])
+def test_grace(lifetime_ms: int, grace: int) -> None:
+    """The previous key is kept for min(10 s, lifetime) unused."""
+    assert grace_ms(lifetime_ms) == grace
