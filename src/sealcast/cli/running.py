@@ -1,9 +1,10 @@
 """Owns the run of a stream from the command line: signals end it well, a status line shows it.
 
-On a terminal the line is live, elsewhere the log gets it now and then.
+On a terminal the line is live; elsewhere the log gets it now and then, and at level debug each status.
 """
 
 import asyncio
+import dataclasses
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 import structlog
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.live import Live
 
 END_WITHIN_S = 4.0
@@ -21,21 +23,25 @@ END_WITHIN_S = 4.0
 LOG_EVERY = 20
 """Off a terminal one of so many observations is logged: one line in 10 s."""
 
-Status = TypeVar("Status")
+Status = TypeVar("Status", bound="DataclassInstance")
 Result = TypeVar("Result")
 
 log = structlog.get_logger("sealcast.cli")
 
 
-def run_until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result | None:
+def run_until_signal(
+    work: Callable[[asyncio.Event], Awaitable[Result]], *, end_within_s: float = END_WITHIN_S
+) -> Result | None:
     """Run `work` and return its result; SIGTERM and SIGINT set its event.
 
-    Returns None where it did not end within `END_WITHIN_S` of the signal, or a second one came.
+    Returns None where it did not end within `end_within_s` of the signal, or a second one came.
     """
-    return asyncio.run(_until_signal(work))
+    return asyncio.run(_until_signal(work, end_within_s))
 
 
-async def _until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result | None:
+async def _until_signal(
+    work: Callable[[asyncio.Event], Awaitable[Result]], end_within_s: float
+) -> Result | None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work(stop))
@@ -44,7 +50,7 @@ async def _until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> R
         if stop.is_set():
             task.cancel()
         stop.set()
-        loop.call_later(END_WITHIN_S, task.cancel)
+        loop.call_later(end_within_s, task.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
@@ -90,6 +96,8 @@ class StatusLine(Generic[Status]):
             from rich.text import Text  # noqa: PLC0415 - as in __enter__
 
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
-        elif self._seen % LOG_EVERY == LOG_EVERY - 1:
-            log.info(line)
-        self._seen += 1
+        else:
+            log.debug("status", **dataclasses.asdict(status))
+            self._seen += 1
+            if self._seen % LOG_EVERY == 0:
+                log.info(line)
