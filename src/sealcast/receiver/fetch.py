@@ -28,24 +28,28 @@ class FetchPlanner:
     """Decides the instant of the next key request."""
 
     __slots__ = (
+        "_announced",
         "_asked_ns",
         "_drawn_for",
-        "_draws",
         "_due_ns",
         "_failures",
+        "_misses",
         "_random",
         "_seen",
         "_under_way",
+        "_unknown_ns",
     )
 
     def __init__(self, random: Random, now: int) -> None:
         self._random = random
         self._due_ns: int | None = now
+        self._unknown_ns: int | None = None
         self._under_way = False
         self._failures = 0
         self._asked_ns: int | None = None
         self._drawn_for: KeyId | None = None
-        self._draws = 0
+        self._announced = False
+        self._misses = 0
         self._seen: KeyId | None = None
 
     @property
@@ -56,35 +60,44 @@ class FetchPlanner:
     def want_unknown(self, key_id: KeyId, now: int) -> None:
         """Ask because a packet names a key that we do not hold."""
         self._seen = key_id
-        self._advance_to(now if self._asked_ns is None else max(now, self._asked_ns + UNKNOWN_KEY_NS))
+        if self._unknown_ns is None:
+            self._unknown_ns = now if self._asked_ns is None else max(now, self._asked_ns + UNKNOWN_KEY_NS)
 
-    def want_next(self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int) -> None:
+    def want_next(
+        self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int, *, announced: bool = False
+    ) -> None:
         """Ask in the window for the key after `current`; the instant is drawn once for each window.
 
-        A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest.
+        A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest; `announced` says
+        that it is there now, and then a fresh instant takes the place of such a second try.
         """
-        if self._drawn_for != current:
-            self._drawn_for, self._draws = current, 0
-        elif self._under_way or self._due_ns is not None:
+        is_first = self._drawn_for != current
+        if is_first:
+            self._drawn_for, self._announced, self._misses = current, announced, 0
+        elif announced and not self._announced:
+            self._announced = True
+            if self._misses:
+                self._misses, self._due_ns, is_first = 0, None, True
+        if not is_first and (self._under_way or self._due_ns is not None):
             return
         span_ms = max(0, closes_in_ms - opens_in_ms)
         delay_ns = (opens_in_ms + self._random.below(span_ms + 1)) * NS_PER_MS
-        if self._draws:
-            again_ns = AGAIN_NS << min(self._draws - 1, RETRIES_LOG2_MAX)
-            delay_ns = max(delay_ns, min(again_ns, RETRY_NS_MAX))
-        self._draws += 1
+        if not is_first and opens_in_ms == 0:
+            delay_ns = max(delay_ns, min(AGAIN_NS << min(self._misses, RETRIES_LOG2_MAX), RETRY_NS_MAX))
+            self._misses += 1
         self._advance_to(now + delay_ns)
 
     def poll(self, now: int) -> bool:
         """Whether to ask now; True starts the request, which one of the `handle_*` ends."""
-        if self._under_way or self._due_ns is None or now < self._due_ns:
+        due_ns = self.next_timeout()
+        if due_ns is None or now < due_ns:
             return False
-        self._under_way, self._due_ns, self._asked_ns = True, None, now
+        self._under_way, self._due_ns, self._unknown_ns, self._asked_ns = True, None, None, now
         return True
 
     def handle_answer(self, now: int, *, has_keys: bool) -> None:
-        """Note that a grant came, with keys or without any yet."""
-        self._under_way, self._failures, self._seen = False, 0, None
+        """Note that a grant came, with keys or without any yet; a key still unknown is met again."""
+        self._under_way, self._failures, self._seen, self._unknown_ns = False, 0, None, None
         if not has_keys:
             self._advance_to(now + NO_KEY_YET_NS)
 
@@ -98,7 +111,11 @@ class FetchPlanner:
 
     def next_timeout(self) -> int | None:
         """Return when `poll` has something to ask."""
-        return None if self._under_way else self._due_ns
+        if self._under_way:
+            return None
+        if self._due_ns is None or self._unknown_ns is None:
+            return self._unknown_ns if self._due_ns is None else self._due_ns
+        return min(self._due_ns, self._unknown_ns)
 
     def _advance_to(self, due_ns: int) -> None:
         if self._due_ns is None or due_ns < self._due_ns:

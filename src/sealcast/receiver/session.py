@@ -200,13 +200,17 @@ class ReceiverSession:
         return self._spec
 
     def is_over(self, now: int) -> bool:
-        """Whether the sender said BYE and its last packet is here, or can no longer be expected."""
+        """Whether the sender said BYE and its last packet left, or can no longer be expected."""
         if self._bye is None:
             return False
         ssrc, index, since_ns = self._bye
         stream = self._streams.get(ssrc)
-        has_last = stream is not None and stream.counter.highest >= index and not len(self._pending)
-        return has_last or now - since_ns >= AFTER_BYE_NS
+        if now - since_ns >= AFTER_BYE_NS:
+            return True
+        if stream is None or stream.counter.highest < index:
+            return False
+        # What the last packet overtook may still come while that one waits for its turn.
+        return not len(self._pending) and not len(stream.reorder)
 
     def opened_since(self, now: int, within_ns: int = RECENT_NS) -> bool:
         """Whether a packet was opened within the last `within_ns`."""
@@ -297,7 +301,8 @@ class ReceiverSession:
         current = self._ring.current
         window = seal.window
         if seal.next and window and current == seal.current and not self._ring.holds_next():
-            self._fetch.want_next(seal.current, window.opens_in_ms, window.closes_in_ms, now)
+            opens_ms, closes_ms = window.opens_in_ms, window.closes_in_ms
+            self._fetch.want_next(seal.current, opens_ms, closes_ms, now, announced=True)
         if seal.bye and self._bye is None:
             self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)
 
