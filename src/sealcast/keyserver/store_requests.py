@@ -70,7 +70,7 @@ def grant(
     rows = [
         {"device": device, "channel": channel, "epoch": epoch, "granted_at_ms": now_ms} for epoch in epochs
     ]
-    return sum(connection.execute(_GRANT, row).rowcount for row in rows)
+    return connection.execute(_GRANT, rows).rowcount if rows else 0
 
 
 def granted(connection: sa.Connection, channel: ChannelNumber) -> list[tuple[str, Epoch]]:

@@ -10,6 +10,7 @@ given out only after the commit. A unit that raises is undone alone.
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,8 @@ class UnitOfWork:
     ) -> None:
         self._engine = engine
         self._connection = engine.connect()
+        # Savepoints go past SQLAlchemy: its bookkeeping costs more than all of a small unit's own work.
+        self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
         self._on_batch = on_batch
         self._on_undone = on_undone
         self._queue: queue.Queue[_Unit[Any] | _Signal] = queue.Queue(QUEUE_MAX)
@@ -166,17 +169,19 @@ class UnitOfWork:
 
     def _run_in_savepoint(self, unit: _Unit[Any]) -> None:
         """Run one unit; what it raises is kept for its caller, and what it wrote is undone."""
-        self._connection.exec_driver_sql("SAVEPOINT unit")
+        self._driver.execute("SAVEPOINT unit")
         try:
             unit.result = unit.work(self._connection)
         except Exception as error:  # noqa: BLE001 - the error belongs to the unit's caller
             unit.error = error
-            self._connection.exec_driver_sql("ROLLBACK TO unit")
+            self._driver.execute("ROLLBACK TO unit")
             self._undone()
-        self._connection.exec_driver_sql("RELEASE unit")
+        self._driver.execute("RELEASE unit")
 
     def _lose(self, units: list[_Unit[Any]], error: Exception) -> None:
-        """Turn every unit of a failed transaction into an error."""
+        """Undo a transaction that failed, also in its commit, and turn all its units into errors."""
+        with contextlib.suppress(sqlite3.Error):
+            self._driver.rollback()
         for unit in units:
             if unit.error is None:
                 unit.error = LocalError("the database did not take it: is the disk full or read-only?")

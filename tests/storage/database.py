@@ -1,0 +1,26 @@
+"""Owns what the database tests share: a fresh database with today's schema."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sealcast.storage.engine import open_engine
+from sealcast.storage.migrate import upgrade
+from sealcast.storage.unitofwork import Batch, UnitOfWork
+
+
+@contextlib.contextmanager
+def database(
+    folder: Path,
+    *,
+    on_batch: Callable[[Batch], None] | None = None,
+    on_undone: Callable[[], None] | None = None,
+) -> Iterator[UnitOfWork]:
+    """Give a unit of work over a fresh database in `folder`, and close it."""
+    engine = open_engine(folder / "test.sqlite")
+    upgrade(engine)
+    unit_of_work = UnitOfWork(engine, on_batch=on_batch, on_undone=on_undone)
+    try:
+        yield unit_of_work
+    finally:
+        unit_of_work.close()

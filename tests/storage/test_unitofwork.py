@@ -1,0 +1,162 @@
+"""Shows what a unit of work may rely on: durable before the result, alone in failing, bounded."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sealcast.core.errors import LocalError, RefusedError
+from sealcast.storage import audit
+from sealcast.storage.audit import AuditRow
+from sealcast.storage.unitofwork import QUEUE_MAX, Batch
+from storage.database import database
+
+
+def adding(what: str) -> Callable[[sa.Connection], str]:
+    """Return a unit that adds one audit row and returns its name."""
+
+    def work(connection: sa.Connection) -> str:
+        audit.append(connection, AuditRow(1, "me", what, "test"))
+        return what
+
+    return work
+
+
+def rows_on_disk(folder: Path) -> list[str]:
+    """Return what another program sees in the file."""
+    with sqlite3.connect(folder / "test.sqlite") as other:
+        found = [what for (what,) in other.execute("SELECT what FROM audit ORDER BY id")]
+    other.close()
+    return found
+
+
+def test_result_comes_after_the_commit(tmp_path: Path) -> None:
+    """When a result is out, another connection sees what was written."""
+
+    async def story() -> None:
+        with database(tmp_path) as unit_of_work:
+            for what in ("one", "two", "three"):
+                assert await unit_of_work.run(adding(what)) == what
+                assert rows_on_disk(tmp_path)[-1] == what
+
+    asyncio.run(story())
+
+
+def test_many_units_share_commits(tmp_path: Path) -> None:
+    """Units that wait together are written by few transactions, each result its own."""
+    batches: list[Batch] = []
+
+    async def story() -> None:
+        with database(tmp_path, on_batch=batches.append) as unit_of_work:
+            names = [f"unit {i}" for i in range(300)]
+            assert await asyncio.gather(*(unit_of_work.run(adding(name)) for name in names)) == names
+            assert sorted(rows_on_disk(tmp_path)) == sorted(names)
+
+    asyncio.run(story())
+    assert sum(batch.units for batch in batches) == 300
+    assert len(batches) < 300
+
+
+def test_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
+    """An error goes to its caller and undoes that unit only; memory of it is told to be forgotten."""
+    undone: list[str] = []
+
+    def failing(connection: sa.Connection) -> None:
+        adding("never")(connection)
+        raise RefusedError("exists", "no", 409)
+
+    async def story() -> list[object]:
+        with database(tmp_path, on_undone=lambda: undone.append("undone")) as unit_of_work:
+            return list(
+                await asyncio.gather(
+                    unit_of_work.run(adding("before")),
+                    unit_of_work.run(failing),
+                    unit_of_work.run(adding("after")),
+                    return_exceptions=True,
+                )
+            )
+
+    before, failed, after = asyncio.run(story())
+    assert (before, after) == ("before", "after")
+    assert isinstance(failed, RefusedError)
+    assert rows_on_disk(tmp_path) == ["before", "after"]
+    assert undone == ["undone"]
+
+
+def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:
+    """When the database does not take a commit, no unit of it gets a result, and the next one works."""
+    undone: list[str] = []
+
+    def breaking(connection: sa.Connection) -> str:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.exec_driver_sql("INSERT INTO totals VALUES (99, 1, 1, 0, 0, 0)")
+        return "not durable"
+
+    with database(tmp_path, on_undone=lambda: undone.append("undone")) as unit_of_work:
+        with pytest.raises(LocalError, match="did not take it"):
+            unit_of_work.run_blocking(breaking)
+        assert undone
+        assert unit_of_work.run_blocking(adding("next")) == "next"
+    assert rows_on_disk(tmp_path) == ["next"]
+
+
+def test_full_queue_refuses_at_once(tmp_path: Path) -> None:
+    """With too many units waiting, a caller is told `busy` and when to come again; the others are served."""
+    gate = threading.Event()
+
+    def waiting(connection: sa.Connection) -> None:
+        gate.wait(20)
+        adding("first")(connection)
+
+    async def story() -> None:
+        with database(tmp_path) as unit_of_work:
+            first = asyncio.create_task(unit_of_work.run(waiting))
+            await asyncio.sleep(0.05)
+            rest = [asyncio.create_task(unit_of_work.run(lambda _: None)) for _ in range(QUEUE_MAX)]
+            await asyncio.sleep(0)
+            try:
+                with pytest.raises(RefusedError) as refused:
+                    await unit_of_work.run(adding("too many"))
+                assert (refused.value.type, refused.value.status) == ("busy", 503)
+                assert refused.value.retry_after_s
+            finally:
+                gate.set()
+            await asyncio.gather(first, *rest)
+
+    asyncio.run(story())
+    assert rows_on_disk(tmp_path) == ["first"]
+
+
+def test_close_finishes_what_waits(tmp_path: Path) -> None:
+    """Closing writes what was accepted; afterwards nothing is taken, and closing again does no harm."""
+
+    async def story() -> None:
+        with database(tmp_path) as unit_of_work:
+            tasks = [asyncio.create_task(unit_of_work.run(adding(f"{i}"))) for i in range(50)]
+            await asyncio.sleep(0)
+            await asyncio.to_thread(unit_of_work.close)
+            await asyncio.gather(*tasks)
+            unit_of_work.close()
+            with pytest.raises(LocalError, match="closed"):
+                await unit_of_work.run(adding("late"))
+
+    asyncio.run(story())
+    assert len(rows_on_disk(tmp_path)) == 50
+
+
+def test_caller_that_goes_away_does_no_harm(tmp_path: Path) -> None:
+    """A cancelled caller's unit is carried out all the same, and others get their results."""
+
+    async def story() -> None:
+        with database(tmp_path) as unit_of_work:
+            gone = asyncio.create_task(unit_of_work.run(adding("gone")))
+            await asyncio.sleep(0)
+            gone.cancel()
+            assert await unit_of_work.run(adding("here")) == "here"
+
+    asyncio.run(story())
+    assert rows_on_disk(tmp_path) == ["gone", "here"]

@@ -1,0 +1,42 @@
+"""Shows the allow list: who stands on it, once, and what stays of those who left."""
+
+from functools import partial
+from pathlib import Path
+
+from sealcast.core.ids import ChannelNumber
+from sealcast.subscribers import store
+from sealcast.subscribers.store import Subscription
+from storage.database import database
+
+NEWS, SPORT = ChannelNumber(1), ChannelNumber(2)
+
+
+def test_devices_come_and_go(tmp_path: Path) -> None:
+    """A device stands on a channel's list from its adding to its removal, and can come back."""
+    with database(tmp_path) as unit_of_work:
+        do = unit_of_work.run_blocking
+        assert do(lambda c: store.add(c, Subscription(NEWS, "one", 10)))
+        assert not do(lambda c: store.add(c, Subscription(NEWS, "one", 11)))
+        assert do(lambda c: store.is_listed(c, NEWS, "one"))
+        assert not do(lambda c: store.is_listed(c, SPORT, "one"))
+        assert do(lambda c: store.remove(c, NEWS, "one", 20))
+        assert not do(lambda c: store.remove(c, NEWS, "one", 21))
+        assert not do(lambda c: store.is_listed(c, NEWS, "one"))
+        assert do(lambda c: store.add(c, Subscription(NEWS, "one", 30)))
+        assert do(store.live) == [Subscription(NEWS, "one", 30)]
+        history = do(
+            lambda c: c.exec_driver_sql("SELECT added_at_ms, removed_at_ms FROM subscriptions").all()
+        )
+        assert [tuple(row) for row in history] == [(10, 20), (30, None)]
+
+
+def test_lists_of_channels_are_apart(tmp_path: Path) -> None:
+    """Counting and ending all subscriptions of one channel leaves the other's alone."""
+    with database(tmp_path) as unit_of_work:
+        do = unit_of_work.run_blocking
+        for channel, device in ((NEWS, "one"), (NEWS, "two"), (SPORT, "one")):
+            do(partial(store.add, subscription=Subscription(channel, device, 1)))
+        assert do(lambda c: store.count(c, NEWS)) == 2
+        do(lambda c: store.remove_all(c, NEWS, 9))
+        assert do(lambda c: store.count(c, NEWS)) == 0
+        assert do(store.live) == [Subscription(SPORT, "one", 1)]
