@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sealcast.core.errors import FormatError
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
 from sealcast.keys.table import KeyTable
@@ -42,6 +43,13 @@ class KeyRing:
         """Whether a key newer than the one on air is held."""
         current = self._table.announced
         return current is not None and any(key_id > current for key_id in self._table.held)
+
+    def check(self, teks: list[Tek]) -> None:
+        """Raise FormatError if another key is held under the key ID of one of these; changes nothing."""
+        for tek in teks:
+            entry = self._table.get(tek.key_id)
+            if entry is not None and entry.tek != tek:
+                raise FormatError(f"two different keys under the key ID {tek.key_id}")
 
     def learn(self, tek: Tek, lifetime_ms: int, now: int) -> bool:
         """Take in a granted key; False if it is no news. Raises FormatError as `KeyTable.learn`."""

@@ -124,9 +124,11 @@ class ReceiverSession:
         """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
         spec = self._check_channel(grant)
         teks = [_tek(key.material, spec) for key in grant.keys]
+        self._ring.check(teks)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
-        self._fetch.handle_answer(now, has_keys=bool(teks))
+        # A key server need not send again what we hold: then a grant without keys is no reason to hurry.
+        self._fetch.handle_answer(now, has_keys=bool(teks or self._ring.held))
         for stream in grant.streams:
             self._stream(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in zip(teks, grant.keys, strict=True):
@@ -149,9 +151,8 @@ class ReceiverSession:
 
     def handle_timeout(self, now: int) -> None:
         """Do what is due by time alone: drop keys and packets that are too old."""
-        expired = self._ring.expire(now)
-        for stream in self._streams.values():
-            stream.forget(expired)
+        if self._ring.expire(now):
+            self._forget_keys()
         self._pending.expire(now)
         self._count_dropped()
 
@@ -310,11 +311,17 @@ class ReceiverSession:
         before = self._ring.current
         if self._ring.announce(key_id, now) and before is not None:
             self.stats.key_changes += 1
+            self._forget_keys()
             self._switch_loss.note_change(now)
             self.stats.switch_lost = self._switch_loss.total
         if key_id == self._ring.current:
             self._ends_ns = now + remaining_ms * NS_PER_MS
             self._extended = extended
+
+    def _forget_keys(self) -> None:
+        held = self._ring.held
+        for stream in self._streams.values():
+            stream.keep_only(held)
 
     def _open_pending(self, now: int) -> None:
         for key_id in sorted(self._ring.held):

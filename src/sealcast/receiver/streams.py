@@ -1,5 +1,7 @@
 """Owns what a receiver knows of one SSRC: its counters, replay windows, order, and how to open a packet."""
 
+from collections.abc import Collection
+
 from sealcast.core.errors import AuthenticationError, ReplayError
 from sealcast.core.ids import KeyId
 from sealcast.receiver.keyring import HeldKey
@@ -71,10 +73,10 @@ class Stream:
             raise ReplayError("a packet that was opened before, or is too old to tell")
         raise AuthenticationError("a packet whose tag does not verify")
 
-    def forget(self, key_ids: list[KeyId]) -> None:
-        """Drop what belongs to keys that are gone."""
-        for key_id in key_ids:
-            self._windows.pop(key_id, None)
+    def keep_only(self, held: Collection[KeyId]) -> None:
+        """Drop what belongs to keys that are no longer held."""
+        for key_id in [key_id for key_id in self._windows if key_id not in held]:
+            del self._windows[key_id]
             self._keys.pop(key_id, None)
 
     def _accept(self, window: ReplayWindow, index: int, now: int) -> None:
