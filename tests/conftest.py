@@ -1,0 +1,15 @@
+"""Owns what every test stands on: where programs are found, and how hypothesis works here."""
+
+import os
+from pathlib import Path
+
+from hypothesis import settings
+
+UNPACKED = Path(__file__).resolve().parents[1] / ".stamps" / "unpacked" / "usr" / "sbin"
+"""Where tools/install-debian-packages leaves the routers that cannot be installed side by side."""
+
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin", str(UNPACKED)])
+
+# A busy machine must not fail an example for being slow, and a failure must be the same the next time.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
