@@ -11,8 +11,8 @@ INTERVAL_NS_MAX = 5 * NS_PER_S
 PACKETS_MAX = 8_192
 """An eighth of a ROC: at any speed a joiner hears of the ROC before it changes again."""
 
-RATE_SHARE = 0.05
-"""Control traffic's share of the stream (RFC 3550 §6.2)."""
+DATA_PER_CONTROL = 20
+"""Bytes of data that must flow for each byte of control: 5 % of the stream's rate (RFC 3550 §6.2)."""
 
 BURST = 3
 BURST_SPACING_NS = 30 * NS_PER_MS
@@ -22,20 +22,23 @@ BURST_SPACING_NS = 30 * NS_PER_MS
 class ControlSchedule:
     """Decides when the next SEAL packet leaves; holds no packet itself."""
 
-    __slots__ = ("_burst_left", "_burst_ns", "_bytes", "_due_ns", "_last_ns", "_packets")
+    __slots__ = ("_burst_left", "_burst_ns", "_due_ns", "_owed_bytes", "_packets", "_sent_ns")
 
     def __init__(self, now: int) -> None:
-        self._last_ns = now
         self._due_ns = now
+        self._sent_ns = now
         self._packets = 0
-        self._bytes = 0
+        self._owed_bytes = 0
         self._burst_left = 0
         self._burst_ns = now
 
     def note_data(self, packets: int, size_bytes: int) -> None:
         """Count what the stream sent."""
         self._packets += packets
-        self._bytes += size_bytes
+        if self._owed_bytes:
+            self._owed_bytes = max(0, self._owed_bytes - size_bytes)
+            if not self._owed_bytes:
+                self._due_ns = self._sent_ns + INTERVAL_NS
 
     def start_burst(self, now: int) -> None:
         """Make three packets due, the first at once."""
@@ -47,15 +50,13 @@ class ControlSchedule:
         return now >= self.next_timeout() or self._packets >= PACKETS_MAX
 
     def note_control(self, size_bytes: int, now: int) -> None:
-        """Count a SEAL packet that left, and plan the next."""
+        """Count a SEAL packet that left; the next one waits until enough data has paid for it."""
         if self._burst_left:
             self._burst_left -= 1
             self._burst_ns = now + BURST_SPACING_NS
-        elapsed_ns = max(1, now - self._last_ns)
-        affordable_ns = int(size_bytes * elapsed_ns / (RATE_SHARE * max(1, self._bytes)))
-        self._due_ns = now + min(INTERVAL_NS_MAX, max(INTERVAL_NS, affordable_ns))
-        if elapsed_ns >= INTERVAL_NS or self._packets >= PACKETS_MAX:
-            self._last_ns, self._packets, self._bytes = now, 0, 0
+        cost_bytes = size_bytes * DATA_PER_CONTROL
+        self._owed_bytes = min(self._owed_bytes + cost_bytes, BURST * cost_bytes)
+        self._sent_ns, self._due_ns, self._packets = now, now + INTERVAL_NS_MAX, 0
 
     def next_timeout(self) -> int:
         """Return when the next packet is due by time."""
