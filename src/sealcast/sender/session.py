@@ -147,9 +147,11 @@ class SenderSession:
 
     def handle_reported(self, report: ReportAir, now: int) -> None:
         """Note that a report arrived; totals of epochs that are over need not be sent again."""
-        self._reporting = False
-        if self._report_ns is not None and self._report_ns <= now:
-            self._report_ns = now + REPORT_NS
+        if report.ended == self._ended:
+            self._reporting = False
+            # A switch while the report was under way has made the next one due already.
+            if self._report_ns is None and not self._ended:
+                self._report_ns = now + REPORT_NS
         for totals in report.totals:
             if totals.epoch != report.epoch:
                 self._totals.pop(totals.epoch, None)
@@ -157,8 +159,9 @@ class SenderSession:
     def handle_failed(self, action: Action, now: int) -> None:
         """Note that an action got no answer; it comes again."""
         if isinstance(action, ReportAir):
-            self._reporting = False
-            self._report_ns = now + NS_PER_S
+            if action.ended == self._ended:
+                self._reporting = False
+                self._report_ns = now + NS_PER_S
         else:
             self._epochs.handle_failed(action, now)
 
@@ -175,7 +178,7 @@ class SenderSession:
         """Return the next action to carry out, or None. Also puts an epoch on air whose time has come."""
         self._switch_if_due(now)
         if self._report_ns is not None and now >= self._report_ns and not self._reporting:
-            self._reporting = True
+            self._reporting, self._report_ns = True, None
             return self._report(now)
         return None if self._ended else self._epochs.poll_action(now)
 
@@ -188,9 +191,11 @@ class SenderSession:
 
     def next_timeout(self, now: int) -> int:
         """Return when to call the outputs again, in monotonic ns."""
-        times = [self._control.next_timeout()] if self.is_on_air else []
-        times += [t for t in (self._report_ns, self._epochs.next_timeout(now)) if t is not None]
-        return max(now, min(times, default=now + NS_PER_S))
+        times = [None if self._reporting else self._report_ns]
+        if not self._ended:
+            times.append(self._epochs.next_timeout(now))
+            times.append(self._control.next_timeout() if self.is_on_air else None)
+        return max(now, min((time for time in times if time is not None), default=now + NS_PER_S))
 
     def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
         """Return the SRTP packets for `media`, in order. About 3 µs a packet.
