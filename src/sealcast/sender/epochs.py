@@ -46,6 +46,7 @@ class AirEpoch:
     ends_ns: int
     rtp: srtp.StreamKey
     rtcp: srtp.SessionKey
+    published: bool
     packets: int = 0
     bytes: int = 0
 
@@ -132,12 +133,12 @@ class EpochPlanner:
         if self._attempts.lease.is_free(now) and self._wants_lease():
             self._attempts.lease.under_way = True
             return RenewLease(self._first_unused)
+        if self._attempts.key.is_free(now) and (action := self._key_action()) is not None:
+            self._attempts.key.under_way = True
+            return action
         coming = self.next
         if coming is None:
             return None
-        if coming.state is KeyState.PLANNED and self._attempts.key.is_free(now):
-            self._attempts.key.under_way = True
-            return PublishKey(coming.tek) if coming.tek is not None else GenerateKey(coming.epoch)
         if self._wants_consume(coming, now) and self._attempts.consume.is_free(now):
             self._attempts.consume.under_way = True
             return ConsumeSlot(coming.epoch)
@@ -147,13 +148,16 @@ class EpochPlanner:
         """Take more slots."""
         self._attempts.lease.succeed()
         before = len(self._lease.slots)
-        self._lease = self._lease.extend(slots)
+        # A slot may have been consumed while the answer was under way; it does not come back.
+        self._lease = self._lease.extend(tuple(slot for slot in slots if slot.epoch >= self._first_unused))
         if len(self._lease.slots) == before:
             self._attempts.lease.fail(now)
 
     def handle_published(self, epoch: Epoch, now: int) -> None:
-        """Note that the key server holds the next key; set the switch so that receivers have Y."""
+        """Note that the key server holds a key; of the next one, set the switch so that receivers have Y."""
         self._attempts.key.succeed()
+        if self.current is not None and self.current.tek.key_id.epoch == epoch:
+            self.current.published = True
         coming = self.next
         if coming is None or coming.epoch != epoch or coming.state is not KeyState.PLANNED:
             return
@@ -184,9 +188,14 @@ class EpochPlanner:
     def handle_refused(self, action: Action, now: int) -> None:
         """Give up the slot whose epoch the key server will not have; another is planned."""
         self._attempt_of(action).fail(now)
-        if isinstance(action, PublishKey | GenerateKey) and self.next is not None:
-            self._consume(self.next.epoch)
-            self._known.pop(self.next.epoch, None)
+        if not isinstance(action, PublishKey | GenerateKey):
+            return
+        epoch = action.tek.key_id.epoch if isinstance(action, PublishKey) else action.epoch
+        if self.current is not None and self.current.tek.key_id.epoch == epoch:
+            self.current.published = True  # Asking again would not help; the next key will be known.
+        if self.next is not None and self.next.epoch == epoch:
+            self._consume(epoch)
+            self._known.pop(epoch, None)
             self.next = None
 
     def is_switch_due(self, now: int) -> bool:
@@ -202,11 +211,12 @@ class EpochPlanner:
         if coming is None or coming.tek is None or not coming.consumed:
             raise LocalError("no epoch is ready to go on air")
         next_state(coming.state, KeyEvent.ON_AIR)
+        published = coming.state is KeyState.PUBLISHED
         tek = coming.tek
         rtp = srtp.derive_rtp(tek.key, tek.salt).stream(self.first_slot.ssrc)
         rtcp = srtp.derive_rtcp(tek.key, tek.salt)
         ends_ns = now + self._spec.lifetime_ms * NS_PER_MS
-        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp)
+        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp, published)
         self.next = None
         if before is not None:
             before.tek.erase()
@@ -239,6 +249,15 @@ class EpochPlanner:
             self.next.tek = tek or make_tek(key_id, self._spec.suite, self._random)
         elif tek is not None:
             self.handle_published(epoch, now)
+
+    def _key_action(self) -> Action | None:
+        """Return what brings a key to the key server: that on air first, if we started without one."""
+        if self.current is not None and not self.current.published:
+            return PublishKey(self.current.tek)
+        coming = self.next
+        if coming is None or coming.state is not KeyState.PLANNED:
+            return None
+        return PublishKey(coming.tek) if coming.tek is not None else GenerateKey(coming.epoch)
 
     def _plan_ns(self, current: AirEpoch) -> int:
         return current.started_ns + publish_in_ms(self._spec, self._spec.lifetime_ms) * NS_PER_MS

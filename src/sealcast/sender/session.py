@@ -211,14 +211,15 @@ class SenderSession:
         size = 0
         for item in media:
             index += item.skipped
+            if index >= INDEX_LIMIT:
+                self._index = INDEX_LIMIT
+                raise LocalError("the packet index is used up; start the sender again")
             header = rtp.pack_header(
                 item.payload_type, index & 0xFFFF, item.timestamp, ssrc, marker=item.marker
             )
             packets.append(srtp.seal(key, header, item.payload, index, mki))
             size += len(item.payload)
             index += 1
-        if index >= INDEX_LIMIT:
-            raise LocalError("the packet index is used up; start the sender again")
         self._index = index
         if media:
             self._timestamp = media[-1].timestamp

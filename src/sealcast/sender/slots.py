@@ -5,13 +5,14 @@ sender's own key. It is replaced in one step and synced before `consume` returns
 """
 
 import fcntl
+import hashlib
 import os
 from pathlib import Path
 
 import msgspec
 
 from sealcast.core.channel import ChannelSpec, Suite
-from sealcast.core.errors import SealcastError, UsageError
+from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ids import U32_MAX, Epoch, KeyId, Ssrc
 from sealcast.core.secret import Secret
 from sealcast.device.vault import PRIVATE_MODE, Credential, read_private
@@ -24,6 +25,9 @@ from sealcast.messages.encoding import decode, encode
 
 NO_RECORD = Epoch(U32_MAX)
 """`first_unused` of a sender that knows of no slot: the key server burns all it ever had."""
+
+
+FINGERPRINT_CHARS = 16
 
 
 class SlotFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +45,9 @@ class SlotStore:
     """The slots of one sender on one channel, held under a lock from `open` to `close`."""
 
     def __init__(self, folder: Path, credential: Credential, channel: str) -> None:
-        self._path = folder / f"{credential.operator}.{credential.id}.{channel}.json"
+        # Another key pair under the same name, or another operator, is another sender with other slots.
+        fingerprint = hashlib.sha256(credential.signing.raw_public()).hexdigest()[:FINGERPRINT_CHARS]
+        self._path = folder / f"{credential.id}.{channel}.{fingerprint}.json"
         self._credential = credential
         self._lock = -1
         self._spec: ChannelSpec | None = None
@@ -98,8 +104,8 @@ class SlotStore:
         self._write()
 
     def extend_lease(self, slots: tuple[RunSlot, ...]) -> None:
-        """Record more slots."""
-        self.lease = self.lease.extend(slots)
+        """Record more slots; those consumed while the answer was under way do not come back."""
+        self.lease = self.lease.extend(tuple(slot for slot in slots if slot.epoch >= self._floor()))
         self._write()
 
     def remember_key(self, tek: Tek) -> None:
@@ -138,6 +144,9 @@ class SlotStore:
         self._known[key_id.epoch] = Tek(key_id, suite, Secret(material.key), Secret(material.salt))
 
     def _write(self) -> None:
+        if self._lock < 0:
+            # A write that a thread began late would undo what another process has recorded since.
+            raise LocalError(f"{self._path} is closed")
         if self._spec is None:
             return
         record = SlotFile(
