@@ -29,8 +29,13 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run `sealcast ARGUMENTS` and return the exit status."""
     command = typer.main.get_command(app)
-    sys.exit(guarded(lambda: command.main(prog_name="sealcast", standalone_mode=False)))
+    return guarded(lambda: command.main(arguments, prog_name="sealcast", standalone_mode=False))
 
 
 @app.callback()
