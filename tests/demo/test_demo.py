@@ -1,0 +1,180 @@
+"""Shows that the demo tells the truth: on a real run, about made-up reports, and when it is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sealcast.core.errors import FormatError
+from sealcast.demo.run_clip import prepare_clip
+from sealcast.demo.run_picture import receiver_row, sender_row
+from sealcast.demo.run_program import News
+from sealcast.demo.run_verdict import Evidence, ReceiverSummary, SenderSummary, judge, read_summary
+from sealcast.demo.testcard import make_testcard
+
+DEMO = (sys.executable, "-m", "sealcast.cli", "demo")
+SENT = SenderSummary(packets=1000, bytes=5, key_changes=4)
+GOOD = ReceiverSummary(
+    packets_received=1000,
+    packets_opened=1000,
+    lost=0,
+    switch_lost=0,
+    key_changes=4,
+    joined_at_roc=1,
+    first_packet_ms=3.0,
+)
+OUTSIDER = replace(GOOD, packets_opened=0, joined_at_roc=None, first_packet_ms=None)
+
+
+def temporary_folders(place: Path) -> list[Path]:
+    """Return the demo's folders that are left."""
+    return list(place.glob("sealcast-demo-*"))
+
+
+def test_demo(tmp_path: Path) -> None:
+    """25 seconds on the air: at least 4 changes, nothing lost, equal output, and so on."""
+    done = subprocess.run(
+        [*DEMO, "--seconds", "25", "--json"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)
+    assert set(verdict) == {"subscribers", "late_joiner", "outsider", "ok"}
+    assert verdict["ok"] is True
+    assert len(verdict["subscribers"]) == 2
+    for subscriber in verdict["subscribers"]:
+        assert subscriber["packets"] > 10_000
+        assert (subscriber["lost"], subscriber["switch_lost"]) == (0, 0)
+        assert subscriber["key_changes"] >= 4
+        assert subscriber["sha256_matches"] is True
+    assert verdict["late_joiner"]["joined_at_roc"] >= 1
+    assert verdict["late_joiner"]["first_packet_ms"] <= 500
+    assert verdict["outsider"]["packets_received"] > 0
+    assert verdict["outsider"]["packets_opened"] == 0
+    assert "$ sealcast receive demo" in done.stderr
+    assert temporary_folders(tmp_path) == []
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C ends the demo with status 130, and neither a program nor a folder of it is left."""
+    with subprocess.Popen(
+        [*DEMO, "--seconds", "20"],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if line.startswith("$ sealcast send"):
+                break
+        time.sleep(1)
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+        assert demo.wait(30) == 130, rest
+    assert "Traceback" not in rest
+    assert temporary_folders(tmp_path) == []
+    assert not [entry for entry in Path("/proc").glob("[0-9]*/environ") if str(tmp_path) in _read(entry)]
+
+
+def _read(path: Path) -> str:
+    """Return a file of /proc, or nothing if its process ended meanwhile or is not ours."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def evidence(folder: Path, **changes: object) -> Evidence:
+    """Return what a perfect run left, but for the changes."""
+    (folder / "input.ts").write_bytes(b"video and more")
+    (folder / "1.ts").write_bytes(b"video")
+    (folder / "2.ts").write_bytes(b"video")
+    parts: dict[str, object] = {
+        "sender": SENT,
+        "subscribers": [GOOD, GOOD],
+        "late_joiner": replace(GOOD, packets_opened=500),
+        "outsider": OUTSIDER,
+        "source": folder / "input.ts",
+        "outputs": [folder / "1.ts", folder / "2.ts"],
+        "changes_min": 4,
+    }
+    return Evidence(**{**parts, **changes})  # type: ignore[arg-type]
+
+
+def test_verdict_is_yes_when_all_held(tmp_path: Path) -> None:
+    """A perfect run has no fault."""
+    verdict, faults = judge(evidence(tmp_path))
+    assert faults == []
+    assert verdict.ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        (
+            {"subscribers": [GOOD, replace(GOOD, packets_opened=999, lost=1)]},
+            "subscriber 2 opened 999 of 1000",
+        ),
+        ({"subscribers": [replace(GOOD, packets_opened=999), GOOD]}, "subscriber 1 opened 999 of 1000"),
+        ({"subscribers": [GOOD, replace(GOOD, key_changes=3)]}, "subscriber 2 saw 3 key changes, not 4"),
+        ({"sender": SenderSummary(packets=1000, bytes=6, key_changes=4)}, "is not what was sent"),
+        ({"late_joiner": replace(GOOD, joined_at_roc=0)}, "joined at ROC 0"),
+        ({"late_joiner": replace(GOOD, first_packet_ms=501.0)}, "first packet took 501"),
+        ({"late_joiner": replace(GOOD, first_packet_ms=None)}, "first packet took None"),
+        ({"outsider": replace(OUTSIDER, packets_opened=1)}, "opened 1 packets"),
+        ({"outsider": replace(OUTSIDER, packets_received=0)}, "shows nothing"),
+    ],
+)
+def test_verdict_is_no(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+    """Each thing that does not hold makes the verdict no, and is named."""
+    verdict, faults = judge(evidence(tmp_path, **changes))
+    assert not verdict.ok
+    assert any(fault in line for line in faults)
+
+
+def test_other_output_is_noticed(tmp_path: Path) -> None:
+    """An output of the right length with other bytes does not match."""
+    given = evidence(tmp_path)
+    (tmp_path / "2.ts").write_bytes(b"vidio")
+    verdict, _ = judge(given)
+    assert [each.sha256_matches for each in verdict.subscribers] == [True, False]
+
+
+def test_summary_is_the_last_line() -> None:
+    """A summary is read from the last line; without one the error says so."""
+    text = 'something\n{"packets": 1, "bytes": 2, "key_changes": 3, "more": 4}\n'
+    assert read_summary(text, SenderSummary) == SenderSummary(packets=1, bytes=2, key_changes=3)
+    for wrong in ("", "text\n", '{"packets": "many"}'):
+        with pytest.raises(FormatError, match="ended without its summary"):
+            read_summary(wrong, SenderSummary)
+
+
+def test_rows() -> None:
+    """The picture tells what a party does."""
+    news = News(epoch=7, remaining_ms=2500, packets=10, packets_received=10, packets_opened=9, lost=1)
+    assert sender_row("s", None, 5000).state == "starting"
+    assert sender_row("s", news, 5000).epoch.startswith("7 ██████████░")
+    assert receiver_row("r", None, expected=True, ended=False).state == "comes later"
+    assert receiver_row("r", News(), expected=False, ended=False).state == "no key"
+    assert receiver_row("r", news, expected=False, ended=False).detail == "9 of 10 packets opened, 1 lost"
+    assert receiver_row("r", news, expected=False, ended=True).state == "ended"
+
+
+def test_short_clip_is_repeated(tmp_path: Path) -> None:
+    """A given clip is repeated, its clocks going on, until it lasts as long as the demo."""
+    clip, target = tmp_path / "clip.ts", tmp_path / "input.ts"
+    make_testcard(clip, 1)
+    prepare_clip(clip, 3.5, target)
+    assert target.read_bytes().startswith(clip.read_bytes())
+    assert 3 < target.stat().st_size / clip.stat().st_size <= 5
