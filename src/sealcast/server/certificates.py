@@ -82,6 +82,7 @@ def make_server_certificate(ca: Issued, hosts: tuple[str, ...], random: Random, 
     issuer_key = _private_key(ca.key_pem)
     key = ec.generate_private_key(ec.SECP256R1())
     names = tuple(dict.fromkeys((*hosts, *LOOPBACK_HOSTS)))
+    general_names = [_general_name(host) for host in names]
     builder = (
         _builder(
             _name(names[0]),
@@ -94,7 +95,7 @@ def make_server_certificate(ca: Issued, hosts: tuple[str, ...], random: Random, 
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage("digital_signature"), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(general_names), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
         )

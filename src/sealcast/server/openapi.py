@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from litestar import Request
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, OpenAPIMediaType, OpenAPIResponse, Reference, RequestBody
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Reference, RequestBody
 from litestar.openapi.spec import Operation as OpenAPIOperation
 
 import sealcast
@@ -26,8 +27,7 @@ def openapi_config() -> OpenAPIConfig:
         "with keys are JWE (RFC 7516) to the caller, holding a JWS by the server; the schema is that of its "
         "payload.",
         path=SCHEMA_PATH,
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        components=Components(schemas=_schemas()),
+        render_plugins=[_Document(path="/openapi.json")],
     )
 
 
@@ -55,6 +55,15 @@ def operation_class(operation: Operation) -> type[OpenAPIOperation]:
             }
 
     return Documented
+
+
+class _Document(JsonRenderPlugin):
+    """The document with our schemas in it: the library keeps only those that it made itself."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        components = openapi_schema.get("components", {})
+        schemas = {**components.get("schemas", {}), **_schemas()}
+        return super().render(request, {**openapi_schema, "components": {**components, "schemas": schemas}})
 
 
 def _media(kind: type[msgspec.Struct]) -> OpenAPIMediaType:

@@ -9,12 +9,12 @@ size ─► header ─► principal ─► signature ─► claims ─► nonce 
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import partial
 
 import msgspec
 import sqlalchemy as sa
-import structlog
 
 from sealcast.core.errors import AuthenticationError, RefusedError, RemoteError, UsageError
 from sealcast.core.ids import Epoch
@@ -41,7 +41,9 @@ PRUNE_EVERY_MS = 1_000
 JTI_CHARS_MAX = 64
 """Ours have 22 characters; longer ones would only fill the table."""
 
-_log = structlog.get_logger(__name__)
+_NOTHING = msgspec.Raw(b"null")
+_log = logging.getLogger(__name__)
+"""The standard library's: its tracebacks never show local variables, which may be keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     """A decision as the database keeps it: a no, a plain answer, or the epochs whose keys were given."""
 
     no: Problem | None = None
-    answer: msgspec.Raw | None = None
+    answer: msgspec.Raw = _NOTHING
     epochs: list[int] = []
 
 
@@ -105,7 +107,7 @@ class Pipeline:
         except RefusedError as no:
             answer = self.refuse(no)
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the fault
-            _log.exception("request failed", operation=handler.operation.name)
+            _log.exception("%s failed", handler.operation.name)
             answer = self.refuse(refusal("internal", "the key server has a fault; its log says more"))
         outcome = "ok" if answer.status < 300 else _outcome(answer)
         self._metrics.count_request(handler.operation.name, outcome)
@@ -215,7 +217,7 @@ def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> byt
     if kept.no is not None:
         return refusal(problems.problem_name(kept.no.type), kept.no.detail)
     if handler.repeat is None:
-        return bytes(kept.answer or b"{}")
+        return bytes(kept.answer)
     return encode(handler.repeat(call, asked.request, tuple(Epoch(e) for e in kept.epochs)).answer)
 
 

@@ -109,7 +109,7 @@ def create_server_state(
     exists; nothing is changed then.
     """
     _check_names(operator_name, urls)
-    _make_directory(directory)
+    _check_absent(directory)
     master = Secret(random.bytes(MASTER_KEY_BYTES))
     secrets = ServerSecrets(
         operator=operator_name,
@@ -123,6 +123,7 @@ def create_server_state(
     credential = _operator_credential(secrets, ca.certificate_pem.decode(), random)
     operator = OperatorKeys(id=OPERATOR_ID, signing=credential.signing.public(), kek=credential.kek.public())
     vault = jose.seal_direct(encode(secrets), _vault_key(master), typ=jose.TYP_VAULT)
+    _make_directory(directory)
     for name, data in (
         (MASTER_KEY, b64url_encode(master.reveal()).encode() + b"\n"),
         (SERVER_VAULT, vault.encode() + b"\n"),
@@ -182,12 +183,14 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
             raise UsageError(f"not an https:// address of this server: {url!r}")
 
 
-def _make_directory(directory: Path) -> None:
-    """Make the directories, and refuse before anything is written if any of the files is there."""
-    names = (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS)
-    for name in names:
+def _check_absent(directory: Path) -> None:
+    """Refuse, before anything is written, if any of the files is there."""
+    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
+
+
+def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         directory.chmod(DIRECTORY_MODE)
