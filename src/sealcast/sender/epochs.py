@@ -148,8 +148,7 @@ class EpochPlanner:
         """Take more slots."""
         self._attempts.lease.succeed()
         before = len(self._lease.slots)
-        # A slot may have been consumed while the answer was under way; it does not come back.
-        self._lease = self._lease.extend(tuple(slot for slot in slots if slot.epoch >= self._first_unused))
+        self._lease = self._lease.extend(slots)
         if len(self._lease.slots) == before:
             self._attempts.lease.fail(now)
 
