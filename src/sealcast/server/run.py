@@ -17,7 +17,7 @@ from sealcast.server.compose import open_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState, load_server_state
 
-STOP_WAIT_S = 3.0
+STOP_WAIT_S = 2.5
 """How long open requests may take to finish after the end was asked for; the promise is 5 s in all."""
 
 READY_WAIT_S = 10.0
