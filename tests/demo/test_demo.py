@@ -164,10 +164,10 @@ def test_rows() -> None:
     """The picture tells what a party does."""
     news = News(epoch=7, remaining_ms=2500, packets=10, packets_received=10, packets_opened=9, lost=1)
     assert sender_row("s", None, 5000).state == "starting"
-    assert sender_row("s", news, 5000).epoch.startswith("7 ██████████░")
+    assert sender_row("s", news, 5000).epoch.startswith("7 █████░")
     assert receiver_row("r", None, expected=True, ended=False).state == "comes later"
     assert receiver_row("r", News(), expected=False, ended=False).state == "no key"
-    assert receiver_row("r", news, expected=False, ended=False).detail == "9 of 10 packets opened, 1 lost"
+    assert receiver_row("r", news, expected=False, ended=False).detail == "9 of 10 opened, 1 lost"
     assert receiver_row("r", news, expected=False, ended=True).state == "ended"
 
 

@@ -125,9 +125,12 @@ class _Changes:
 
 def _table(rows: "list[Row]") -> "Table":
     """Return the picture as a table."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table("who", "state", "epoch", "so far", expand=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for header in ("WHO", "STATE", "EPOCH", "SO FAR"):
+        table.add_column(header, no_wrap=True)
     for row in rows:
         table.add_row(row.name, row.state, row.epoch, row.detail)
     return table

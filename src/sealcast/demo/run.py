@@ -91,14 +91,11 @@ class _Stage:
         self._sender = self._program(
             "studio", ["send", CHANNEL, "--input", "input.ts", *limit, "--interface", "lo", "--json"]
         )
-        self._subscribers = [self._receiver(name) for name in SUBSCRIBERS]
-        self._late = self._receiver(LATE_JOINER)
-        self._outsider = self._program(
-            OUTSIDER,
-            [
-                *("receive", f"rtp://{self._group}", "--output", f"{OUTSIDER}.ts"),
-                *("--credential", f"{OUTSIDER}.vault", "--wait", "--idle-exit", IDLE_EXIT_S, "--json"),
-            ],
+        self._subscribers = [self._receiver(name, CHANNEL) for name in SUBSCRIBERS]
+        # It knows the stream's address alone: what else it needs it learns after its join, on the clock.
+        self._late = self._receiver(LATE_JOINER, f"rtp://{self._group}")
+        self._outsider = self._receiver(
+            OUTSIDER, f"rtp://{self._group}", "--wait", "--idle-exit", IDLE_EXIT_S
         )
 
     async def play(self) -> tuple[Verdict, list[str]]:
@@ -215,11 +212,9 @@ class _Stage:
             environment["SEALCAST_LOGGING_LEVEL"] = "debug"
         return Program(name, arguments, self._folder, environment)
 
-    def _receiver(self, name: str) -> Program:
-        return self._program(
-            name,
-            ["receive", CHANNEL, "--output", f"{name}.ts", "--credential", f"{name}.vault", "--json"],
-        )
+    def _receiver(self, name: str, target: str, *more: str) -> Program:
+        files = ("--output", f"{name}.ts", "--credential", f"{name}.vault")
+        return self._program(name, ["receive", target, *files, *more, "--json"])
 
     async def _start(self, program: Program) -> None:
         self._shown.say(f"$ {program.command}")
@@ -240,18 +235,22 @@ class _Stage:
         task = asyncio.create_task(self._paint())
         try:
             yield
+            self._shown.picture(self._rows())
         finally:
             task.cancel()
 
     async def _paint(self) -> None:
-        receivers = (*self._subscribers, self._late, self._outsider)
         while True:
-            rows = [sender_row(self._sender.name, self._sender.news, LIFETIME_S * 1000)]
-            for each in receivers:
-                expected = each is self._late and each not in self._programs
-                rows.append(receiver_row(each.name, each.news, expected=expected, ended=each.has_ended))
-            self._shown.picture(rows)
+            self._shown.picture(self._rows())
             await asyncio.sleep(PICTURE_S)
+
+    def _rows(self) -> list[Row]:
+        sender = self._sender
+        rows = [sender_row(sender.name, sender.news, LIFETIME_S * 1000, ended=sender.has_ended)]
+        for each in (*self._subscribers, self._late, self._outsider):
+            expected = each is self._late and each not in self._programs
+            rows.append(receiver_row(each.name, each.news, expected=expected, ended=each.has_ended))
+        return rows
 
 
 def _free_port(kind: socket.SocketKind) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sealcast.demo.run_program import News
 
-BAR_CELLS = 20
+BAR_CELLS = 10
 """Width of the bar that shows how much of an epoch is left."""
 
 
@@ -18,14 +18,16 @@ class Row:
     detail: str
 
 
-def sender_row(name: str, news: News | None, lifetime_ms: int) -> Row:
+def sender_row(name: str, news: News | None, lifetime_ms: int, *, ended: bool = False) -> Row:
     """Return the row of the sender."""
     if news is None or news.epoch is None:
         return Row(name, "starting", "", "")
+    detail = f"{news.packets} packets, {news.key_changes} key changes"
+    if ended:
+        return Row(name, "ended", "", detail)
     cells = max(0, min(BAR_CELLS, round(BAR_CELLS * news.remaining_ms / lifetime_ms)))
     bar = "█" * cells + "░" * (BAR_CELLS - cells)
-    state = "extended" if news.extended else "next key published" if news.next_epoch is not None else "on air"
-    detail = f"{news.packets} packets, {news.bytes / 1e6:.1f} MB, {news.key_changes} key changes"
+    state = "extended" if news.extended else "next key out" if news.next_epoch is not None else "on air"
     return Row(name, state, f"{news.epoch} {bar} {news.remaining_ms / 1000:4.1f} s", detail)
 
 
@@ -33,7 +35,7 @@ def receiver_row(name: str, news: News | None, *, expected: bool, ended: bool) -
     """Return the row of a receiver; `expected` is one that has not started yet."""
     if news is None:
         return Row(name, "comes later" if expected else "starting", "", "")
-    detail = f"{news.packets_opened} of {news.packets_received} packets opened, {news.lost} lost"
+    detail = f"{news.packets_opened} of {news.packets_received} opened, {news.lost} lost"
     if ended:
         return Row(name, "ended", "", detail)
     if news.epoch is None:
