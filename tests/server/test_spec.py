@@ -17,8 +17,8 @@ TEXT = (Path(__file__).parents[2] / "docs" / "spec" / "messages.md").read_text()
 @pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.name)
 def test_operation_stands_in_the_table(operation: operations.Operation) -> None:
     """Each operation is listed with its path, role, answer and whether that is sealed."""
-    sealed = ", sealed" if operation.sealed else ""
-    row = f"| `{operation.name}` | `{operation.path}` | {operation.role} | {operation.answer.__name__}{sealed} |"
+    answer = operation.answer.__name__ + (", sealed" if operation.sealed else "")
+    row = f"| `{operation.name}` | `{operation.path}` | {operation.role} | {answer} |"
     assert row in TEXT
 
 
