@@ -192,16 +192,22 @@ def test_reports_come_each_five_seconds() -> None:
     assert report_of(session, 3 * REPORT_NS) is not None
 
 
-def test_a_switch_is_reported_at_once_even_if_a_report_is_under_way() -> None:
-    """The answer to a report from before the switch does not put the switch's own report off."""
+def test_a_switch_waits_for_a_word_from_the_key_server() -> None:
+    """A key server silent at the end of the fetch window holds the switch; heard late, receivers get Y anew."""
     session = started()
     report = report_of(session, 5 * SECOND)
     assert report is not None
     for at in (5 * SECOND, END_NS - 500 * MS, END_NS):
         assert report_of(session, at) is None
-    assert session.state(END_NS).epoch == 2
-    session.handle_reported(report, END_NS + 5 * MS)
-    following = report_of(session, END_NS + 5 * MS)
+    assert session.state(END_NS).epoch == 1
+    assert session.state(END_NS).extended
+    heard = END_NS + 5 * MS
+    session.handle_reported(report, heard)
+    assert not session.state(heard).extended
+    fetch_ns = SPEC.prefetch_at.of_ms(SPEC.lifetime_ms) * MS
+    serve(session, heard + fetch_ns - 1)
+    assert session.state(heard + fetch_ns - 1).epoch == 1
+    following = report_of(session, heard + fetch_ns)
     assert following is not None
     assert following.epoch == 2
     assert [totals.epoch for totals in following.totals] == [1, 2]

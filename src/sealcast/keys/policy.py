@@ -41,10 +41,14 @@ def publish_in_ms(spec: ChannelSpec, remaining_ms: int) -> int:
 
 def fetch_window(spec: ChannelSpec, remaining_ms: int) -> Window:
     """Return the window in which receivers draw their instant, for an epoch with `remaining_ms` left."""
+    opens_in_ms = max(0, remaining_ms - spec.prefetch_at.of_ms(spec.lifetime_ms))
+    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms(spec)))
+
+
+def guard_ms(spec: ChannelSpec) -> int:
+    """Return how long before a switch the fetch window ends."""
     opens_before_ms = spec.prefetch_at.of_ms(spec.lifetime_ms)
-    guard_ms = min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
-    opens_in_ms = max(0, remaining_ms - opens_before_ms)
-    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms))
+    return min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
 
 
 def grace_ms(lifetime_ms: int) -> int:

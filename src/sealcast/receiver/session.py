@@ -295,8 +295,7 @@ class ReceiverSession:
 
     def _apply(self, seal: Seal, now: int) -> None:
         stream = self._stream(seal.ssrc)
-        if not stream.counter.is_committed(now):
-            stream.counter.add_candidate(seal.roc, seal.seq)
+        stream.counter.check(seal.roc, seal.seq)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
         self._open_pending(now)
         current = self._ring.current

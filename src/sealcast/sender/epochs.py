@@ -2,10 +2,13 @@
 
 ```
 remaining ≤ X: plan ──► PublishKey or GenerateKey ──► published: the switch is set, never before the
-   receivers had Y to fetch ──► shortly before: ConsumeSlot ──► consumed and due: switch
+   receivers had Y to fetch ──► shortly before: ConsumeSlot ──► fetch window over: the key server must
+   answer a report ──► consumed, confirmed and due: switch
 ```
 
-While the key server does not answer, the epoch on air is *extended*: delivery goes on under its key.
+While the key server does not answer, the epoch on air is *extended*: delivery goes on under its key. A key
+server that went away between publication and fetch would leave receivers without the key; so the switch
+waits for a word from it after the window, and if that comes late, receivers get a whole window anew.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
 from sealcast.keys.material import Tek, make_tek
-from sealcast.keys.policy import publish_in_ms
+from sealcast.keys.policy import guard_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
 from sealcast.wire import srtp
@@ -25,8 +28,8 @@ START_WAIT_NS = 2_000 * NS_PER_MS
 """How long a start waits for its key to be published before it goes on air all the same."""
 
 RETRY_NS = 250 * NS_PER_MS
-RETRY_NS_MAX = 5_000 * NS_PER_MS
-"""An action that got no answer comes again after 0.25 s, doubling to 5 s."""
+RETRY_NS_MAX = 2_000 * NS_PER_MS
+"""An action that got no answer comes again after 0.25 s, doubling to 2 s: senders are few."""
 
 CONSUME_AHEAD_RATE = 0.05
 CONSUME_AHEAD_MS_MAX = 500
@@ -62,6 +65,7 @@ class NextEpoch:
     state: KeyState = KeyState.PLANNED
     switch_ns: int | None = None
     consumed: bool = False
+    confirmed: bool = False
 
 
 @dataclass(slots=True)
@@ -122,10 +126,13 @@ class EpochPlanner:
         return max(0, (ends_ns - now) // NS_PER_MS)
 
     def is_extended(self, now: int) -> bool:
-        """Whether the epoch on air is past its lifetime, because the next key is not published yet."""
+        """Whether the epoch on air goes on past its lifetime, because receivers may not have the next key."""
         if self.current is None or now < self.current.ends_ns:
             return False
-        return self.next is None or self.next.switch_ns is None
+        coming = self.next
+        if coming is None or coming.switch_ns is None:
+            return True
+        return not coming.confirmed and now >= coming.switch_ns
 
     def poll_action(self, now: int) -> Action | None:
         """Return the next thing to do outside, or None."""
@@ -164,8 +171,7 @@ class EpochPlanner:
         if self.current is None:
             coming.switch_ns = now
         else:
-            fetch_ns = self._spec.prefetch_at.of_ms(self._spec.lifetime_ms) * NS_PER_MS
-            coming.switch_ns = max(self.current.ends_ns, now + fetch_ns)
+            coming.switch_ns = max(self.current.ends_ns, self._after_fetch_ns(now))
 
     def handle_generated(self, tek: Tek, now: int) -> None:
         """Take the next key from the key server, which made it and holds it."""
@@ -179,6 +185,23 @@ class EpochPlanner:
         self._consume(epoch)
         if self.next is not None and self.next.epoch == epoch:
             self.next.consumed = True
+
+    def wants_word(self, now: int) -> bool:
+        """Whether the switch waits for a word from the key server: the fetch window is over."""
+        coming = self.next
+        if self.current is None or coming is None or coming.switch_ns is None or coming.confirmed:
+            return False
+        return now >= self._confirm_ns(coming.switch_ns)
+
+    def handle_heard(self, now: int) -> None:
+        """Note that the key server answered: in time, the switch may come; late, receivers get Y anew."""
+        coming = self.next
+        if coming is None or coming.switch_ns is None or not self.wants_word(now):
+            return
+        if now <= coming.switch_ns:
+            coming.confirmed = True
+        else:
+            coming.switch_ns = self._after_fetch_ns(now)
 
     def handle_failed(self, action: Action, now: int) -> None:
         """No answer: the action comes again later."""
@@ -202,7 +225,9 @@ class EpochPlanner:
         coming = self.next
         if coming is None or not coming.consumed or coming.tek is None:
             return False
-        return self.current is None or (coming.switch_ns is not None and now >= coming.switch_ns)
+        if self.current is None:
+            return True
+        return coming.confirmed and coming.switch_ns is not None and now >= coming.switch_ns
 
     def switch(self, now: int) -> AirEpoch | None:
         """Put the next epoch on air; return the one before, whose key is erased."""
@@ -228,7 +253,8 @@ class EpochPlanner:
             times.append(self._plan_ns(self.current))
             times.append(self.current.ends_ns)
         if self.next is not None and self.next.switch_ns is not None:
-            times += [self.next.switch_ns, self._consume_ns(self.next.switch_ns)]
+            switch_ns = self.next.switch_ns
+            times += [switch_ns, self._consume_ns(switch_ns), self._confirm_ns(switch_ns)]
         if self.next is not None and self.current is None:
             times.append(self.next.planned_ns + START_WAIT_NS)
         return min((time for time in times if time > now), default=None)
@@ -274,6 +300,13 @@ class EpochPlanner:
     def _consume_ns(self, switch_ns: int) -> int:
         ahead_ms = min(CONSUME_AHEAD_MS_MAX, int(self._spec.lifetime_ms * CONSUME_AHEAD_RATE))
         return switch_ns - ahead_ms * NS_PER_MS
+
+    def _confirm_ns(self, switch_ns: int) -> int:
+        return switch_ns - guard_ms(self._spec) * NS_PER_MS
+
+    def _after_fetch_ns(self, now: int) -> int:
+        """Return when receivers that hear of the next key now have had the time to fetch it."""
+        return now + self._spec.prefetch_at.of_ms(self._spec.lifetime_ms) * NS_PER_MS
 
     def _consume(self, epoch: Epoch) -> None:
         self._lease = self._lease.consume(epoch)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealcast.client import KeyServerClient
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, UnreachableError
+from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
@@ -176,6 +177,7 @@ class _SenderRun:
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False
+        self._epoch: Epoch | None = None
 
     async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
         """Run to the end."""
@@ -231,7 +233,7 @@ class _SenderRun:
         self._send_control(self._session.poll_control(now))
         if self._session.is_on_air and not self._on_air.is_set():
             self._on_air.set()
-        self._note_extended(now)
+        self._note_changes(now)
         delay_ns = max(NS_PER_MS, self._session.next_timeout(now) - now)
         self._timer = self._loop.call_later(delay_ns / NS_PER_S, self._advance)
 
@@ -243,8 +245,12 @@ class _SenderRun:
         except UnreachableError as error:
             log.warning(str(error))
 
-    def _note_extended(self, now: int) -> None:
+    def _note_changes(self, now: int) -> None:
+        """Log what an operator wants to know of the keys."""
         state = self._session.state(now)
+        if state.epoch != self._epoch:
+            log.info("on air", epoch=state.epoch, ssrc=self._session.ssrc)
+            self._epoch = state.epoch
         if state.extended and not self._extended:
             log.warning("epoch extended: the next key is not at the key server yet", epoch=state.epoch)
         elif self._extended and not state.extended:

@@ -31,6 +31,9 @@ FIRST_SEQ_LIMIT = 1 << 15
 REPORT_NS = 5 * NS_PER_S
 """The key server hears of the counters at least so often."""
 
+REPORT_RETRY_NS = NS_PER_S // 2
+"""A report without answer is made again after this: a switch may be waiting for it."""
+
 INDEX_LIMIT = 1 << 48
 """An SRTP index never wraps under one SSRC (RFC 3711 §9.2); at 10 Gbit/s this lasts 9 years."""
 
@@ -93,6 +96,7 @@ class SenderSession:
         self._key_changes = 0
         self._totals: dict[Epoch, Totals] = {}
         self._report_ns: int | None = None
+        self._silent_until_ns = now
         self._reporting = False
         self._ended = False
 
@@ -147,6 +151,7 @@ class SenderSession:
 
     def handle_reported(self, report: ReportAir, now: int) -> None:
         """Note that a report arrived; totals of epochs that are over need not be sent again."""
+        self._epochs.handle_heard(now)
         if report.ended == self._ended:
             self._reporting = False
             # A switch while the report was under way has made the next one due already.
@@ -161,7 +166,7 @@ class SenderSession:
         if isinstance(action, ReportAir):
             if action.ended == self._ended:
                 self._reporting = False
-                self._report_ns = now + NS_PER_S
+                self._report_ns = self._silent_until_ns = now + REPORT_RETRY_NS
         else:
             self._epochs.handle_failed(action, now)
 
@@ -177,7 +182,7 @@ class SenderSession:
     def poll_action(self, now: int) -> Action | None:
         """Return the next action to carry out, or None. Also puts an epoch on air whose time has come."""
         self._switch_if_due(now)
-        if self._report_ns is not None and now >= self._report_ns and not self._reporting:
+        if not self._reporting and self._is_report_due(now):
             self._reporting, self._report_ns = True, None
             return self._report(now)
         return None if self._ended else self._epochs.poll_action(now)
@@ -289,6 +294,12 @@ class SenderSession:
             key_servers=self._key_servers,
             bye=bye,
         )
+
+    def _is_report_due(self, now: int) -> bool:
+        """Whether to report: by time, or because a switch waits for a word from the key server."""
+        if self._report_ns is not None and now >= self._report_ns:
+            return True
+        return not self._ended and now >= self._silent_until_ns and self._epochs.wants_word(now)
 
     def _report(self, now: int) -> ReportAir:
         current = self._current()

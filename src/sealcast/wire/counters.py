@@ -34,7 +34,7 @@ class RolloverCounter:
 
     def __init__(self) -> None:
         self._highest = -1
-        self._verified_ns = 0
+        self._verified_ns: int | None = None
         self._candidates: list[int] = []
 
     @property
@@ -47,9 +47,18 @@ class RolloverCounter:
         reference = min(roc * SEQ_MODULUS + seq, INDEX_MAX)
         self._candidates = [reference, *(c for c in self._candidates if c != reference)][:CANDIDATES_MAX]
 
+    def check(self, roc: int, seq: int) -> None:
+        """Take a sender's signed word for its counters: far from ours, ours become doubtful.
+
+        Packets of the same epoch replayed to a joiner verify, and would commit it to an old index.
+        """
+        if self._highest < 0 or abs(roc * SEQ_MODULUS + seq - self._highest) > SEQ_MODULUS // 2:
+            self._verified_ns = None
+            self.add_candidate(roc, seq)
+
     def is_committed(self, now: int) -> bool:
         """Whether the next packet's index is beyond doubt."""
-        return self._highest >= 0 and now - self._verified_ns < GAP_NS
+        return self._verified_ns is not None and now - self._verified_ns < GAP_NS
 
     def guesses(self, seq: int, now: int) -> tuple[int, ...]:
         """Return the indices that a packet with this SEQ may have, best first, without repeats."""
