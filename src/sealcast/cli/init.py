@@ -62,7 +62,7 @@ def init(
     Nothing that exists is overwritten.
     """
     from sealcast.cli import output
-    from sealcast.config.places import private_dir
+    from sealcast.config.places import make_dir
     from sealcast.config.schema import check_url, parse_listen
     from sealcast.device.vault import save_vault
     from sealcast.server.state import create_server_state
@@ -75,7 +75,7 @@ def init(
     urls = tuple(check_url(f"https://{format_place(name, port)}") for name in hosts or (_reachable(address),))
     places = _free_places(context, directory)
     for folder in dict.fromkeys((places.config.parent, places.vault.parent)):
-        private_dir(folder)
+        make_dir(folder)
     random = SystemRandom()
     credential = create_server_state(
         places.state,

@@ -30,14 +30,18 @@ def state_dir(environment: Mapping[str, str]) -> Path:
     return _place(environment, ROOT_STATE_DIR, "XDG_STATE_HOME", ".local/state")
 
 
-def private_dir(path: Path) -> Path:
-    """Make `path` a folder of mode 0700 if it is absent; raises UsageError if others can read it."""
+def make_dir(path: Path) -> Path:
+    """Make `path` a folder of mode 0700 if it is absent; raises UsageError where that cannot be."""
     try:
         path.mkdir(mode=PRIVATE_DIR_MODE, parents=True, exist_ok=True)
-        mode = path.stat().st_mode
     except OSError as error:
         raise UsageError(f"cannot use the folder {path}: {error.strerror}") from error
-    if mode & OTHERS:
+    return path
+
+
+def private_dir(path: Path) -> Path:
+    """Do as `make_dir`; raises UsageError also if others can read the folder that is there."""
+    if make_dir(path).stat().st_mode & OTHERS:
         raise UsageError(f"{path} can be read by others: chmod 700 {path}")
     return path
 
