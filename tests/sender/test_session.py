@@ -193,7 +193,7 @@ def test_reports_come_each_five_seconds() -> None:
 
 
 def test_a_switch_waits_for_a_word_from_the_key_server() -> None:
-    """A key server silent at the end of the fetch window holds the switch; heard late, receivers get Y anew."""
+    """A key server silent after the fetch window holds the switch; heard late, receivers get Y anew."""
     session = started()
     report = report_of(session, 5 * SECOND)
     assert report is not None
