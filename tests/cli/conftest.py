@@ -1,13 +1,13 @@
 """Gives the tests of the command line an operator's key server and a quick way to type."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
-from cli.terminal import Result, Terminal, new_operator
+from cli.terminal import Result, Terminal, Typist, new_operator
 from sealcast.cli.main import run
 
 
@@ -21,20 +21,19 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 
 @pytest.fixture
-def type_at(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Result]]:
+def type_at(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Typist]:
     """Return a function that runs a terminal's command in this process, without starting another."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
 
-    def type_(terminal: Terminal, *arguments: str) -> Result:
-        monkeypatch.chdir(terminal.folder)
-        for name, value in terminal.environment.items():
-            monkeypatch.setenv(name, value)
-        capfd.readouterr()
-        status = run(list(arguments))
-        printed = capfd.readouterr()
+    def type_(terminal: Terminal, *arguments: str, **environment: str) -> Result:
+        with monkeypatch.context() as patch:
+            patch.chdir(terminal.folder)
+            for name, value in {**terminal.environment, **environment}.items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            status = run(list(arguments))
+            printed = capfd.readouterr()
         return Result(status, printed.out, printed.err)
 
     yield type_

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 COMMAND_S_MAX = 30
 READY_LINE = "key server listens on "
@@ -30,6 +31,14 @@ class Result:
         assert "Traceback" not in self.err
         assert lines[0].startswith("sealcast: ")
         return lines[0].removeprefix("sealcast: ")
+
+
+class Typist(Protocol):
+    """Runs a command of a terminal in the test's own process."""
+
+    def __call__(self, terminal: "Terminal", *arguments: str, **environment: str) -> Result:
+        """Run `sealcast ARGUMENTS` to its end."""
+        ...
 
 
 class Terminal:

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.terminal import Result, Terminal
+from cli.terminal import Terminal, Typist
 from sealcast import __version__
 from sealcast.cli.commands import COMMANDS
 
@@ -59,9 +58,7 @@ def test_no_command_is_help(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_each_command_has_examples(
-    tmp_path: Path, type_at: Callable[..., Result], verb: tuple[str, ...]
-) -> None:
+def test_each_command_has_examples(tmp_path: Path, type_at: Typist, verb: tuple[str, ...]) -> None:
     """Every command explains itself with an example that begins with its own name."""
     text = type_at(Terminal(tmp_path), *verb, "--help").out
     assert "Examples" in text

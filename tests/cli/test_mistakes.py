@@ -2,12 +2,11 @@
 
 import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.terminal import Result, Terminal, key_server_url, new_operator
+from cli.terminal import Terminal, Typist, key_server_url, new_operator
 
 G = ("--group", "239.255.9.9:5004")
 
@@ -52,9 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
 
 
 @pytest.mark.parametrize(("arguments", "expected"), USAGE, ids=[" ".join(case[0]) for case in USAGE])
-def test_usage(
-    place: Terminal, type_at: Callable[..., Result], arguments: tuple[str, ...], expected: str
-) -> None:
+def test_usage(place: Terminal, type_at: Typist, arguments: tuple[str, ...], expected: str) -> None:
     """What does not fit is said in one line, with status 2."""
     result = type_at(place, *arguments)
     assert expected in result.complaint
@@ -62,11 +59,11 @@ def test_usage(
     assert result.out == ""
 
 
-def test_bad_configuration(place: Terminal) -> None:
+def test_bad_configuration(place: Terminal, type_at: Typist) -> None:
     """A mistake in the configuration is named with file, line and key."""
     path = place.folder / "bad.toml"
     path.write_text("[receiver]\nreorder_ms = 'long'\n")
-    result = place.run("--config", "bad.toml", "config", "check")
+    result = type_at(place, "--config", "bad.toml", "config", "check")
     assert "bad.toml:2: [receiver] reorder_ms: Expected `int`" in result.complaint
     assert result.status == 2
 
@@ -74,9 +71,9 @@ def test_bad_configuration(place: Terminal) -> None:
 @pytest.mark.parametrize(
     "arguments", [("channel", "list"), ("registry", "add", "TV-1", "--output", "TV-1.vault")], ids=" ".join
 )
-def test_unreachable(place: Terminal, arguments: tuple[str, ...]) -> None:
+def test_unreachable(place: Terminal, arguments: tuple[str, ...], type_at: Typist) -> None:
     """Without its key server a command names the address it tried; status 3, and nothing is left behind."""
-    result = place.run(*arguments)
+    result = type_at(place, *arguments)
     assert "cannot connect to https://127.0.0.1:" in result.complaint
     assert "Connection refused" in result.complaint
     assert result.status == 3
@@ -84,39 +81,39 @@ def test_unreachable(place: Terminal, arguments: tuple[str, ...]) -> None:
     assert not (place.folder / "TV-1.key").exists()
 
 
-def test_port_in_use(place: Terminal) -> None:
+def test_port_in_use(place: Terminal, type_at: Typist) -> None:
     """A key server whose port is taken says so."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        result = place.run("serve", "keyserver", "--listen", f"127.0.0.1:{other.getsockname()[1]}")
+        result = type_at(place, "serve", "keyserver", "--listen", f"127.0.0.1:{other.getsockname()[1]}")
     assert "cannot listen on 127.0.0.1" in result.complaint
     assert result.status == 2
 
 
-def test_vault_with_another_key(place: Terminal, tmp_path: Path) -> None:
+def test_vault_with_another_key(place: Terminal, tmp_path: Path, type_at: Typist) -> None:
     """A vault beside another vault's key file does not open, and the line names both."""
     other = new_operator(tmp_path)
     shutil.copy(place.folder / "operator.vault", other.folder / "mixed.vault")
     shutil.copy(other.folder / "operator.key", other.folder / "mixed.key")
-    result = other.run("channel", "list", SEALCAST_ADMIN_CREDENTIAL="mixed.vault")
+    result = type_at(other, "channel", "list", SEALCAST_ADMIN_CREDENTIAL="mixed.vault")
     assert "mixed.vault does not open with" in result.complaint
     assert result.status == 2
 
 
-def test_vault_that_others_can_read(tmp_path: Path) -> None:
+def test_vault_that_others_can_read(tmp_path: Path, type_at: Typist) -> None:
     """A vault that others can read is refused, with the command that mends it."""
     terminal = new_operator(tmp_path)
     (tmp_path / "operator.vault").chmod(0o644)
-    result = terminal.run("channel", "list")
+    result = type_at(terminal, "channel", "list")
     assert f"chmod 600 {tmp_path / 'operator.vault'}" in result.complaint
     assert result.status == 2
 
 
-def test_wrong_operator(operator: Terminal, tmp_path: Path) -> None:
+def test_wrong_operator(operator: Terminal, tmp_path: Path, type_at: Typist) -> None:
     """Another operator's credential does not trust this key server; status 3."""
     other = new_operator(tmp_path)
-    result = other.run("channel", "list", SEALCAST_KEYSERVER_URLS=key_server_url(operator))
+    result = type_at(other, "channel", "list", SEALCAST_KEYSERVER_URLS=key_server_url(operator))
     assert "not by this operator's CA" in result.complaint
     assert result.status == 3
 
@@ -130,14 +127,14 @@ def test_wrong_operator(operator: Terminal, tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_refused(operator: Terminal, arguments: tuple[str, ...], expected: str) -> None:
+def test_refused(operator: Terminal, arguments: tuple[str, ...], expected: str, type_at: Typist) -> None:
     """What the key server refuses is said in its words; status 4."""
-    result = operator.run(*arguments)
+    result = type_at(operator, *arguments)
     assert expected in result.complaint
     assert result.status == 4
 
 
-def test_send_and_receive(operator: Terminal) -> None:
+def test_send_and_receive(operator: Terminal, type_at: Typist) -> None:
     """Missing file, no transport stream, unknown interface, unknown channel: one line each."""
     operator.good("channel", "add", "m1", *G)
     operator.good("registry", "add", "m-studio", "--role", "sender", "--output", "m-studio.vault")
@@ -164,7 +161,7 @@ def test_send_and_receive(operator: Terminal) -> None:
         (("receive", "m1", "--output", "tcp://a:1", *lo), 2, "tcp"),
     ]
     for arguments, status, expected in cases:
-        result = operator.run(*arguments, **environment)
+        result = type_at(operator, *arguments, **environment)
         assert expected in result.complaint, arguments
         assert result.status == status, (arguments, result.err)
 
