@@ -118,6 +118,31 @@ def test_the_announcement_ends_the_waiting() -> None:
     assert due(planner) <= now + 1_000 * MS
 
 
+def test_the_announcement_ends_the_backing_off() -> None:
+    """The same after requests without answer, also while one of them is under way."""
+    planner = make_planner()
+    planner.want_next(key_id(1), 0, 0, 0)
+    for _ in range(8):
+        now = due(planner)
+        assert planner.poll(now)
+        planner.handle_failure(now)
+    now = due(planner)
+    assert planner.poll(now)
+    planner.want_next(key_id(1), 0, 1_000, now, announced=True)
+    planner.handle_failure(now + 1)
+    assert due(planner) <= now + 1_000 * MS
+
+
+def test_an_answer_with_the_next_key_ends_the_asking() -> None:
+    """An instant drawn while the answer was under way is dropped with it."""
+    planner = make_planner()
+    planner.want_unknown(key_id(1), UNKNOWN_KEY_NS)
+    assert planner.poll(UNKNOWN_KEY_NS)
+    planner.want_next(key_id(1), 1_000, 2_000, UNKNOWN_KEY_NS)
+    planner.handle_answer(UNKNOWN_KEY_NS, has_keys=True, has_next=True)
+    assert planner.next_timeout() is None
+
+
 def test_asking_ahead_of_the_window_costs_no_delay() -> None:
     """Requests for other reasons before the window opens do not push the instant out of it."""
     planner = make_planner()

@@ -69,15 +69,15 @@ class FetchPlanner:
         """Ask in the window for the key after `current`; the instant is drawn once for each window.
 
         A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest; `announced` says
-        that it is there now, and then a fresh instant takes the place of such a second try.
+        that it is there now, and then a fresh instant takes the place of second tries.
         """
         is_first = self._drawn_for != current
         if is_first:
             self._drawn_for, self._announced, self._misses = current, announced, 0
         elif announced and not self._announced:
             self._announced = True
-            if self._misses:
-                self._misses, self._due_ns, is_first = 0, None, True
+            if self._misses or self._failures:
+                self._misses, self._failures, self._due_ns, is_first = 0, 0, None, True
         if not is_first and (self._under_way or self._due_ns is not None):
             return
         span_ms = max(0, closes_in_ms - opens_in_ms)
@@ -95,9 +95,11 @@ class FetchPlanner:
         self._under_way, self._due_ns, self._unknown_ns, self._asked_ns = True, None, None, now
         return True
 
-    def handle_answer(self, now: int, *, has_keys: bool) -> None:
+    def handle_answer(self, now: int, *, has_keys: bool, has_next: bool = False) -> None:
         """Note that a grant came, with keys or without any yet; a key still unknown is met again."""
         self._under_way, self._failures, self._seen, self._unknown_ns = False, 0, None, None
+        if has_next:
+            self._due_ns = None
         if not has_keys:
             self._advance_to(now + NO_KEY_YET_NS)
 

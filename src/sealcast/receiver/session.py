@@ -127,14 +127,14 @@ class ReceiverSession:
         self._ring.check(teks)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
-        # A key server need not send again what we hold: then a grant without keys is no reason to hurry.
-        self._fetch.handle_answer(now, has_keys=bool(teks or self._ring.held))
         for stream in grant.streams:
             self._stream(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in zip(teks, grant.keys, strict=True):
             self._ring.learn(tek, key.lifetime_ms, now)
             if key.state == "current":
                 self._set_current(tek.key_id, key.remaining_ms, now, extended=key.extended)
+        # A key server does not send again what we hold: then a grant without keys is no reason to hurry.
+        self._fetch.handle_answer(now, has_keys=bool(self._ring.held), has_next=self._ring.holds_next())
         self._open_pending(now)
         current = self._ring.current
         if current is not None and not self._ring.holds_next() and grant.window is not None:
