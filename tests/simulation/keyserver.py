@@ -1,0 +1,177 @@
+"""Owns the simulated key server: the real decisions on leases, reports and grants, over rows in memory."""
+
+from dataclasses import dataclass, replace
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.errors import RefusedError
+from sealcast.core.ids import Epoch, Ssrc
+from sealcast.core.ports import NS_PER_MS, Random
+from sealcast.keys.lease import RunSlot
+from sealcast.keys.material import Tek, make_tek
+from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.keyserver.air import AirReport, AirState
+from sealcast.keyserver.service_air import AirChange, decide_report, expired
+from sealcast.keyserver.service_keys import OnAir, choose_epochs, key_id_of, make_grant
+from sealcast.keyserver.service_lease import plan_lease
+from sealcast.keyserver.values import ChannelView, EpochRow, refusal
+from sealcast.messages.answers import Grant
+from sealcast.receiver.session import FetchRequest
+from sealcast.sender.actions import GenerateKey, PublishKey, RenewLease, ReportAir
+from simulation.parts import copy_key, sender_key
+
+SENDER = "studio"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAsk:
+    """A sender's first question: its slots, and what is published for them."""
+
+    first_unused: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGiven:
+    """Slots and the keys that are published for any of them."""
+
+    slots: tuple[RunSlot, ...]
+    published: tuple[Tek, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Carried out."""
+
+
+Question = LeaseAsk | RenewLease | PublishKey | GenerateKey | ReportAir | FetchRequest
+Answer = LeaseGiven | Tek | Grant | Done | RefusedError
+
+
+class ModelKeyServer:
+    """One channel with one sender; everybody who asks is permitted."""
+
+    def __init__(self, spec: ChannelSpec, random: Random) -> None:
+        self._spec = spec
+        self._random = random
+        self._rows: dict[Epoch, EpochRow] = {}
+        self._air = AirState()
+        self._next_epoch = 1
+        self._ssrcs: set[int] = set()
+        self._highest_on_air: Epoch | None = None
+        self.teks: dict[Epoch, Tek] = {}
+        self.published_ns: dict[Epoch, int] = {}
+        self.asked_ns: list[int] = []
+        self.reports: list[ReportAir] = []
+
+    def answer(self, question: Question, now: int) -> Answer:
+        """Decide on a question."""
+        try:
+            return self._decide(question, now)
+        except RefusedError as error:
+            return error
+
+    def size(self) -> int:
+        """Return how much is remembered, to see that it does not grow."""
+        return len(self._rows) + len(self.teks)
+
+    def _decide(self, question: Question, now: int) -> Answer:
+        match question:
+            case LeaseAsk() | RenewLease():
+                return self._lease(question.first_unused)
+            case PublishKey():
+                self._store(self._own_row(question.tek.key_id.epoch), copy_key(question.tek), now)
+                return Done()
+            case GenerateKey():
+                row = self._own_row(question.epoch)
+                tek = self.teks.get(row.epoch) or make_tek(
+                    key_id_of(self._view(), row.epoch), self._spec.suite, self._random
+                )
+                self._store(row, tek, now)
+                return copy_key(tek)
+            case ReportAir():
+                return self._report(question, now)
+            case FetchRequest():
+                return self._grant(question, now)
+
+    def _lease(self, first_unused: int) -> LeaseGiven:
+        plan = plan_lease(
+            self._rows.values(),
+            SENDER,
+            first_unused,
+            next_epoch=self._next_epoch,
+            taken=frozenset(self._ssrcs),
+            random=self._random,
+        )
+        for epoch, row in self._rows.items():
+            if epoch < plan.first_unused:
+                self._rows[epoch] = replace(row, consumed=True)
+        for slot in plan.fresh:
+            self._rows[slot.epoch] = EpochRow(
+                slot.epoch, SENDER, slot.ssrc, consumed=False, state=KeyState.PLANNED, has_key=False
+            )
+            self._next_epoch = slot.epoch + 1
+            self._ssrcs.add(slot.ssrc)
+        return LeaseGiven(plan.slots, tuple(copy_key(self.teks[epoch]) for epoch in plan.published))
+
+    def _own_row(self, epoch: Epoch) -> EpochRow:
+        row = self._rows.get(epoch)
+        if row is None or row.state is KeyState.DRAINING:
+            raise refusal("not-leased", f"epoch {epoch} is not in your lease, or its time is over")
+        return row
+
+    def _store(self, row: EpochRow, tek: Tek, now: int) -> None:
+        if row.has_key:
+            if self.teks[row.epoch] != tek:
+                raise refusal("epoch-taken", f"epoch {row.epoch} has another key already")
+            return
+        is_planned = row.state is KeyState.PLANNED
+        state = next_state(row.state, KeyEvent.PUBLISH) if is_planned else row.state
+        self._rows[row.epoch] = replace(row, state=state, has_key=True)
+        self.teks[row.epoch] = tek
+        self.published_ns[row.epoch] = now
+
+    def _report(self, report: ReportAir, now: int) -> Done:
+        self.reports.append(report)
+        decision = decide_report(self._rows.values(), self._highest_on_air, report.epoch, ended=report.ended)
+        if decision.change is AirChange.STALE:
+            return Done()
+        wall_ms = now // NS_PER_MS
+        for step in (*decision.steps, *expired(self._rows.values(), wall_ms)):
+            off_air_at_ms = wall_ms if step.state is KeyState.DRAINING else None
+            row = self._rows[step.epoch]
+            self._rows[step.epoch] = replace(
+                row, state=step.state, consumed=True, off_air_at_ms=off_air_at_ms or row.off_air_at_ms
+            )
+            if step.state is KeyState.RETIRED:
+                del self._rows[step.epoch]
+                self.teks.pop(step.epoch, None)
+        self._highest_on_air = report.epoch
+        if decision.change is AirChange.END:
+            self._air.forget(self._spec.number)
+            return Done()
+        heard = AirReport(
+            epoch=report.epoch,
+            remaining_ms=report.remaining_ms,
+            lifetime_ms=report.lifetime_ms,
+            extended=report.extended,
+            roc=report.roc,
+            seq=report.seq,
+            received_ns=now,
+        )
+        self._air.note(self._spec.number, Ssrc(report.ssrc), heard)
+        return Done()
+
+    def _grant(self, request: FetchRequest, now: int) -> Grant:
+        self.asked_ns.append(now)
+        view = self._view()
+        given = [e for e in choose_epochs(view) if str(key_id_of(view, e)) not in request.held]
+        row = view.on_air
+        on_air = OnAir(None, {})
+        if row is not None:
+            number = self._spec.number
+            on_air = OnAir(self._air.latest(number, row.epoch), self._air.runs(number, row.epoch))
+        teks = {epoch: self.teks[epoch] for epoch in given}
+        return make_grant(view, on_air, teks, jti="1", key_servers=(), now=now)
+
+    def _view(self) -> ChannelView:
+        rows = tuple(self._rows[epoch] for epoch in sorted(self._rows))
+        return ChannelView(self._spec, (), (sender_key(),), rows)
