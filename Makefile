@@ -29,7 +29,7 @@ lint: $(STAMPS)/dev ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 bench: $(STAMPS)/base ## measure the packet path and the programs on this machine
-	$(BIN)/sealcast bench
+	$(BIN)/sealcast bench dataplane
 
 soak: $(STAMPS)/dev $(STAMPS)/debian ## the long form of the tests, up to an hour
 	$(BIN)/python -m pytest -m soak --timeout 3600
