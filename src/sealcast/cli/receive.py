@@ -120,27 +120,35 @@ def _print(summary: "ReceiveStatus", sink: "Sink", *, json: bool, to_stderr: boo
         }
         output.print_json(dataclasses.asdict(summary) | totals, to_stderr=to_stderr)
     else:
-        output.print_line(f"{describe(summary)}; {summary.ended_by}", to_stderr=to_stderr)
+        output.print_line(summarise(summary), to_stderr=to_stderr)
 
 
 def describe(status: "ReceiveStatus") -> str:
-    """Return one line on a receiver."""
+    """Return the status line of a receiver, short enough for a terminal of 80 columns."""
     if status.epoch is None:
         state = "no key yet"
     else:
         state = f"epoch {status.epoch}, {status.remaining_ms / 1000:.0f} s left"
-        state += ", next key held" if status.next_key else ""
-        state += ", extended" if status.extended else ""
+        state += ", extended" if status.extended else ", next key held" if status.next_key else ""
+    counts = f"{status.packets_opened} opened, {status.lost} lost"
+    return f"{status.channel or '?'} | {state} | {counts}"
+
+
+def summarise(status: "ReceiveStatus") -> str:
+    """Return the last line of a receiver."""
+    place = f"{status.group or '?'} on {status.interface or '?'}"
     parts = [
-        f"{status.channel or '?'} {status.group or ''} on {status.interface or '?'}",
-        state,
-        f"{status.packets_opened} of {status.packets_received} packets opened",
-        f"{status.lost} lost, {status.late} late, {status.replayed} replayed, {status.refused} refused",
+        f"{status.channel or '?'} {place}: {status.packets_opened} of {status.packets_received} packets opened",
+        f"{status.bytes_opened / 1e6:.1f} MB",
+        f"{status.lost} lost ({status.switch_lost} at a change)",
+        f"{status.late} late",
+        f"{status.replayed} replayed",
+        f"{status.refused} refused",
         f"{status.key_changes} key changes",
     ]
     if status.kernel_drops:
         parts.append(f"{status.kernel_drops} dropped by the kernel")
-    return " | ".join(parts)
+    return ", ".join(parts) + f"; {status.ended_by}"
 
 
 def _target(text: str) -> "str | Endpoint":

@@ -103,21 +103,31 @@ def _run(settings: "SendSettings", source: "Source", *, json: bool) -> None:
     if json:
         output.print_json(summary)
     else:
-        output.print_line(f"{describe(summary)}; {summary.ended_by}")
+        output.print_line(summarise(summary))
 
 
 def describe(status: "SendStatus") -> str:
-    """Return one line on a sender."""
-    epoch = "not on air" if status.epoch is None else f"epoch {status.epoch}"
+    """Return the status line of a sender, short enough for a terminal of 80 columns."""
+    if status.epoch is None:
+        state = "no key yet"
+    else:
+        state = f"epoch {status.epoch}, {status.remaining_ms / 1000:.0f} s left"
+        state += (
+            ", extended" if status.extended else ", next key out" if status.next_epoch is not None else ""
+        )
+    return f"{status.channel} | {state} | {status.packets} packets, {status.bytes / 1e6:.1f} MB"
+
+
+def summarise(status: "SendStatus") -> str:
+    """Return the last line of a sender."""
     parts = [
-        f"{status.channel} {status.group} on {status.interface}",
-        epoch + (" extended" if status.extended else f", {status.remaining_ms / 1000:.0f} s left"),
-        f"{status.packets} packets, {status.bytes / 1e6:.1f} MB",
+        f"{status.channel} {status.group} on {status.interface}: {status.packets} packets sent",
+        f"{status.bytes / 1e6:.1f} MB",
         f"{status.key_changes} key changes",
     ]
     if status.unsent:
-        parts.append(f"{status.unsent} not sent")
-    return " | ".join(parts)
+        parts.append(f"{status.unsent} packets refused by the network")
+    return ", ".join(parts) + f"; {status.ended_by}"
 
 
 def _first_seq(environment: "Mapping[str, str]") -> int | None:
