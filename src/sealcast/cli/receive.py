@@ -138,7 +138,8 @@ def summarise(status: "ReceiveStatus") -> str:
     """Return the last line of a receiver."""
     place = f"{status.group or '?'} on {status.interface or '?'}"
     parts = [
-        f"{status.channel or '?'} {place}: {status.packets_opened} of {status.packets_received} packets opened",
+        f"{status.channel or '?'} {place}",
+        f"{status.packets_opened} of {status.packets_received} packets opened",
         f"{status.bytes_opened / 1e6:.1f} MB",
         f"{status.lost} lost ({status.switch_lost} at a change)",
         f"{status.late} late",
