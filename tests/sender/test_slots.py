@@ -8,29 +8,11 @@ import pytest
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ids import Epoch
 from sealcast.device.vault import Credential
-from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signing_pair
 from sealcast.sender.slots import NO_RECORD, SlotStore, key_material
-from sealcast.testing import SimRandom
+from simulation.credentials import make_credential
 from simulation.parts import make_key, make_slots, make_spec
 
 SPEC = make_spec()
-
-
-def make_credential(seed: str = "studio") -> Credential:
-    """Return a sender's credential."""
-    random = SimRandom(seed)
-    server = new_sealing_pair(random)
-    return Credential(
-        role="sender",
-        id=seed,
-        operator="example",
-        signing=new_signing_pair(random),
-        kek=new_oct_key(random),
-        ca_pem="",
-        servers=["https://localhost:8443"],
-        server_key=Jwk(kty="OKP", crv="Ed25519", x=new_signing_pair(random).x),
-        server_kek=server.public(),
-    )
 
 
 CREDENTIAL = make_credential()

@@ -114,6 +114,8 @@ class Studio:
         return self.session
 
     def _leased(self, answer: Answer | None, now: int) -> None:
+        if self.is_over:
+            return
         if isinstance(answer, LeaseGiven):
             materials = [material_of(tek) for tek in answer.published]
             self.store.take_lease(self._spec, answer.slots, materials)
