@@ -193,7 +193,7 @@ def test_reports_come_each_five_seconds() -> None:
 
 
 def test_a_switch_waits_for_a_word_from_the_key_server() -> None:
-    """A key server silent after the fetch window holds the switch; heard late, receivers get Y anew."""
+    """A key server that answers late holds the switch until it does; then it comes, and is reported at once."""
     session = started()
     report = report_of(session, 5 * SECOND)
     assert report is not None
@@ -201,16 +201,31 @@ def test_a_switch_waits_for_a_word_from_the_key_server() -> None:
         assert report_of(session, at) is None
     assert session.state(END_NS).epoch == 1
     assert session.state(END_NS).extended
-    heard = END_NS + 5 * MS
-    session.handle_reported(report, heard)
+    session.handle_reported(report, END_NS + 5 * MS)
+    following = report_of(session, END_NS + 5 * MS)
+    assert following is not None
+    assert following.epoch == 2
+    assert [totals.epoch for totals in following.totals] == [1, 2]
+
+
+def test_after_a_silence_receivers_get_the_whole_window_again() -> None:
+    """A key server away during the fetch window: heard again, the switch comes Y later, not at once."""
+    session = started()
+    report = report_of(session, 5 * SECOND)
+    assert report is not None
+    assert report_of(session, END_NS - 500 * MS) is None
+    session.handle_failed(report, END_NS - 400 * MS)
+    again = report_of(session, END_NS + SECOND)
+    assert again is not None
+    assert session.state(END_NS + SECOND).extended
+    heard = END_NS + SECOND + 5 * MS
+    session.handle_reported(again, heard)
     assert not session.state(heard).extended
     fetch_ns = SPEC.prefetch_at.of_ms(SPEC.lifetime_ms) * MS
     serve(session, heard + fetch_ns - 1)
     assert session.state(heard + fetch_ns - 1).epoch == 1
-    following = report_of(session, heard + fetch_ns)
-    assert following is not None
-    assert following.epoch == 2
-    assert [totals.epoch for totals in following.totals] == [1, 2]
+    serve(session, heard + fetch_ns)
+    assert session.state(heard + fetch_ns).epoch == 2
 
 
 def test_totals_of_an_epoch_are_kept_until_they_arrived() -> None:

@@ -8,7 +8,7 @@ remaining ≤ X: plan ──► PublishKey or GenerateKey ──► published: t
 
 While the key server does not answer, the epoch on air is *extended*: delivery goes on under its key. A key
 server that went away between publication and fetch would leave receivers without the key; so the switch
-waits for a word from it after the window, and if that comes late, receivers get a whole window anew.
+waits for a word from it after the window; if it was silent before, receivers get a whole window anew.
 """
 
 from dataclasses import dataclass, field
@@ -66,6 +66,7 @@ class NextEpoch:
     switch_ns: int | None = None
     consumed: bool = False
     confirmed: bool = False
+    doubted: bool = False
 
 
 @dataclass(slots=True)
@@ -194,14 +195,20 @@ class EpochPlanner:
         return now >= self._confirm_ns(coming.switch_ns)
 
     def handle_heard(self, now: int) -> None:
-        """Note that the key server answered: in time, the switch may come; late, receivers get Y anew."""
+        """Note that the key server answered: the switch may come; after a silence, receivers get Y anew."""
         coming = self.next
-        if coming is None or coming.switch_ns is None or not self.wants_word(now):
+        if coming is None or coming.switch_ns is None:
             return
-        if now <= coming.switch_ns:
-            coming.confirmed = True
-        else:
-            coming.switch_ns = self._after_fetch_ns(now)
+        if coming.doubted:
+            coming.doubted = False
+            coming.switch_ns = max(coming.switch_ns, self._after_fetch_ns(now))
+        coming.confirmed = coming.confirmed or self.wants_word(now)
+
+    def handle_silent(self) -> None:
+        """Note that the key server did not answer: receivers may not have got the next key either."""
+        if self.next is not None:
+            self.next.doubted = True
+            self.next.confirmed = False
 
     def handle_failed(self, action: Action, now: int) -> None:
         """No answer: the action comes again later."""

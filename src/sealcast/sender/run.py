@@ -23,6 +23,7 @@ from sealcast.sender.pump import Pump
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.sender.sources import Source
+from sealcast.transport.address import format_place
 from sealcast.transport.interfaces import InterfaceChoice, choose_interface
 from sealcast.transport.multicast import MulticastSender, open_sender
 
@@ -269,7 +270,7 @@ class _SenderRun:
         state = self._session.state(self._clock.monotonic_ns())
         return SendStatus(
             channel=self._spec.name,
-            group=f"{self._spec.group}:{self._spec.port}",
+            group=format_place(self._spec.group, self._spec.port),
             interface=self._choice.interface.name,
             ssrc=self._session.ssrc,
             epoch=state.epoch,

@@ -164,16 +164,17 @@ class SenderSession:
     def handle_failed(self, action: Action, now: int) -> None:
         """Note that an action got no answer; it comes again."""
         if isinstance(action, ReportAir):
-            if action.ended == self._ended:
-                self._reporting = False
-                self._report_ns = self._silent_until_ns = now + REPORT_RETRY_NS
+            self._epochs.handle_silent()
+            self._report_again(action, now)
         else:
             self._epochs.handle_failed(action, now)
 
     def handle_refused(self, action: Action, now: int) -> None:
         """Note that the key server said no to an action; the session goes another way."""
         if isinstance(action, ReportAir):
-            self.handle_failed(action, now)
+            # A no is a word of the key server too: receivers can reach it, and the switch need not wait.
+            self._epochs.handle_heard(now)
+            self._report_again(action, now)
         else:
             self._epochs.handle_refused(action, now)
 
@@ -300,6 +301,11 @@ class SenderSession:
         if self._report_ns is not None and now >= self._report_ns:
             return True
         return not self._ended and now >= self._silent_until_ns and self._epochs.wants_word(now)
+
+    def _report_again(self, report: ReportAir, now: int) -> None:
+        if report.ended == self._ended:
+            self._reporting = False
+            self._report_ns = self._silent_until_ns = now + REPORT_RETRY_NS
 
     def _report(self, now: int) -> ReportAir:
         current = self._current()

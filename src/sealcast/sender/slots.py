@@ -45,9 +45,11 @@ class SlotStore:
     """The slots of one sender on one channel, held under a lock from `open` to `close`."""
 
     def __init__(self, folder: Path, credential: Credential, channel: str) -> None:
+        if not channel.replace("-", "").replace("_", "").replace(".", "").isalnum() or channel.isdigit():
+            raise UsageError(f"give the channel's name, not {channel!r}: run slots are kept under it")
         # Another key pair under the same name, or another operator, is another sender with other slots.
         fingerprint = hashlib.sha256(credential.signing.raw_public()).hexdigest()[:FINGERPRINT_CHARS]
-        self._path = folder / f"{credential.id}.{channel}.{fingerprint}.json"
+        self._path = folder / f"{channel}.{fingerprint}.json"
         self._credential = credential
         self._lock = -1
         self._spec: ChannelSpec | None = None
