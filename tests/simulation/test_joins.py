@@ -54,9 +54,9 @@ def without_counters(grant: Grant) -> Grant:
     )
 
 
-def with_wrong_counters(grant: Grant) -> Grant:
-    """Return a grant whose ROC is far off."""
-    streams = [type(s)(ssrc=s.ssrc, roc=s.roc + 9, seq=s.seq, age_ms=s.age_ms) for s in grant.streams]
+def with_wrong_counters(grant: Grant, rocs: int = 9) -> Grant:
+    """Return a grant whose ROC is off by so many."""
+    streams = [type(s)(ssrc=s.ssrc, roc=s.roc + rocs, seq=s.seq, age_ms=s.age_ms) for s in grant.streams]
     return Grant(
         jti=grant.jti,
         channel=grant.channel,
@@ -96,6 +96,19 @@ def test_late_join_just_before_seq_wraps(tmp_path: Path, roc: int, source: str) 
     assert viewer.numbers[0] in range(BEFORE + LOST, BEFORE + LOST + 3)
     assert viewer.lost == 0
     assert viewer.session.state(scene.world.now).joined_at_roc == roc + 1
+
+
+@pytest.mark.parametrize("rocs", [1, -1])
+def test_counters_that_are_one_rollover_off_open_at_once(tmp_path: Path, rocs: int) -> None:
+    """A grant that is a rollover behind, or ahead, costs trials and no packet."""
+    scene = scene_at(tmp_path, 2)
+    scene.world.run_until(JOIN_NS)
+    viewer = join(scene)
+    viewer.on_grant = lambda grant: with_wrong_counters(grant, rocs)
+    scene.studio.on_control = lambda _: None
+    scene.world.run_for(2 * SECOND)
+    assert viewer.numbers[0] in range(BEFORE + LOST, BEFORE + LOST + 3)
+    assert (viewer.wrong, viewer.lost, viewer.session.stats.refused) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("roc", [0, 3])
