@@ -241,6 +241,36 @@ def test_no_slot_at_all_is_one_clear_line() -> None:
         make_sender(SPEC, slots=())
 
 
+def test_a_refused_report_is_a_word_too() -> None:
+    """A key server that will not take a report is there all the same: the switch comes in time."""
+    session = started(make_sender(SPEC))
+    now = PUBLISH_NS
+    while now <= END_NS:
+        while (action := session.poll_action(now)) is not None:
+            if isinstance(action, ReportAir):
+                session.handle_refused(action, now)
+            else:
+                answer(session, action, now)
+        session.poll_control(now)
+        now = session.next_timeout(now)
+    assert epoch_of(session) == 2
+    assert session.state(END_NS).remaining_ms == 10_000
+
+
+def test_reports_between_do_not_undo_the_word() -> None:
+    """A second report after the key server was heard leaves the switch where it is."""
+    session = started(make_sender(SPEC))
+    serve(session, PUBLISH_NS)
+    serve(session, END_NS - 500 * MS)
+    report = ReportAir(
+        session.ssrc, Epoch(1), Cause.START, 400, 10_000, extended=False, roc=0, seq=0, totals=()
+    )
+    session.handle_reported(report, END_NS - 400 * MS)
+    session.handle_reported(report, END_NS - MS)
+    session.seal([], END_NS)
+    assert epoch_of(session) == 2
+
+
 def test_erased_when_off_air() -> None:
     """The key of an epoch that is over is overwritten."""
     session = make_sender(SPEC)
