@@ -22,6 +22,9 @@ QUIET_S = 0.5
 MEMBERSHIP_S = 12.0
 """How long pimd goes on after the leave of an any-source group."""
 
+SLACK_S = 30.0
+"""What a busy machine may add; a stream that never ends is found out all the same."""
+
 
 @pytest.fixture(params=list(Family), ids=lambda family: family.name.lower())
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
@@ -57,7 +60,7 @@ def _wait_for_silence(lab: Lab, host: Host) -> None:
         time.sleep(QUIET_S)
         return lab.carried(host) == before
 
-    wait_until(silent, f"the end of the stream on {host.leg}", MEMBERSHIP_S + 5)
+    wait_until(silent, f"the end of the stream on {host.leg}", MEMBERSHIP_S + SLACK_S)
 
 
 def test_source_specific_joins_steer_the_stream(lab: Lab) -> None:

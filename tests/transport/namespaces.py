@@ -4,8 +4,12 @@ import contextlib
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 
+import psutil
+
+CARRIER_S_MAX = 5
 CLONE_NEWNET = 0x40000000
 LOOPBACK_GROUPS_ROUTE = "-6 route add local ff00::/8 dev lo table local"
 
@@ -23,6 +27,14 @@ class Namespace:
         self.ip(f"link add {name} type veth peer name {peer}", f"link set {name} up", f"link set {peer} up")
         for address in addresses:
             self.ip(f"address add {address} dev {name}{' nodad' if ':' in address else ''}")
+        self._wait_for_carrier(name)
+
+    def _wait_for_carrier(self, name: str) -> None:
+        """Wait until the kernel counts the interface as up; it notices a peer's carrier a little later."""
+        ends = time.monotonic() + CARRIER_S_MAX
+        while not psutil.net_if_stats()[name].isup:
+            assert time.monotonic() < ends, f"{name} does not come up"
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
