@@ -33,7 +33,7 @@ class Listener:
 def test_unreachable_before_a_change(tmp_path: Path, keys: KeyMaker, back_s: int) -> None:
     """The epoch is extended and says so; when the key server is back, receivers get their whole window."""
     scene = Scene(tmp_path, make_spec(LIFETIME_MS, keys=keys))
-    viewers = [scene.viewer() for _ in range(3)]
+    viewers = [scene.viewer() for _ in range(2)]
     listener = Listener(scene)
     scene.studio.start()
     scene.world.run_until(5 * SECOND)
@@ -68,8 +68,8 @@ def test_receivers_do_not_storm_an_absent_key_server(tmp_path: Path) -> None:
     scene.world.run_until(5 * SECOND)
     before = len(viewer.fetched_ns)
     scene.world.is_keyserver_up = False
-    scene.world.run_until(125 * SECOND)
-    assert len(viewer.fetched_ns) - before <= 25
+    scene.world.run_until(65 * SECOND)
+    assert len(viewer.fetched_ns) - before <= 18
 
 
 def test_start_without_key_server_on_kept_slots(tmp_path: Path) -> None:
