@@ -15,12 +15,16 @@ from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.receiver.session import FetchRequest, ReceiverSession
 from sealcast.receiver.sinks import Sink, SinkClosed
-from sealcast.transport.address import Endpoint
+from sealcast.transport.address import Endpoint, format_place
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, open_receiver
 
 BATCH_PACKETS = 256
 """Datagrams taken at a time, before timers get their turn."""
+
+GATHER_S_MAX = 0.005
+GATHER_SHARE = 0.25
+"""Part of the reorder time that packets may gather in the socket: a wake-up costs more than a packet."""
 
 OBSERVE_S = 0.5
 REFUSED_RETRY_NS = 10 * NS_PER_S
@@ -127,6 +131,8 @@ class _ReceiverRun:
         self._strays = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._gather_s = min(GATHER_S_MAX, settings.reorder_ms / 1000 * GATHER_SHARE)
+        self._gathering: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._done: asyncio.Future[str] = self._loop.create_future()
 
@@ -145,7 +151,7 @@ class _ReceiverRun:
                     (self._done, stopping), timeout=OBSERVE_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if stopping.done():
-                    self._finish("stopped")
+                    self._stop()
                 self._check_idle()
                 if observe is not None:
                     observe(self._status())
@@ -155,8 +161,9 @@ class _ReceiverRun:
 
     def close(self) -> None:
         """Leave the group, end the request under way, erase the keys."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._gathering):
+            if handle is not None:
+                handle.cancel()
         if self._fetching is not None:
             self._fetching.cancel()
         for receiver in (self._data, self._control):
@@ -182,11 +189,29 @@ class _ReceiverRun:
         self._loop.add_reader(self._control.fileno(), self._on_control, self._control)
 
     def _on_data(self, receiver: MulticastReceiver) -> None:
+        """Take what came; while more comes, look every few ms instead of waking for each packet."""
+        if self._gather_s:
+            self._loop.remove_reader(receiver.fileno())
+            self._gathering = self._loop.call_later(self._gather_s, self._gather, receiver)
+        self._take_data(receiver)
+
+    def _gather(self, receiver: MulticastReceiver) -> None:
+        """Take what gathered since the last look; go back to waiting once nothing did."""
+        self._gathering = None
+        taken = self._take_data(receiver)
+        if taken:
+            wait_s = 0 if taken == BATCH_PACKETS else self._gather_s
+            self._gathering = self._loop.call_later(wait_s, self._gather, receiver)
+        else:
+            self._loop.add_reader(receiver.fileno(), self._on_data, receiver)
+
+    def _take_data(self, receiver: MulticastReceiver) -> int:
         packets = self._take(receiver)
         if packets:
             now = self._heard_ns = self._clock.monotonic_ns()
             self._session.handle_data(packets, now)
             self._advance(now)
+        return len(packets)
 
     def _on_control(self, receiver: MulticastReceiver) -> None:
         now = self._clock.monotonic_ns()
@@ -241,6 +266,12 @@ class _ReceiverRun:
         self._done.set_result(reason)
         if reason != "output closed":
             self._write(self._session.drain(self._clock.monotonic_ns()))
+
+    def _stop(self) -> None:
+        """End because we are told to, with all that has arrived."""
+        if self._data is not None and not self._done.done():
+            self._take_data(self._data)
+        self._finish("stopped")
 
     def _fail(self, error: SealcastError) -> None:
         if not self._done.done():
@@ -356,5 +387,5 @@ class _ReceiverRun:
 
 def _group(spec: ChannelSpec | None, target: str | Endpoint) -> str | None:
     if spec is not None:
-        return f"{spec.group}:{spec.port}"
-    return f"{target.host}:{target.port}" if isinstance(target, Endpoint) else None
+        return format_place(spec.group, spec.port)
+    return format_place(target.host, target.port) if isinstance(target, Endpoint) else None
