@@ -9,8 +9,9 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Credential, Interface, Json
 
 if TYPE_CHECKING:
-    from sealcast.receiver.run import ReceiveSettings, ReceiveStatus
+    from sealcast.receiver.run import ReceiveSettings
     from sealcast.receiver.sinks import Sink
+    from sealcast.receiver.status import ReceiveStatus
     from sealcast.transport.address import Endpoint
 
 ReorderMs = Annotated[
@@ -93,7 +94,8 @@ def _run(settings: "ReceiveSettings", sink: "Sink") -> "ReceiveStatus | None":
     import asyncio
 
     from sealcast.cli import running
-    from sealcast.receiver.run import ReceiveStatus, receive
+    from sealcast.receiver.run import receive
+    from sealcast.receiver.status import ReceiveStatus
     from sealcast.transport.system import SystemClock, SystemRandom
 
     with running.StatusLine(describe) as line:

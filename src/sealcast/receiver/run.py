@@ -9,12 +9,13 @@ import structlog
 from sealcast.client import KeyServerClient
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
-from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
+from sealcast.core.ports import NS_PER_S, Clock, Random
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.receiver.session import FetchRequest, ReceiverSession
 from sealcast.receiver.sinks import Sink, SinkClosed
+from sealcast.receiver.status import ReceiveStatus, status_of
 from sealcast.transport.address import Endpoint, format_place
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, open_receiver
@@ -46,42 +47,6 @@ class ReceiveSettings:
     reorder_ms: int = 20
     idle_exit_s: float | None = None
     wait: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiveStatus:
-    """What a receiver has done so far; the last one is its summary.
-
-    `lost` = sent between the first and last opened minus opened; `switch_lost` those within a second of a
-    change; `kernel_drops` None where the kernel does not tell. `first_packet_ms` counts from the join.
-    """
-
-    channel: str | None
-    group: str | None
-    interface: str | None
-    epoch: int | None
-    next_key: bool
-    remaining_ms: int
-    extended: bool
-    packets_received: int
-    packets_opened: int
-    bytes_opened: int
-    lost: int
-    switch_lost: int
-    key_changes: int
-    late: int
-    replayed: int
-    refused: int
-    foreign: int
-    dropped: int
-    held_back: int
-    kernel_drops: int | None
-    control_accepted: int
-    control_refused: int
-    fetches: int
-    joined_at_roc: int | None
-    first_packet_ms: float | None
-    ended_by: str | None = None
 
 
 async def receive(
@@ -350,38 +315,14 @@ class _ReceiverRun:
     # The summary
 
     def _status(self) -> ReceiveStatus:
-        now = self._clock.monotonic_ns()
-        state, stats = self._session.state(now), self._session.stats
-        first_ms = None
-        if state.first_opened_ns is not None:
-            first_ms = (state.first_opened_ns - self._joined_ns) / NS_PER_MS
         drops = [receiver.drops() for receiver in (self._data, self._control) if receiver is not None]
-        return ReceiveStatus(
-            channel=state.channel,
+        return status_of(
+            self._session,
+            self._clock.monotonic_ns(),
             group=_group(self._session.spec, self._settings.target),
             interface=self._interface,
-            epoch=state.epoch,
-            next_key=state.holds_next,
-            remaining_ms=state.remaining_ms,
-            extended=state.extended,
-            packets_received=stats.received,
-            packets_opened=stats.opened,
-            bytes_opened=stats.opened_bytes,
-            lost=state.lost,
-            switch_lost=stats.switch_lost,
-            key_changes=stats.key_changes,
-            late=stats.late,
-            replayed=stats.replayed,
-            refused=stats.refused,
-            foreign=stats.foreign,
-            dropped=stats.dropped,
-            held_back=state.held_back,
+            joined_ns=self._joined_ns,
             kernel_drops=None if not drops or None in drops else sum(d for d in drops if d is not None),
-            control_accepted=stats.control,
-            control_refused=stats.control_refused,
-            fetches=stats.fetches,
-            joined_at_roc=state.joined_at_roc,
-            first_packet_ms=first_ms,
         )
 
 
