@@ -29,7 +29,6 @@ class FetchPlanner:
 
     __slots__ = (
         "_announced",
-        "_asked_ns",
         "_drawn_for",
         "_due_ns",
         "_failures",
@@ -37,6 +36,7 @@ class FetchPlanner:
         "_random",
         "_seen",
         "_under_way",
+        "_unknown_asked_ns",
         "_unknown_ns",
     )
 
@@ -46,7 +46,7 @@ class FetchPlanner:
         self._unknown_ns: int | None = None
         self._under_way = False
         self._failures = 0
-        self._asked_ns: int | None = None
+        self._unknown_asked_ns: int | None = None
         self._drawn_for: KeyId | None = None
         self._announced = False
         self._misses = 0
@@ -61,7 +61,8 @@ class FetchPlanner:
         """Ask because a packet names a key that we do not hold."""
         self._seen = key_id
         if self._unknown_ns is None:
-            self._unknown_ns = now if self._asked_ns is None else max(now, self._asked_ns + UNKNOWN_KEY_NS)
+            asked_ns = self._unknown_asked_ns
+            self._unknown_ns = now if asked_ns is None else max(now, asked_ns + UNKNOWN_KEY_NS)
 
     def want_next(
         self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int, *, announced: bool = False
@@ -92,7 +93,9 @@ class FetchPlanner:
         due_ns = self.next_timeout()
         if due_ns is None or now < due_ns:
             return False
-        self._under_way, self._due_ns, self._unknown_ns, self._asked_ns = True, None, None, now
+        if self._unknown_ns is not None and now >= self._unknown_ns:
+            self._unknown_asked_ns = now
+        self._under_way, self._due_ns, self._unknown_ns = True, None, None
         return True
 
     def handle_answer(self, now: int, *, has_keys: bool, has_next: bool = False) -> None:

@@ -19,6 +19,7 @@ from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
+from sealcast.keys.policy import Window, fetch_window
 from sealcast.messages.answers import Grant, KeyMaterial
 from sealcast.messages.channels import channel_spec
 from sealcast.receiver.control import ControlJudge
@@ -28,7 +29,7 @@ from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
 from sealcast.receiver.streams import Stream
 from sealcast.wire import rtp, srtp
-from sealcast.wire.seal import Seal
+from sealcast.wire.seal import Seal, SealWindow
 
 PACKET_BYTES_MIN = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
 AFTER_BYE_NS = 500 * NS_PER_MS
@@ -227,7 +228,7 @@ class ReceiverSession:
             holds_next=self._ring.holds_next(),
             remaining_ms=max(0, (self._ends_ns - now) // NS_PER_MS),
             extended=self._extended,
-            lost=sum(stream.lost for stream in self._streams.values()),
+            lost=self._lost(),
             held_back=len(self._pending),
             first_opened_ns=self._first_opened_ns,
             joined_at_roc=first.first_index >> 16 if first else None,
@@ -298,13 +299,23 @@ class ReceiverSession:
         stream.counter.check(seal.roc, seal.seq)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
         self._open_pending(now)
-        current = self._ring.current
-        window = seal.window
-        if seal.next and window and current == seal.current and not self._ring.holds_next():
-            opens_ms, closes_ms = window.opens_in_ms, window.closes_in_ms
-            self._fetch.want_next(seal.current, opens_ms, closes_ms, now, announced=True)
+        if self._ring.current == seal.current and not self._ring.holds_next():
+            self._plan_fetch(seal, now)
         if seal.bye and self._bye is None:
             self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)
+
+    def _plan_fetch(self, seal: Seal, now: int) -> None:
+        """Draw the instant of the next fetch: in the window announced, else in that of the schedule.
+
+        A slow stream's SEAL packets are rare, so the notice may be missed; the schedule is known without it.
+        """
+        window: SealWindow | Window | None = seal.window if seal.next else None
+        if window is None and self._spec is not None and not seal.extended:
+            window = fetch_window(self._spec, seal.remaining_ms)
+        if window is not None:
+            opens_ms, closes_ms = window.opens_in_ms, window.closes_in_ms
+            announced = seal.next is not None
+            self._fetch.want_next(seal.current, opens_ms, closes_ms, now, announced=announced)
 
     def _set_current(self, key_id: KeyId, remaining_ms: int, now: int, *, extended: bool) -> None:
         before = self._ring.current
@@ -312,7 +323,7 @@ class ReceiverSession:
             self.stats.key_changes += 1
             self._forget_keys()
             self._switch_loss.note_change(now)
-            self.stats.switch_lost = self._switch_loss.total
+            self._count_switch_loss()
         if key_id == self._ring.current:
             self._ends_ns = now + remaining_ms * NS_PER_MS
             self._extended = extended
@@ -352,7 +363,14 @@ class ReceiverSession:
         if stream.reorder.gap:
             self._switch_loss.note_gap(stream.reorder.gap, now)
             stream.reorder.gap = 0
-            self.stats.switch_lost = self._switch_loss.total
+            self._count_switch_loss()
+
+    def _count_switch_loss(self) -> None:
+        # A packet that comes late may do so on the other side of the second than its gap.
+        self.stats.switch_lost = min(max(0, self._switch_loss.total), self._lost())
+
+    def _lost(self) -> int:
+        return sum(stream.lost for stream in self._streams.values())
 
     def _count_dropped(self) -> None:
         self.stats.dropped += self._pending.dropped
