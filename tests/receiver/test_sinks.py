@@ -54,6 +54,14 @@ def test_a_digest_is_made_only_if_asked_for(tmp_path: Path) -> None:
     assert sink.sha256() is None
 
 
+def test_a_file_stays_until_the_first_byte(tmp_path: Path) -> None:
+    """A receiver that ends before it opened anything leaves an older recording alone."""
+    path = tmp_path / "out.ts"
+    path.write_bytes(WHOLE)
+    open_sink(str(path)).close()
+    assert path.read_bytes() == WHOLE
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("missing/out.ts", "make it first"), ("", "is a directory"), ("file/out.ts", "directory")],

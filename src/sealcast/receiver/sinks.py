@@ -50,12 +50,16 @@ class Sink(Protocol):
 
 
 class FileSink(Tally):
-    """Writes a regular file, a batch at a time; an existing one is overwritten."""
+    """Writes a regular file, a batch at a time; an existing one is overwritten with the first byte.
+
+    Until then it stays as it is: a mistyped channel costs nobody a recording.
+    """
 
     def __init__(self, path: Path | str, *, digest: bool = False) -> None:
         super().__init__(digest=digest)
         self._path = Path(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._is_ours = False
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
             self._fd = os.open(self._path, flags, 0o666)
         except OSError as error:
@@ -65,6 +69,9 @@ class FileSink(Tally):
         """Write all of them at once; raises LocalError when the disk is full or fails."""
         data = b"".join(payloads)
         try:
+            if not self._is_ours:
+                os.ftruncate(self._fd, 0)
+                self._is_ours = True
             written = os.write(self._fd, data)
             while written < len(data):
                 written += os.write(self._fd, data[written:])
