@@ -91,6 +91,14 @@ def test_missing_state_says_what_to_run(tmp_path: Path) -> None:
         load_server_state(tmp_path)
 
 
+def test_a_directory_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """The database and its files stand in it, so the directory itself is private too."""
+    make(tmp_path / "state")
+    (tmp_path / "state").chmod(0o750)
+    with pytest.raises(UsageError, match="chmod 700"):
+        load_server_state(tmp_path / "state")
+
+
 def test_other_master_key_is_told(tmp_path: Path) -> None:
     """A master key of another server does not open the vault, and the line names both files."""
     make(tmp_path / "one")

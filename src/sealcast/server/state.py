@@ -20,7 +20,7 @@ import msgspec
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.device.vault import Credential, read_private, write_private
+from sealcast.device.vault import OTHERS, Credential, read_private, write_private
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
 from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
@@ -141,6 +141,8 @@ def load_server_state(directory: Path) -> ServerState:
     """Read a state directory; raises UsageError (absent, readable by others, wrong master key)."""
     if not (directory / MASTER_KEY).exists() and not (directory / SERVER_VAULT).exists():
         raise UsageError(f"{directory} holds no key server; make one with: sealcast init")
+    if directory.stat().st_mode & OTHERS:
+        raise UsageError(f"{directory} can be read by others: chmod 700 {directory}")
     for needed in (CA_PEM, TLS_KEY, TLS_PEM):
         if not (directory / needed).exists():
             raise UsageError(f"{directory / needed} is missing; restore it from your backup")
