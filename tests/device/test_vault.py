@@ -86,10 +86,13 @@ def test_the_wrong_key_file(vault: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["vault", "key"])
 def test_a_missing_file(vault: Path, missing: str) -> None:
-    """An absent file is named."""
+    """An absent file is named, and of the key file where it belongs."""
     gone = vault if missing == "vault" else key_path(vault)
     gone.unlink()
-    with pytest.raises(UsageError, match=f"cannot read {gone}: No such file"):
+    says = (
+        f"cannot read {gone}: No such file" if missing == "vault" else f"{gone} is missing: the key file of"
+    )
+    with pytest.raises(UsageError, match=says):
         load_vault(vault)
 
 
@@ -102,6 +105,13 @@ def test_damaged_files(vault: Path, which: str, content: bytes) -> None:
     with pytest.raises(UsageError) as raised:
         load_vault(vault)
     assert "\n" not in str(raised.value)
+
+
+def test_a_vault_is_not_named_like_its_key_file(tmp_path: Path) -> None:
+    """NAME.key is refused as a vault's name, and no half of a vault is left."""
+    with pytest.raises(UsageError, match="name of a key file"):
+        save_vault(tmp_path / "a.key", CREDENTIAL, SimRandom(3))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

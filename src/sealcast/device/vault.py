@@ -49,7 +49,12 @@ def key_path(vault: Path) -> Path:
 
 
 def save_vault(path: Path, credential: Credential, random: Random) -> None:
-    """Write a new vault and its key file; raises UsageError, and writes neither, if either exists."""
+    """Write a new vault and its key file; raises UsageError, and writes neither, if either exists.
+
+    A path that ends in `.key` is refused: the key file has that name.
+    """
+    if path == key_path(path):
+        raise UsageError(f"{path} is the name of a key file; give the vault another, for instance NAME.vault")
     for taken in (path, key_path(path)):
         if taken.exists():
             raise _never_overwritten(taken)
@@ -60,14 +65,16 @@ def save_vault(path: Path, credential: Credential, random: Random) -> None:
 
 def load_vault(path: Path) -> Credential:
     """Open a vault; raises UsageError (absent, readable by others, wrong key) with what to do."""
-    key_text = read_private(key_path(path)).decode(errors="replace").strip()
     token = read_private(path).strip()
+    if not key_path(path).exists():
+        raise UsageError(f"{key_path(path)} is missing: the key file of {path} stands beside it")
+    key_text = read_private(key_path(path)).decode(errors="replace").strip()
     try:
         data = jose.unseal_direct(token, Jwk(kty="oct", k=key_text), typ=jose.TYP_VAULT)
         return decode(data, Credential)
     except AuthenticationError as error:
         raise UsageError(
-            f"{path} does not open with {key_path(path)}: they belong to different vaults"
+            f"{path} does not open with {key_path(path)}: they belong to different vaults, or one is damaged"
         ) from error
     except SealcastError as error:
         raise UsageError(f"{path} is not a vault of this version: {error}") from error
