@@ -33,8 +33,8 @@ USAGE = [
     (("serve", "keyserver", "--state", "nowhere"), "holds no key server; make one with: sealcast init"),
     (("init", "--dir", "."), "is never overwritten"),
     (("send", "news", "--input", "absent.ts"), "no credential of a sender is given"),
-    (("send", "news", "--input", "x", "--credential", "absent.vault"), "absent.key: No such file"),
-    (("send", "news", "--input", "x", "--credential", "operator.vault"), "belongs to a operator"),
+    (("send", "news", "--input", "x", "--credential", "absent.vault"), "absent.vault: No such file"),
+    (("send", "news", "--input", "x", "--credential", "operator.vault"), "belongs to an operator"),
     (("send", "news"), "Missing option '--input'"),
     (("receive", "news"), "Missing option '--output'"),
     (("receive", "news", "--output", "x.ts"), "no credential of a device is given"),
@@ -88,6 +88,7 @@ def test_port_in_use(place: Terminal, type_at: Typist) -> None:
         other.listen()
         result = type_at(place, "serve", "keyserver", "--listen", f"127.0.0.1:{other.getsockname()[1]}")
     assert "cannot listen on 127.0.0.1" in result.complaint
+    assert "--listen" in result.complaint
     assert result.status == 2
 
 
@@ -158,6 +159,8 @@ def test_send_and_receive(operator: Terminal, type_at: Typist) -> None:
         (("receive", "m1", "--output", "absent/out.ts", *lo), 2, "its directory does not exist"),
         (("receive", "rtp://239.255.9.9:5004", "--output", "o.ts", "--interface", "no0"), 2, "'no0'"),
         (("receive", "rtp://192.0.2.1:5004", "--output", "o.ts", *lo), 2, "is not a multicast group"),
+        (("receive", "rtp://239.255.9.9:5005", "--output", "o.ts", *lo), 2, "even data port"),
+        (("receive", "udp://239.255.9.9:5004", "--output", "o.ts", *lo), 2, "a stream is rtp://"),
         (("receive", "m1", "--output", "tcp://a:1", *lo), 2, "tcp"),
     ]
     for arguments, status, expected in cases:

@@ -28,6 +28,7 @@ HOW_TO_GET = {
     "sender": "make one with: sealcast registry add NAME --role sender --output NAME.vault",
     "device": "make one with: sealcast registry add SERIAL --output SERIAL.vault",
 }
+ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a"}
 SECTION_OF = {"operator": "admin", "sender": "sender", "device": "receiver"}
 
 
@@ -56,7 +57,8 @@ def open_credential(
     credential = load_vault(Path(path))
     if credential.role != role:
         raise UsageError(
-            f"{path} belongs to a {credential.role}, and this takes a {role}'s; {HOW_TO_GET[role]}"
+            f"{path} belongs to {ARTICLE_OF[credential.role]} {credential.role},"
+            f" and this takes {ARTICLE_OF[role]} {role}'s; {HOW_TO_GET[role]}"
         )
     return credential
 

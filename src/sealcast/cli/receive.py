@@ -156,6 +156,12 @@ def summarise(status: "ReceiveStatus") -> str:
 
 def _target(text: str) -> "str | Endpoint":
     """Return a channel's name or number as it is, a stream's address read; raises UsageError."""
-    from sealcast.transport.address import parse_group
+    from sealcast.core.errors import UsageError
+    from sealcast.transport.address import Scheme, parse_group
 
-    return parse_group(text) if "://" in text else text
+    if "://" not in text:
+        return text
+    place = parse_group(text)
+    if place.scheme is not Scheme.RTP or place.port % 2:
+        raise UsageError(f"a stream is rtp://[SOURCE@]GROUP:PORT with the even data port, not {text!r}")
+    return place

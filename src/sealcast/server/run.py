@@ -154,7 +154,7 @@ def _free_address(host: str, port: int) -> tuple[str, int]:
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(
-                f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port"
+                f"cannot listen on {host}:{port}: {reason}; choose another with --listen"
             ) from error
     return str(resolved[0]), port
 
