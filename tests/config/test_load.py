@@ -69,6 +69,13 @@ def test_relative_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.
     assert loaded.settings.sender.credential == "/srv/studio.vault"
 
 
+def test_the_home_of_nobody(tmp_path: Path) -> None:
+    """A path in the home folder of a user that is not there is a mistake like any other."""
+    path = write(tmp_path, '[receiver]\ncredential = "~no-such-user/tv.vault"\n')
+    with pytest.raises(UsageError, match=r"\[receiver\] credential: no home folder is known"):
+        load(path, {})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

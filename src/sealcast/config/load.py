@@ -123,8 +123,16 @@ def _resolved(tables: Tables, folder: Path, overlay: Mapping[tuple[str, str], ob
         for key, value in table.items():
             if (section, key) in PATH_KEYS and isinstance(value, str):
                 base = Path.cwd() if (section, key) in overlay else folder
-                result[section][key] = str(base / Path(value).expanduser())
+                result[section][key] = str(base / _home_in(value, f"[{section}] {key}"))
     return result
+
+
+def _home_in(text: str, where: str) -> Path:
+    """Return a path with `~` resolved; raises UsageError for a user that this machine does not know."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{where}: no home folder is known for {text!r}; write the whole path") from error
 
 
 def _line_of(text: str, section: str, key: str | None) -> int:
