@@ -10,9 +10,12 @@ from pathlib import Path
 
 import av
 import pytest
+from msgspec.structs import replace
 
 from acceptance.stations import Station
 from sealcast.demo.testcard import remux_to_ts
+from sealcast.device.vault import load_vault, save_vault
+from sealcast.transport.system import SystemRandom
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,20 @@ def test_a_receiver_with_nothing_but_the_address_finds_the_rest(station: Station
     assert summary["packets_opened"] > 500
     assert summary["lost"] == 0
     assert (station.folder / "late.ts").read_bytes() in card.read_bytes()
+
+
+def test_the_stream_tells_where_its_key_server_is(station: Station, card: Path) -> None:
+    """A device whose own address of the key server is out of date asks the one that SEAL packets name."""
+    credential = load_vault(station.folder / "tv-1.vault")
+    moved = station.folder / "moved.vault"
+    save_vault(moved, replace(credential, servers=["https://127.0.0.1:1"]), SystemRandom())
+    with station.sender("--input", str(card), "--seconds", "8") as sender:
+        sender.wait_for("on air")
+        options = ("--output", "moved.ts", "--credential", str(moved))
+        with station.receiver(*options, target=f"rtp://{station.group}") as receiver:
+            summary = receiver.summary()
+    assert summary["packets_opened"] > 500
+    assert summary["lost"] == 0
 
 
 def test_an_outsider_gets_packets_and_no_picture(station: Station, card: Path) -> None:

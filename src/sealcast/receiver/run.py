@@ -94,6 +94,7 @@ class _ReceiverRun:
         self._heard_ns = now
         self._granted = False
         self._strays = 0
+        self._hint_taken = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._gather_s = min(GATHER_S_MAX, settings.reorder_ms / 1000 * GATHER_SHARE)
@@ -306,11 +307,24 @@ class _ReceiverRun:
 
     def _on_no_answer(self, error: SealcastError) -> None:
         """End if this is the first contact and we are not told to wait; else ask again later."""
-        if not self._granted and not self._settings.wait:
+        has_hint = self._take_hint()
+        if not self._granted and not self._settings.wait and not has_hint:
             self._fail(error)
             return
         log.warning("no grant", reason=str(error))
         self._session.handle_fetch_failed(self._clock.monotonic_ns())
+
+    def _take_hint(self) -> bool:
+        """Add the key servers that the stream names to ours (S1-5); False if there is nothing new.
+
+        Whoever answers must show a certificate of our operator, so a forged hint costs a few tries.
+        """
+        hinted = self._session.hinted_servers
+        if self._granted or self._hint_taken or not hinted:
+            return False
+        self._hint_taken = True
+        self._client.use_servers([*self._settings.credential.servers, *hinted])
+        return True
 
     # The summary
 
