@@ -158,5 +158,8 @@ def test_a_live_input_goes_through_and_out_to_a_player(station: Station, card: P
                             threading.Event().wait(0.005)
                 got = b"".join(player.recv(2048) for _ in range(2_000))
                 sender.process.terminate()
-                assert sender.summary()["packets"] == 2_000
+                summary = sender.summary()
+    assert summary["packets"] == 2_000
+    assert summary["input_missing"] == 0
+    assert not summary["input_drops"]
     assert got == data

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
+SECONDS_MAX = 1e9
+"""Thirty years; infinity is to leave the option out."""
+
 FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
 """For the demo and for tests: the first sequence number, so that it wraps early. There is no option."""
 
@@ -50,7 +53,8 @@ def send(
     ttl: Annotated[int, typer.Option(min=0, max=255, help="How many routers a packet may pass.")] = 16,
     credential: Credential = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.001, help="End after so many seconds of the stream.")
+        float | None,
+        typer.Option(min=0.001, max=SECONDS_MAX, help="End after so many seconds of the stream."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -127,6 +131,10 @@ def summarise(status: "SendStatus") -> str:
     ]
     if status.unsent:
         parts.append(f"{status.unsent} packets refused by the network")
+    if status.input_missing:
+        parts.append(f"{status.input_missing} missing in the input")
+    if status.input_drops:
+        parts.append(f"{status.input_drops} of the input dropped by the kernel")
     return ", ".join(parts) + f"; {status.ended_by}"
 
 

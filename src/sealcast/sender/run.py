@@ -23,6 +23,7 @@ from sealcast.sender.pump import Pump
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.sender.sources import Source
+from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import format_place
 from sealcast.transport.interfaces import InterfaceChoice, choose_interface
 from sealcast.transport.multicast import MulticastSender, open_sender
@@ -52,7 +53,11 @@ class SendSettings:
 
 @dataclass(frozen=True, slots=True)
 class SendStatus:
-    """What a sender has done so far; the last one is its summary. `late_ms_max` is the worst departure."""
+    """What a sender has done so far; the last one is its summary. `late_ms_max` is the worst departure.
+
+    `input_missing` and `input_drops` are of a live input: packets that its sequence numbers miss, and
+    datagrams that the kernel had no room for (None where it does not tell).
+    """
 
     channel: str
     group: str
@@ -68,6 +73,8 @@ class SendStatus:
     bytes: int
     unsent: int
     late_ms_max: float
+    input_missing: int = 0
+    input_drops: int | None = 0
     ended_by: str | None = None
 
 
@@ -183,6 +190,10 @@ class _SenderRun:
     async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
         """Run to the end."""
         log.info("sending", channel=self._spec.name, group=self._spec.group, interface=str(self._choice))
+        if isinstance(self._source, UdpSource):
+            log.info("live input", place=self._source.place)
+            if (advice := self._source.buffer_advice()) is not None:
+                log.warning(advice)
         self._advance()
         media = self._loop.create_task(self._send_media())
         stopping = self._loop.create_task(stop.wait())
@@ -268,6 +279,7 @@ class _SenderRun:
 
     def _status(self) -> SendStatus:
         state = self._session.state(self._clock.monotonic_ns())
+        live = self._source if isinstance(self._source, UdpSource) else None
         return SendStatus(
             channel=self._spec.name,
             group=format_place(self._spec.group, self._spec.port),
@@ -283,6 +295,8 @@ class _SenderRun:
             bytes=state.bytes,
             unsent=self._pump.unsent,
             late_ms_max=self._pump.late_ns_max / NS_PER_MS,
+            input_missing=live.counters.missing if live is not None else 0,
+            input_drops=live.drops() if live is not None else 0,
         )
 
 

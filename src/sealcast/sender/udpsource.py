@@ -50,6 +50,10 @@ class UdpSource:
         """Return how many datagrams the kernel threw away for want of room; None if it does not tell."""
         return self._receiver.drops() if self._receiver else 0
 
+    def buffer_advice(self) -> str | None:
+        """Return one line for the operator if the kernel granted a smaller receive buffer than asked."""
+        return self._receiver.buffer_advice() if self._receiver else None
+
     async def start(self) -> None:
         """Join or bind; raises UsageError and UnreachableError as `sealcast.transport` does."""
         endpoint = self._endpoint
