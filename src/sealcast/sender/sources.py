@@ -27,6 +27,9 @@ LIVE_SCHEMES = ("udp://", "rtp://")
 
 RATE_UNITS = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
+RATE_DIGITS_MAX = 15
+"""Enough for any rate, and still an exact number."""
+
 PROBE_BYTES = PROBE_PACKETS * PACKET_BYTES
 
 
@@ -231,7 +234,8 @@ def parse_rate_bits_per_s(text: str) -> int:
     """Read a rate such as `8M`, `500k`, `1.5G` or `2000000` in bits per second; raises UsageError."""
     factor = RATE_UNITS.get(text[-1:].lower(), 1)
     number = text[:-1] if factor > 1 else text
-    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
+    digits = number.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= RATE_DIGITS_MAX):
         raise UsageError(f"not a rate: {text!r}; write for instance 8M for 8 Mbit/s")
     rate = round(float(number) * factor)
     if rate <= 0:
