@@ -20,6 +20,9 @@ LINE_BYTES_MAX = 1 << 20
 """A line of news has a few hundred bytes; a traceback in JSON some thousands."""
 
 NEWS_EVENT = "status"
+PREFIX = "SEALCAST_"
+KEPT_VARIABLES = frozenset({"SEALCAST_TRANSPORT"})
+"""Of the user's own settings the demo takes over none but how sockets are used."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ class Program:
             "sealcast.cli",
             *self.arguments,
             cwd=self._folder,
-            env={**os.environ, **self._environment},
+            env={**_surroundings(os.environ), **self._environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -155,3 +158,12 @@ class Program:
             self.news = news
         elif news.event == "joined":
             self.joined.set()
+
+
+def _surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without the settings of an operator that this user may have."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(PREFIX) or name in KEPT_VARIABLES
+    }
