@@ -44,9 +44,6 @@ PTS_MODULUS = 1 << 33
 PCR_MODULUS = PTS_MODULUS * TICKS_PER_PTS
 """A PCR wraps here, after about 26.5 hours."""
 
-RTP_PAYLOAD_TYPE = 33
-"""Static RTP payload type of transport streams (RFC 3551 §6)."""
-
 PROBE_PACKETS = 5
 """Packets looked at to recognise a transport stream: chance passes with 2^-40."""
 

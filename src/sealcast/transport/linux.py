@@ -4,7 +4,7 @@ Each probe answers "not there" where the kernel lacks the option, on another sys
 the environment says `SEALCAST_TRANSPORT=portable`; its caller then takes the fallback that POSIX and
 RFC 3678 leave. The probes are asked when a socket is opened, never per packet.
 
-Numbers: include/uapi/linux/in.h, in6.h and udp.h, and asm-generic/socket.h (x86, ARM, RISC-V, POWER).
+Numbers: include/uapi/linux/in.h and in6.h, and asm-generic/socket.h (x86, ARM, RISC-V, POWER).
 """
 
 import errno
@@ -27,8 +27,6 @@ IPV6_MULTICAST_ALL = 29
 SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40
 SO_MEMINFO = 55
-UDP_SEGMENT = 103
-UDP_GRO = 104
 
 MEMINFO_WORDS = 9
 """SO_MEMINFO fills nine u32; the last (SK_MEMINFO_DROPS) counts the datagrams thrown away."""

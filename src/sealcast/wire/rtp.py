@@ -19,9 +19,6 @@ from sealcast.core.errors import FormatError
 
 HEADER_BYTES = 12
 VERSION = 2
-CLOCK_HZ = 90_000
-"""RTP clock of MPEG-TS (RFC 2250 §2), and of what we send as opaque data."""
-
 PAYLOAD_TYPE_MP2T = 33
 """MPEG-TS (RFC 3551 §6)."""
 
