@@ -92,10 +92,10 @@ async def send(
     Raises UsageError (input, interface, state folder), UnreachableError (no key server and no run slot
     left) and RefusedError (unknown channel, or not this sender's). `observe` is called twice a second.
     """
-    await source.start()
     store = SlotStore(settings.state_directory, settings.credential, settings.channel)
-    store.open()
+    await source.start()
     try:
+        store.open()
         async with KeyServerClient(settings.credential, random) as client:
             servers = await _lease(settings, store, client)
             run = _SenderRun(
