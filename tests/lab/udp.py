@@ -1,7 +1,7 @@
 """Owns a plain UDP sender and receiver, so that the laboratory is tested without anything of ours.
 
-Run as `udp.py send GROUP` or `udp.py receive GROUP [SOURCE]`. SIGTERM ends either; the receiver then leaves
-the group and prints how many packets it got.
+Run as `udp.py send GROUP [PORT]` or `udp.py receive GROUP [SOURCE]`. SIGTERM ends either; the receiver then
+leaves the group and prints how many packets it got.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ def storage(address: str) -> bytes:
     return struct.pack(layout, *fields).ljust(128, b"\0")
 
 
-def send(group: str) -> None:
+def send(group: str, port: int = PORT) -> None:
     """Send a packet every INTERVAL_S."""
     family, level = family_of(group)
     hops = socket.IPV6_MULTICAST_HOPS if family == socket.AF_INET6 else socket.IP_MULTICAST_TTL
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(level, hops, 4)
         while True:
-            sock.sendto(bytes(500), (group, PORT))
+            sock.sendto(bytes(500), (group, port))
             time.sleep(INTERVAL_S)
 
 
@@ -71,6 +71,6 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end)
     if sys.argv[1] == "send":
-        send(sys.argv[2])
+        send(sys.argv[2], *map(int, sys.argv[3:]))
     else:
         receive(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
