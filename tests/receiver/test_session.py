@@ -82,6 +82,30 @@ def test_a_number_that_a_stray_packet_told_can_be_forgotten() -> None:
     assert again.channel == str(CHANNEL)
 
 
+def test_a_forged_hint_does_not_hide_the_sender() -> None:
+    """Addresses of unverified packets are collected, the newest first and a few at most."""
+    session = make_receiver(channel=None)
+    for number in range(20):
+        sender = make_sender(SPEC, key_servers=(f"https://forged-{number}.example",))
+        on_air(sender, 0)
+        session.handle_control(sender.poll_control(0)[0], 0)
+    sender = make_sender(SPEC)
+    on_air(sender, 0)
+    session.handle_control(sender.poll_control(0)[0], 0)
+    assert session.hinted_servers[0] == "https://keys.example:8443"
+    assert len(session.hinted_servers) == 8
+
+
+def test_the_run_that_is_vouched_for_is_not_forgotten() -> None:
+    """However many other runs are named, the stream whose SEAL packets keep coming stays."""
+    session = make_receiver()
+    kept = session._stream(1)
+    for ssrc in range(2, 40):
+        session._stream(ssrc)
+        assert session._stream(1) is kept
+    assert len(session._streams) == 16
+
+
 def test_an_unverified_seal_packet_is_a_hint() -> None:
     """Before the first grant a SEAL packet says where to ask, and nothing more."""
     sender = make_sender(SPEC)

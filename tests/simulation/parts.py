@@ -69,6 +69,7 @@ def make_sender(
     first_seq: int | None = 0,
     seed: str = "sender",
     signer: Ed25519PrivateKey = SIGNER,
+    key_servers: Sequence[str] = ("https://keys.example:8443",),
 ) -> SenderSession:
     """Return a sender's session that has done nothing yet."""
     return SenderSession(
@@ -76,7 +77,7 @@ def make_sender(
         lease=Lease(tuple(make_slots(1, 16) if slots is None else slots)),
         known=known or {},
         sign=signer.sign,
-        key_servers=["https://keys.example:8443"],
+        key_servers=key_servers,
         random=SimRandom(seed),
         now=now,
         first_seq=first_seq,

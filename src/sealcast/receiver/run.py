@@ -94,7 +94,7 @@ class _ReceiverRun:
         self._heard_ns = now
         self._granted = False
         self._strays = 0
-        self._hint_taken = False
+        self._hints_taken: tuple[str, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._gather_s = min(GATHER_S_MAX, settings.reorder_ms / 1000 * GATHER_SHARE)
@@ -320,9 +320,9 @@ class _ReceiverRun:
         Whoever answers must show a certificate of our operator, so a forged hint costs a few tries.
         """
         hinted = self._session.hinted_servers
-        if self._granted or self._hint_taken or not hinted:
+        if self._granted or hinted == self._hints_taken:
             return False
-        self._hint_taken = True
+        self._hints_taken = hinted
         self._client.use_servers([*self._settings.credential.servers, *hinted])
         return True
 

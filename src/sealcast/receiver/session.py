@@ -38,8 +38,11 @@ AFTER_BYE_NS = 500 * NS_PER_MS
 RECENT_NS = 10_000 * NS_PER_MS
 """A receiver that opened a packet this recently is still watching."""
 
+HINTED_SERVERS_MAX = 8
+"""Key servers remembered from unverified packets; each costs a try where ours do not answer."""
+
 STREAMS_MAX = 16
-"""Senders' runs remembered on a channel; the oldest goes."""
+"""Senders' runs remembered on a channel; the one that was vouched for longest ago goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class ReceiverSession:
         self._extended = False
         self._bye: tuple[int, int, int] | None = None
         self._first_opened_ns: int | None = None
+        self._joined: Stream | None = None
         self._opened_ns: int | None = None
         self.hinted_servers: tuple[str, ...] = ()
         """Key servers that an unverified SEAL names: where to ask, if nowhere else."""
@@ -221,7 +225,6 @@ class ReceiverSession:
     def state(self, now: int) -> ReceiverState:
         """Return a snapshot for people."""
         current = self._ring.current
-        first = next((s for s in self._streams.values() if s.opened), None)
         return ReceiverState(
             channel=self._spec.name if self._spec else self._asked_channel,
             epoch=current.epoch if current else None,
@@ -231,7 +234,7 @@ class ReceiverSession:
             lost=self._lost(),
             held_back=len(self._pending),
             first_opened_ns=self._first_opened_ns,
-            joined_at_roc=first.first_index >> 16 if first else None,
+            joined_at_roc=self._joined.first_index >> 16 if self._joined else None,
         )
 
     def erase(self) -> None:
@@ -259,7 +262,7 @@ class ReceiverSession:
         self.stats.opened_bytes += len(payload)
         self._opened_ns = now
         if self._first_opened_ns is None:
-            self._first_opened_ns = now
+            self._first_opened_ns, self._joined = now, stream
         if not stream.reorder.push(index, payload, now):
             self.stats.late += 1
 
@@ -276,8 +279,9 @@ class ReceiverSession:
 
     def _take_hint(self, packet: bytes, key_id: KeyId, now: int) -> None:
         hint = self._judge.hint(packet)
-        if not self.hinted_servers:
-            self.hinted_servers = hint.key_servers
+        # The newest first: a forged packet that came before the sender's must not hide it.
+        hinted = dict.fromkeys((*hint.key_servers, *self.hinted_servers))
+        self.hinted_servers = tuple(hinted)[:HINTED_SERVERS_MAX]
         if not self._is_foreign(key_id) and not self._is_past(key_id):
             self._ask_for(key_id, now)
 
@@ -340,11 +344,13 @@ class ReceiverSession:
                 self._open(held, packet, arrived_ns, now)  # type: ignore[arg-type]
 
     def _stream(self, ssrc: int) -> Stream:
-        stream = self._streams.get(ssrc)
+        """Return the stream of an SSRC that a grant or a verified SEAL packet has just vouched for."""
+        stream = self._streams.pop(ssrc, None)
         if stream is None:
             if len(self._streams) >= STREAMS_MAX:
                 del self._streams[next(iter(self._streams))]
-            stream = self._streams[ssrc] = Stream(ssrc, self._reorder_ms)
+            stream = Stream(ssrc, self._reorder_ms)
+        self._streams[ssrc] = stream
         return stream
 
     def _check_channel(self, grant: Grant) -> ChannelSpec:
