@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sealcast.transport.linux import MODE_VARIABLE
+
 COMMAND_S_MAX = 30
 READY_LINE = "key server listens on "
 
@@ -46,7 +48,11 @@ class Terminal:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SEALCAST_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name == MODE_VARIABLE or not name.startswith("SEALCAST_")
+        }
         self.environment = {
             **inherited,
             "HOME": str(folder),
