@@ -8,7 +8,8 @@ import pytest
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ids import Epoch
 from sealcast.device.vault import Credential
-from sealcast.sender.slots import NO_RECORD, SlotStore, key_material
+from sealcast.messages.material import key_material
+from sealcast.sender.slots import NO_RECORD, SlotStore
 from simulation.credentials import make_credential
 from simulation.parts import make_key, make_slots, make_spec
 

@@ -10,7 +10,7 @@ from sealcast.keyserver import store_air, store_channels, store_epochs
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.service_air import AirChange, AirDecision, check_report, decide_report, expired
-from sealcast.keyserver.service_keys import key_id_of, key_material
+from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.keyserver.views import Views
@@ -20,6 +20,7 @@ from sealcast.messages.answers import Done, GeneratedKey, KeyMaterial, LeaseAnsw
 from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
+from sealcast.messages.material import key_material, read_key
 from sealcast.messages.requests import AirRequest, GenerateRequest, LeaseRequest, PublishRequest
 
 
@@ -148,7 +149,7 @@ class SenderDesk:
         key_id = key_id_of(view, epoch)
         if material.key_id != str(key_id) or material.suite != view.spec.suite.value:
             raise FormatError(f"the sealed key is not one of {view.spec.suite.value} for {key_id}")
-        return Tek(key_id, view.spec.suite, Secret(material.key), Secret(material.salt))
+        return read_key(material)
 
     def _store_key(self, call: Call, view: ChannelView, row: EpochRow, tek: Tek) -> None:
         """Store a key; an epoch that went on air while we could not be reached stays on air."""

@@ -9,8 +9,9 @@ from sealcast.keys.policy import fetch_window
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.air import AirReport
 from sealcast.keyserver.values import ChannelView
-from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, KeyMaterial, StreamState
+from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, StreamState
 from sealcast.messages.channels import channel_data
+from sealcast.messages.material import key_material
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,6 @@ def make_grant(
         senders=list(view.sender_keys),
         window=window,
         key_servers=list(key_servers),
-    )
-
-
-def key_material(tek: Tek) -> KeyMaterial:
-    """Return a key as messages carry it, inside what is sealed."""
-    return KeyMaterial(
-        key_id=str(tek.key_id), suite=tek.suite.value, key=tek.key.reveal(), salt=tek.salt.reveal()
     )
 
 

@@ -13,15 +13,15 @@ state beyond a counter, a place in a bounded queue, and one rate-limited questio
 
 from dataclasses import dataclass
 
-from sealcast.core.channel import ChannelSpec, Suite
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError, UsageError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
-from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import Window, fetch_window
 from sealcast.messages.answers import Grant, KeyMaterial
 from sealcast.messages.channels import channel_spec
+from sealcast.messages.material import read_key
 from sealcast.receiver.control import ControlJudge
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.receiver.keyring import HeldKey, KeyRing
@@ -385,11 +385,7 @@ class ReceiverSession:
 
 def _tek(material: KeyMaterial, spec: ChannelSpec) -> Tek:
     """Return the key in a grant; raises FormatError unless it is one of this channel."""
-    try:
-        suite = Suite(material.suite)
-    except ValueError as error:
-        raise FormatError(f"a key for an unknown suite: {material.suite[:40]!r}") from error
-    key_id = KeyId.parse(material.key_id)
-    if key_id.channel != spec.number:
-        raise FormatError(f"a key of channel {key_id.channel} in a grant for {spec.number}")
-    return Tek(key_id, suite, Secret(material.key), Secret(material.salt))
+    tek = read_key(material)
+    if tek.key_id.channel != spec.number:
+        raise FormatError(f"a key of channel {tek.key_id.channel} in a grant for {spec.number}")
+    return tek

@@ -6,17 +6,17 @@ from collections.abc import Callable
 import structlog
 
 from sealcast.client import KeyServerClient
-from sealcast.core.channel import ChannelSpec, Suite
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, RefusedError, RemoteError, UnreachableError
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.core.ports import Clock
-from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential
 from sealcast.keys.lease import RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages import jose, operations
 from sealcast.messages.answers import Done, GeneratedKey, KeyMaterial, LeaseAnswer
 from sealcast.messages.encoding import encode
+from sealcast.messages.material import key_material, read_key
 from sealcast.messages.requests import EpochTotals
 from sealcast.sender.actions import (
     Action,
@@ -27,7 +27,7 @@ from sealcast.sender.actions import (
     ReportAir,
 )
 from sealcast.sender.session import SenderSession
-from sealcast.sender.slots import SlotStore, key_material
+from sealcast.sender.slots import SlotStore
 
 log = structlog.get_logger("sealcast.sender")
 
@@ -162,4 +162,4 @@ class Errands:
 def _tek(material: KeyMaterial, spec: ChannelSpec, epoch: Epoch) -> Tek:
     if material.key_id != str(KeyId(spec.number, epoch)) or material.suite != spec.suite.value:
         raise RemoteError(f"the key server made the key {material.key_id}, not that of epoch {epoch}")
-    return Tek(KeyId(spec.number, epoch), Suite(material.suite), Secret(material.key), Secret(material.salt))
+    return read_key(material)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from sealcast.core.channel import ChannelSpec, Suite
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, SealcastError, UsageError
-from sealcast.core.ids import U32_MAX, Epoch, KeyId, Ssrc
+from sealcast.core.ids import U32_MAX, Epoch, Ssrc
 from sealcast.core.secret import Secret
 from sealcast.device.vault import PRIVATE_MODE, Credential, read_private
 from sealcast.keys.lease import Lease, RunSlot
@@ -22,6 +22,7 @@ from sealcast.messages import jose
 from sealcast.messages.answers import KeyMaterial, RunSlotData
 from sealcast.messages.channels import ChannelData, channel_data, channel_spec
 from sealcast.messages.encoding import decode, encode
+from sealcast.messages.material import key_material, read_key
 
 NO_RECORD = Epoch(U32_MAX)
 """`first_unused` of a sender that knows of no slot: the key server burns all it ever had."""
@@ -141,9 +142,8 @@ class SlotStore:
             ) from error
 
     def _learn(self, material: KeyMaterial) -> None:
-        key_id = KeyId.parse(material.key_id)
-        suite = Suite(material.suite)
-        self._known[key_id.epoch] = Tek(key_id, suite, Secret(material.key), Secret(material.salt))
+        tek = read_key(material)
+        self._known[tek.key_id.epoch] = tek
 
     def _write(self) -> None:
         if self._lock < 0:
@@ -164,13 +164,6 @@ class SlotStore:
     def _seal(self, tek: Tek) -> str:
         material = encode(key_material(tek))
         return jose.seal(material, self._credential.kek, kid=self._credential.id, typ=jose.TYP_SEALED_KEY)
-
-
-def key_material(tek: Tek) -> KeyMaterial:
-    """Return a key as messages carry it."""
-    return KeyMaterial(
-        key_id=str(tek.key_id), suite=tek.suite.value, key=tek.key.reveal(), salt=tek.salt.reveal()
-    )
 
 
 def _copy(tek: Tek) -> Tek:
