@@ -12,19 +12,40 @@ from joserfc.jwk import OctKey
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError
 from sealcast.messages import jose
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, b64url_decode, b64url_encode
-from sealcast.messages.jwk import Jwk, jose_key, new_oct_key, new_sealing_pair, new_signing_pair
+from sealcast.messages.jwk import (
+    Jwk,
+    jose_key,
+    new_oct_key,
+    new_p256_pair,
+    new_rsa_pair,
+    new_sealing_pair,
+    new_signing_pair,
+)
 from sealcast.testing import SimRandom
 
 RANDOM = SimRandom(1)
 OCT, OTHER_OCT = new_oct_key(RANDOM), new_oct_key(RANDOM)
 SIGNING, OTHER_SIGNING = new_signing_pair(RANDOM), new_signing_pair(RANDOM)
 SEALING, OTHER_SEALING = new_sealing_pair(RANDOM), new_sealing_pair(RANDOM)
+P256, OTHER_P256 = new_p256_pair(RANDOM), new_p256_pair(RANDOM)
+RSA, OTHER_RSA = new_rsa_pair(), new_rsa_pair()
 TYP = jose.TYP_REQUEST
 
-SIGNERS = [(OCT, OCT, OTHER_OCT), (SIGNING, SIGNING.public(), OTHER_SIGNING.public())]
-RECIPIENTS = [(OCT, OCT, OTHER_OCT), (SEALING.public(), SEALING, OTHER_SEALING)]
-SIGNER = pytest.mark.parametrize(("key", "verifier", "other"), SIGNERS, ids=["HS256", "Ed25519"])
-RECIPIENT = pytest.mark.parametrize(("recipient", "holder", "other"), RECIPIENTS, ids=["A256KW", "ECDH-ES"])
+SIGNERS = {
+    "HS256": (OCT, OCT, OTHER_OCT),
+    "Ed25519": (SIGNING, SIGNING.public(), OTHER_SIGNING.public()),
+    "ES256": (P256, P256.public(), OTHER_P256.public()),
+}
+RECIPIENTS = {
+    "A256KW": (OCT, OCT, OTHER_OCT),
+    "ECDH-ES X25519": (SEALING.public(), SEALING, OTHER_SEALING),
+    "ECDH-ES P-256": (P256.public(), P256, OTHER_P256),
+    "RSA-OAEP-256": (RSA.public(), RSA, OTHER_RSA),
+}
+SIGNER = pytest.mark.parametrize(("key", "verifier", "other"), SIGNERS.values(), ids=list(SIGNERS))
+RECIPIENT = pytest.mark.parametrize(
+    ("recipient", "holder", "other"), RECIPIENTS.values(), ids=list(RECIPIENTS)
+)
 
 
 @SIGNER

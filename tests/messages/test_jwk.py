@@ -1,15 +1,30 @@
 """Keys in JSON: algorithms, halves, and nothing secret in sight."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from sealcast.core.errors import FormatError
-from sealcast.messages.encoding import decode, encode
-from sealcast.messages.jwk import Jwk, jose_key, new_oct_key, new_sealing_pair, new_signing_pair
+from sealcast.messages.encoding import b64url_encode, decode, encode
+from sealcast.messages.jwk import (
+    Jwk,
+    jose_key,
+    jwk_of,
+    native_private_key,
+    native_public_key,
+    new_oct_key,
+    new_p256_pair,
+    new_rsa_pair,
+    new_sealing_pair,
+    new_signing_pair,
+)
 from sealcast.testing import SimRandom
 
 RANDOM = SimRandom(1)
 OCT, SIGNING, SEALING = new_oct_key(RANDOM), new_signing_pair(RANDOM), new_sealing_pair(RANDOM)
-ALL = pytest.mark.parametrize("key", [OCT, SIGNING, SEALING], ids=["oct", "Ed25519", "X25519"])
+P256, RSA = new_p256_pair(RANDOM), new_rsa_pair()
+ALL = pytest.mark.parametrize(
+    "key", [OCT, SIGNING, SEALING, P256, RSA], ids=["oct", "Ed25519", "X25519", "P-256", "RSA"]
+)
 
 
 @ALL
@@ -19,6 +34,7 @@ def test_repr_shows_no_secret(key: Jwk) -> None:
     assert secret
     for text in (repr(key), str(key), f"{key}", f"{[key]}"):
         assert secret not in text
+        assert not any(part in text for part in (key.p, key.q, key.dp, key.dq, key.qi) if part)
 
 
 @ALL
@@ -33,10 +49,35 @@ def test_algorithms() -> None:
     assert (OCT.signing_algorithm, OCT.sealing_algorithm) == ("HS256", "A256KW")
     assert SIGNING.signing_algorithm == "Ed25519"
     assert SEALING.sealing_algorithm == "ECDH-ES+A256KW"
+    assert (P256.signing_algorithm, P256.sealing_algorithm) == ("ES256", "ECDH-ES+A256KW")
+    assert RSA.sealing_algorithm == "RSA-OAEP-256"
+    with pytest.raises(FormatError, match="cannot sign"):
+        _ = RSA.signing_algorithm
     with pytest.raises(FormatError, match="cannot sign"):
         _ = SEALING.signing_algorithm
     with pytest.raises(FormatError, match="cannot receive"):
         _ = SIGNING.sealing_algorithm
+
+
+@pytest.mark.parametrize("key", [SIGNING, SEALING, P256, RSA], ids=["Ed25519", "X25519", "P-256", "RSA"])
+def test_pairs_travel_to_certificates_and_back(key: Jwk) -> None:
+    """A pair and its public half are the same after a way through the library that makes certificates."""
+    assert jwk_of(native_private_key(key)) == key
+    assert jwk_of(native_public_key(key)) == key.public() == jwk_of(native_public_key(key.public()))
+    assert key.is_secret
+    assert not key.public().is_secret
+    with pytest.raises(FormatError, match="no private half"):
+        native_private_key(key.public())
+
+
+def test_kinds_that_are_not_used_here() -> None:
+    """Other curves, and keys without halves, are refused."""
+    with pytest.raises(FormatError, match="not a key of a kind"):
+        jwk_of(ed448.Ed448PrivateKey.generate().public_key())
+    with pytest.raises(FormatError):
+        jwk_of(ec.generate_private_key(ec.SECP384R1()).public_key())
+    with pytest.raises(FormatError, match="no public half"):
+        native_public_key(OCT)
 
 
 @pytest.mark.parametrize("key", [SIGNING, SEALING], ids=["Ed25519", "X25519"])
@@ -68,8 +109,29 @@ def test_a_symmetric_key_has_no_public_half() -> None:
         Jwk(kty="OKP", crv="Ed25519"),
         Jwk(kty="OKP", crv="Ed25519", x="AAAA"),
         Jwk(kty="OKP", crv="X25519", x="A" * 43, d="AAAA"),
+        Jwk(kty="OKP", crv="P-256", x=P256.x),
+        Jwk(kty="EC", crv="P-256", x=P256.x),
+        Jwk(kty="EC", crv="P-256", x=P256.x, y=P256.x),
+        Jwk(kty="EC", crv="Ed25519", x=P256.x, y=P256.y),
+        Jwk(kty="RSA"),
+        Jwk(kty="RSA", n=b64url_encode(b"\xff" * 256), e="AQAB"),
     ],
-    ids=["no k", "empty k", "short k", "junk k", "no curve", "no x", "short x", "short d"],
+    ids=[
+        "no k",
+        "empty k",
+        "short k",
+        "junk k",
+        "no curve",
+        "no x",
+        "short x",
+        "short d",
+        "OKP with another curve",
+        "no y",
+        "off the curve",
+        "EC with another curve",
+        "no n",
+        "2,048 bits",
+    ],
 )
 def test_unusable_keys_are_refused(wrong: Jwk) -> None:
     """A key of another length than its algorithm's is no key: a short HMAC key could be guessed."""
@@ -78,7 +140,7 @@ def test_unusable_keys_are_refused(wrong: Jwk) -> None:
 
 
 @pytest.mark.parametrize(
-    "json", [b'{"kty":"RSA"}', b'{"kty":"OKP","crv":"P-256"}', b'{"kty":"oct","alg":"none"}']
+    "json", [b'{"kty":"DSA"}', b'{"kty":"EC","crv":"P-384"}', b'{"kty":"oct","alg":"none"}']
 )
 def test_other_kinds_are_refused(json: bytes) -> None:
     """Unknown kinds, curves and fields do not come in."""

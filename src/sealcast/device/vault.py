@@ -7,7 +7,6 @@ Both are 0600 and refused if others can read them.
 import os
 import stat
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -15,7 +14,9 @@ from sealcast.core.errors import AuthenticationError, SealcastError, UsageError
 from sealcast.core.ports import Random
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
+from sealcast.messages.enrolment import Certificates
 from sealcast.messages.jwk import Jwk, new_oct_key
+from sealcast.messages.requests import Role
 
 PRIVATE_MODE = 0o600
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -26,10 +27,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     `signing` signs its requests, `kek` opens answers to it; `server_key` (Ed25519) verifies the servers'
     answers, `server_kek` (X25519) is what secrets are sealed to on their way there; `ca_pem` is the one CA
-    that it trusts.
+    that it trusts. `certificates` stand for `signing` and `kek` where the operator's CA certified them.
     """
 
-    role: Literal["operator", "sender", "device"]
+    role: Role
     id: str
     operator: str
     signing: Jwk
@@ -38,6 +39,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     servers: list[str]
     server_key: Jwk
     server_kek: Jwk
+    certificates: Certificates | None = None
 
     def __repr__(self) -> str:
         return f"Credential({self.role} {self.id} of {self.operator})"

@@ -36,7 +36,42 @@ principals = sa.Table(
     sa.Column("wrapped_signing", sa.LargeBinary),
     sa.Column("wrapped_kek", sa.LargeBinary),
     sa.Column("registered_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("removed_at_ms", sa.BigInteger),
 )
+"""Whoever is or was registered. A removed party's keys are erased; its row stays, for what refers to it."""
+
+invitations = sa.Table(
+    "invitations",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("token_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("id", sa.Text),
+    sa.Column("channels", sa.Text, nullable=False),
+    sa.Column("invited_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("cancelled_at_ms", sa.BigInteger),
+    sa.Column("used_at_ms", sa.BigInteger),
+    sa.Column("used_by", sa.Text),
+    sa.Column("used_key", sa.LargeBinary),
+    sqlite_autoincrement=True,
+)
+"""Each lets one newcomer enrol, once; `used_key` is the thumbprint (RFC 7638) of the key it came with."""
+
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("serial", sa.Text, primary_key=True),
+    sa.Column("principal", sa.ForeignKey("principals.id"), nullable=False),
+    sa.Column("use", sa.Text, nullable=False),
+    sa.Column("certificate", sa.LargeBinary, nullable=False),
+    sa.Column("issued_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at_ms", sa.BigInteger),
+    sa.Column("reason", sa.Text),
+)
+sa.Index("ix_certificates_principal", certificates.c.principal)
+"""Every certificate that was issued, in DER; none is ever taken away."""
 
 channel_senders = sa.Table(
     "channel_senders",

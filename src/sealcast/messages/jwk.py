@@ -1,18 +1,21 @@
-"""Owns keys in JSON form (RFC 7517, RFC 8037) and which algorithm each kind stands for.
+"""Owns keys in JSON form (RFC 7517, RFC 7518 §6, RFC 8037) and which algorithm each kind stands for.
 
-| key            | signs     | seals to it       |
-|----------------|-----------|-------------------|
-| oct, 256 bits  | HS256     | A256KW            |
-| OKP Ed25519    | Ed25519   | (nothing)         |
-| OKP X25519     | (nothing) | ECDH-ES+A256KW    |
+| key                  | signs     | seals to it       |
+|----------------------|-----------|-------------------|
+| oct, 256 bits        | HS256     | A256KW            |
+| OKP Ed25519          | Ed25519   | (nothing)         |
+| OKP X25519           | (nothing) | ECDH-ES+A256KW    |
+| EC P-256             | ES256     | ECDH-ES+A256KW    |
+| RSA, 3072 to 4096    | (nothing) | RSA-OAEP-256      |
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from joserfc.jwk import Key, OctKey, OKPKey
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from sealcast.core.errors import FormatError
 from sealcast.core.ports import Random
@@ -21,21 +24,63 @@ from sealcast.messages.encoding import b64url_decode, b64url_encode
 OCT_BYTES = 32
 """A256KW and HS256 both take 256-bit keys (RFC 7518 §3.2, §4.4)."""
 
-SIGNING_ALGORITHMS = {("oct", None): "HS256", ("OKP", "Ed25519"): "Ed25519"}
-SEALING_ALGORITHMS = {("oct", None): "A256KW", ("OKP", "X25519"): "ECDH-ES+A256KW"}
+RSA_BITS_MIN, RSA_BITS_MAX = 3_072, 4_096
+"""128 bits of strength at least (NIST SP 800-57); a longer key would only cost the server time."""
+
+RSA_EXPONENT = 65_537
+EC_COORDINATE_BYTES = 32
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""The order of the group of P-256 (NIST SP 800-186 §3.2.1.3)."""
+
+SIGNING_ALGORITHMS = {("oct", None): "HS256", ("OKP", "Ed25519"): "Ed25519", ("EC", "P-256"): "ES256"}
+SEALING_ALGORITHMS = {
+    ("oct", None): "A256KW",
+    ("OKP", "X25519"): "ECDH-ES+A256KW",
+    ("EC", "P-256"): "ECDH-ES+A256KW",
+    ("RSA", None): "RSA-OAEP-256",
+}
+
+PublicKey = Ed25519PublicKey | X25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+PrivateKey = Ed25519PrivateKey | X25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+_NATIVE_KINDS: tuple[tuple[type, type[OKPKey | ECKey | RSAKey], bool], ...] = (
+    (Ed25519PrivateKey, OKPKey, True),
+    (Ed25519PublicKey, OKPKey, False),
+    (X25519PrivateKey, OKPKey, True),
+    (X25519PublicKey, OKPKey, False),
+    (ec.EllipticCurvePrivateKey, ECKey, True),
+    (ec.EllipticCurvePublicKey, ECKey, False),
+    (rsa.RSAPrivateKey, RSAKey, True),
+    (rsa.RSAPublicKey, RSAKey, False),
+)
+_LIBRARY_KINDS: dict[str, type[OctKey | OKPKey | ECKey | RSAKey]] = {
+    "oct": OctKey,
+    "OKP": OKPKey,
+    "EC": ECKey,
+    "RSA": RSAKey,
+}
+_PRIVATE_PARTS = ("d", "p", "q", "dp", "dq", "qi", "k")
 
 
 class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One key; private where `d` (OKP) or `k` (oct) is set. `repr` never shows either."""
+    """One key; private where `d` (pairs) or `k` (oct) is set. `repr` never shows either."""
 
-    kty: Literal["oct", "OKP"]
-    crv: Literal["Ed25519", "X25519"] | None = None
+    kty: Literal["oct", "OKP", "EC", "RSA"]
+    crv: Literal["Ed25519", "X25519", "P-256"] | None = None
     x: str | None = None
+    y: str | None = None
+    n: str | None = None
+    e: str | None = None
     d: str | None = None
+    p: str | None = None
+    q: str | None = None
+    dp: str | None = None
+    dq: str | None = None
+    qi: str | None = None
     k: str | None = None
 
     def __repr__(self) -> str:
-        return f"Jwk({self.kty} {self.crv or ''} {self.x or 'secret'})"
+        return f"Jwk({self.kty} {self.crv or ''} {self.x or self.n or 'secret'})"
 
     @property
     def signing_algorithm(self) -> str:
@@ -49,24 +94,30 @@ class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
 
     @property
     def is_secret(self) -> bool:
-        """Whether this is a symmetric key, or the private half of a pair."""
-        return self.kty == "oct" or self.d is not None
+        """Whether this is a symmetric key, or holds any private part of a pair."""
+        return self.kty == "oct" or any(getattr(self, part) is not None for part in _PRIVATE_PARTS)
 
     def public(self) -> "Jwk":
         """Return the public half; raises FormatError for a symmetric key, which has none."""
         if self.kty == "oct":
             raise FormatError("a symmetric key has no public half")
-        return Jwk(kty=self.kty, crv=self.crv, x=self.x)
+        return Jwk(kty=self.kty, crv=self.crv, x=self.x, y=self.y, n=self.n, e=self.e)
 
     def raw_public(self) -> bytes:
-        """Return the 32 bytes of an OKP public key."""
+        """Return the 32 bytes of an OKP public key; raises FormatError for another kind."""
+        self._expect_okp()
         return b64url_decode(self.x or "")
 
     def raw_private(self) -> bytes:
         """Return the 32 bytes of an OKP private key; raises FormatError where there is none."""
+        self._expect_okp()
         if self.d is None:
             raise FormatError("this key has no private half")
         return b64url_decode(self.d)
+
+    def _expect_okp(self) -> None:
+        if self.kty != "OKP":
+            raise FormatError(f"an Ed25519 or X25519 key is needed, not one of kind {self.kty}")
 
 
 def new_oct_key(random: Random) -> Jwk:
@@ -88,15 +139,66 @@ def new_sealing_pair(random: Random) -> Jwk:
     return Jwk(kty="OKP", crv="X25519", x=b64url_encode(public), d=b64url_encode(seed))
 
 
+def new_p256_pair(random: Random) -> Jwk:
+    """Return a fresh P-256 pair, for signing or for sealing; one pair is never used for both.
+
+    The scalar is uniform but for a bias of 2^-64 (FIPS 186-5 §A.2.1).
+    """
+    scalar = 1 + int.from_bytes(random.bytes(EC_COORDINATE_BYTES + 8), "big") % (P256_ORDER - 1)
+    numbers = ec.derive_private_key(scalar, ec.SECP256R1()).public_key().public_numbers()
+    x, y, d = (
+        b64url_encode(value.to_bytes(EC_COORDINATE_BYTES, "big")) for value in (numbers.x, numbers.y, scalar)
+    )
+    return Jwk(kty="EC", crv="P-256", x=x, y=y, d=d)
+
+
+def new_rsa_pair() -> Jwk:
+    """Return a fresh RSA pair of 3,072 bits, for sealing; the library draws it from the system (0.1-1 s)."""
+    return jwk_of(rsa.generate_private_key(RSA_EXPONENT, RSA_BITS_MIN))
+
+
 def jose_key(jwk: Jwk) -> Key:
     """Return the JOSE library's form of the key; raises FormatError for parts that do not fit."""
     parts = {name: value for name, value in msgspec.structs.asdict(jwk).items() if value is not None}
     if jwk.kty == "oct" and len(b64url_decode(jwk.k or "")) != OCT_BYTES:
         raise FormatError(f"a symmetric key has {OCT_BYTES} bytes")
+    if jwk.kty == "RSA" and not RSA_BITS_MIN <= 8 * len(b64url_decode(jwk.n or "")) <= RSA_BITS_MAX:
+        raise FormatError(f"an RSA key has {RSA_BITS_MIN} to {RSA_BITS_MAX} bits")
     try:
-        return OctKey.import_key(parts) if jwk.kty == "oct" else OKPKey.import_key(parts)
+        return _LIBRARY_KINDS[jwk.kty].import_key(parts)
     except Exception as error:
         raise FormatError(f"not a usable key: {jwk!r}") from error
+
+
+def jwk_of(key: Any) -> Jwk:  # noqa: ANN401 - a certificate holds a key of any kind
+    """Return a key of the `cryptography` library as a Jwk; raises FormatError for a kind not used here."""
+    rows = (row for row in _NATIVE_KINDS if isinstance(key, row[0]))
+    _, library, is_private = next(rows, (None, None, False))
+    parts = library(key, key).as_dict(private=is_private) if library is not None else {}
+    try:
+        return msgspec.convert({name: parts[name] for name in parts if name != "kid"}, Jwk)
+    except msgspec.ValidationError as error:
+        raise FormatError("not a key of a kind that is used here: Ed25519, X25519, P-256 or RSA") from error
+
+
+def native_public_key(jwk: Jwk) -> PublicKey:
+    """Return the public half as the `cryptography` library has it, for certificates; raises FormatError."""
+    if jwk.kty == "oct":
+        raise FormatError("a symmetric key has no public half")
+    key = jose_key(jwk.public()).raw_value
+    if not isinstance(key, PublicKey):
+        raise FormatError(f"not a usable key: {jwk!r}")
+    return key
+
+
+def native_private_key(jwk: Jwk) -> PrivateKey:
+    """Return a pair as the `cryptography` library has it; raises FormatError without a private half."""
+    if jwk.kty == "oct" or not jwk.is_secret:
+        raise FormatError("this key has no private half")
+    key = jose_key(jwk).raw_value
+    if not isinstance(key, PrivateKey):
+        raise FormatError(f"not a usable key: {jwk!r}")
+    return key
 
 
 def _algorithm(jwk: Jwk, table: dict[tuple[str, str | None], str], purpose: str) -> str:

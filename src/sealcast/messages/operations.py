@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from sealcast.messages import answers, requests
+from sealcast.messages import answers, enrolment, requests
+from sealcast.messages.requests import Role
 
-Role = Literal["operator", "sender", "device"]
+Caller = Role | Literal["newcomer", "certified"]
+"""Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Operation:
 
     name: str
     path: str
-    role: Role
+    role: Caller
     request: type[requests.Request]
     answer: type[msgspec.Struct]
     sealed: bool = False
@@ -44,8 +46,56 @@ CHANNEL_SHOW = Operation(
 CHANNEL_REMOVE = Operation(
     "channel-remove", "/v1/channels/remove", "operator", requests.ChannelNameRequest, answers.Done
 )
+CHANNEL_SENDERS = Operation(
+    "channel-senders", "/v1/channels/senders", "operator", requests.ChannelSendersRequest, answers.ChannelList
+)
 REGISTRY_ADD = Operation(
     "registry-add", "/v1/registry/add", "operator", requests.RegistryAddRequest, answers.Done
+)
+REGISTRY_REMOVE = Operation(
+    "registry-remove", "/v1/registry/remove", "operator", requests.RegistryRemoveRequest, answers.Done
+)
+INVITE = Operation(
+    "invite", "/v1/invitations/add", "operator", enrolment.InviteRequest, enrolment.InvitationList
+)
+INVITATION_LIST = Operation(
+    "invitation-list", "/v1/invitations/list", "operator", requests.ListRequest, enrolment.InvitationList
+)
+INVITATION_CANCEL = Operation(
+    "invitation-cancel",
+    "/v1/invitations/cancel",
+    "operator",
+    enrolment.InvitationCancelRequest,
+    answers.Done,
+)
+ENROL = Operation("enrol", "/v1/enrol", "newcomer", enrolment.EnrolRequest, enrolment.Enrolled, sealed=True)
+CERTIFICATE_ISSUE = Operation(
+    "certificate-issue",
+    "/v1/certificates/issue",
+    "operator",
+    enrolment.CertificateIssueRequest,
+    enrolment.CertificateAnswer,
+)
+CERTIFICATE_RENEW = Operation(
+    "certificate-renew",
+    "/v1/certificates/renew",
+    "certified",
+    enrolment.CertificateRenewRequest,
+    enrolment.CertificateAnswer,
+)
+CERTIFICATE_LIST = Operation(
+    "certificate-list",
+    "/v1/certificates/list",
+    "operator",
+    requests.ListRequest,
+    enrolment.CertificateList,
+)
+CERTIFICATE_REVOKE = Operation(
+    "certificate-revoke",
+    "/v1/certificates/revoke",
+    "operator",
+    enrolment.CertificateRevokeRequest,
+    enrolment.CertificateList,
 )
 REGISTRY_LIST = Operation(
     "registry-list", "/v1/registry/list", "operator", requests.ListRequest, answers.RegistryList

@@ -9,6 +9,8 @@ MEDIA_TYPE_PROBLEM = "application/problem+json"
 MEDIA_TYPE_JOSE = "application/jose"
 MEDIA_TYPE_JSON = "application/json"
 HEADER_NONCE = "Sealcast-Nonce"
+HEADER_CERTIFICATE = "Sealcast-Certificate-Remaining"
+"""Seconds that the caller's certificate is still good for; with every answer to a certified party."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -27,6 +29,14 @@ STATUS_OF = {
     "wrong-role": HTTPStatus.FORBIDDEN,
     "not-subscribed": HTTPStatus.FORBIDDEN,
     "not-your-channel": HTTPStatus.FORBIDDEN,
+    "not-invited": HTTPStatus.FORBIDDEN,
+    "invitation-expired": HTTPStatus.FORBIDDEN,
+    "invitation-used": HTTPStatus.FORBIDDEN,
+    "certificate-expired": HTTPStatus.FORBIDDEN,
+    "certificate-revoked": HTTPStatus.FORBIDDEN,
+    "not-certified": HTTPStatus.CONFLICT,
+    "unknown-certificate": HTTPStatus.NOT_FOUND,
+    "unknown-invitation": HTTPStatus.NOT_FOUND,
     "unknown-channel": HTTPStatus.NOT_FOUND,
     "unknown-device": HTTPStatus.NOT_FOUND,
     "exists": HTTPStatus.CONFLICT,

@@ -84,7 +84,7 @@ class AirRequest(Request, frozen=True, kw_only=True):
 
 
 class ChannelAddRequest(Request, frozen=True, kw_only=True):
-    """Operator: a new channel, and the senders that may lease it (none: any registered sender)."""
+    """Operator: a new channel, and the senders that may lease it (none: nobody may, until one is added)."""
 
     channel: ChannelData
     senders: list[str] = []
@@ -96,25 +96,44 @@ class ChannelNameRequest(Request, frozen=True, kw_only=True):
     channel: str
 
 
+class ChannelSendersRequest(Request, frozen=True, kw_only=True):
+    """Operator: which senders may lease a channel from now on, added and taken away."""
+
+    channel: str
+    add: list[str] = []
+    remove: list[str] = []
+
+
 class ListRequest(Request, frozen=True, kw_only=True):
     """Operator: a list; `channel` narrows it where that makes sense."""
 
     channel: str | None = None
 
 
-class RegistryAddRequest(Request, frozen=True, kw_only=True):
-    """Operator: register a device by serial number, or a sender by name.
+Role = Literal["operator", "sender", "device", "replica"]
 
-    `sealed_keys` is a JWE of `RegisteredKeys` to the server.
+
+class RegistryAddRequest(Request, frozen=True, kw_only=True):
+    """Operator: register a device by serial number, or another party by name.
+
+    `sealed_keys` is a JWE of `RegisteredKeys` to the server. `channels` are those that a device is
+    subscribed to, or that a sender may send on, at once.
     """
 
     id: str
-    role: Literal["device", "sender"]
+    role: Role
     sealed_keys: str
+    channels: list[str] = []
+
+
+class RegistryRemoveRequest(Request, frozen=True, kw_only=True):
+    """Operator: forget a party's keys; it is nobody from now on, and its subscriptions end."""
+
+    id: str
 
 
 class RegisteredKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys under which a device or sender is known: secrets if symmetric, public halves otherwise."""
+    """The keys under which a party is known: secrets if symmetric, public halves otherwise."""
 
     signing: Jwk
     kek: Jwk
