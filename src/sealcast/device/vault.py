@@ -96,6 +96,25 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace_private(path: Path, data: bytes) -> None:
+    """Put a file of mode 0600 in the place of `path` durably, at once: a reader sees the old or the new.
+
+    Raises UsageError if it cannot be written; the old file stands then.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        write_private(new, data)
+        new.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
 def read_private(path: Path) -> bytes:
     """Read a file that nobody else may read; raises UsageError naming the command that mends it."""
     try:

@@ -3,7 +3,8 @@
 ```
 master.key            32 bytes in base64url: everything at rest is wrapped or sealed under it
 server.vault          the server's own secrets, sealed under a key derived from master.key
-ca.key     ca.pem     the operator's CA; only `sealcast init` and the CA commands need the key
+ca.key     ca.pem     the operator's CA; only `sealcast init` and `ca renew-server` need the key, which may
+                      be kept elsewhere (an operator's own CA leaves ca.pem alone here)
 tls.key    tls.pem    the server's certificate
 operators/NAME.json   public keys of the people who administer it
 keyserver.sqlite      the database (made at the first start)
@@ -20,11 +21,19 @@ import msgspec
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.device.vault import OTHERS, Credential, read_private, write_private
+from sealcast.device.vault import OTHERS, Credential, read_private, replace_private, write_private
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
 from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
-from sealcast.server.certificates import make_ca, make_server_certificate
+from sealcast.server.certificates import (
+    Issued,
+    check_can_have_issuer,
+    hosts_of,
+    make_ca,
+    make_issuer,
+    make_server_certificate,
+    same_certificate,
+)
 from sealcast.storage.wrapping import derive_key
 
 MASTER_KEY_BYTES = 32
@@ -50,6 +59,8 @@ class ServerSecrets(msgspec.Struct, frozen=True, kw_only=True):
     signing: Jwk
     kek: Jwk
     nonce_key: bytes
+    issuer_pem: str
+    issuer_key: str
 
     def __repr__(self) -> str:
         return f"ServerSecrets(of {self.operator})"
@@ -75,6 +86,7 @@ class ServerState:
     signing: Jwk
     kek: Jwk
     ca_pem: str
+    issuer: Issued
     operators: tuple[OperatorKeys, ...]
 
     @property
@@ -101,15 +113,22 @@ def create_server_state(
     urls: tuple[str, ...],
     random: Random,
     wall_ns: int,
+    own_ca: Issued | None = None,
 ) -> Credential:
     """Make a key server's state directory and return the first operator's credential, to be kept apart.
 
     `hosts` are the names and addresses under which devices reach the server (loopback is always among
-    them), `urls` its `https://` addresses as grants tell them. Raises UsageError if any of the files
-    exists; nothing is changed then.
+    them), `urls` its `https://` addresses as grants tell them. `own_ca` is the operator's own CA, in place of
+    a fresh one; its key signs here and is not kept. Raises UsageError if any of the files exists, or the CA
+    does not do; nothing is changed then.
     """
     _check_names(operator_name, urls)
     _check_absent(directory)
+    if own_ca is not None:
+        check_can_have_issuer(own_ca)
+    ca = own_ca or make_ca(operator_name, random, wall_ns)
+    issuer = make_issuer(ca, operator_name, random, wall_ns)
+    tls = make_server_certificate(ca, hosts, random, wall_ns)
     master = Secret(random.bytes(MASTER_KEY_BYTES))
     secrets = ServerSecrets(
         operator=operator_name,
@@ -117,9 +136,9 @@ def create_server_state(
         signing=new_signing_pair(random),
         kek=new_sealing_pair(random),
         nonce_key=random.bytes(NONCE_KEY_BYTES),
+        issuer_pem=issuer.certificate_pem.decode(),
+        issuer_key=issuer.key_pem.decode(),
     )
-    ca = make_ca(operator_name, random, wall_ns)
-    tls = make_server_certificate(ca, hosts, random, wall_ns)
     credential = _operator_credential(secrets, ca.certificate_pem.decode(), random)
     operator = OperatorKeys(id=OPERATOR_ID, signing=credential.signing.public(), kek=credential.kek.public())
     vault = jose.seal_direct(encode(secrets), _vault_key(master), typ=jose.TYP_VAULT)
@@ -127,7 +146,7 @@ def create_server_state(
     for name, data in (
         (MASTER_KEY, b64url_encode(master.reveal()).encode() + b"\n"),
         (SERVER_VAULT, vault.encode() + b"\n"),
-        (CA_KEY, ca.key_pem),
+        *([(CA_KEY, ca.key_pem)] if own_ca is None else []),
         (CA_PEM, ca.certificate_pem),
         (TLS_KEY, tls.key_pem),
         (TLS_PEM, tls.certificate_pem),
@@ -158,8 +177,38 @@ def load_server_state(directory: Path) -> ServerState:
         signing=secrets.signing,
         kek=secrets.kek,
         ca_pem=(directory / CA_PEM).read_text(),
+        issuer=Issued(secrets.issuer_pem.encode(), secrets.issuer_key.encode()),
         operators=tuple(_read_operator(path) for path in sorted((directory / OPERATORS).glob("*.json"))),
     )
+
+
+def renew_server_certificate(
+    directory: Path,
+    random: Random,
+    wall_ns: int,
+    *,
+    hosts: tuple[str, ...] = (),
+    own_ca: Issued | None = None,
+) -> tuple[str, ...]:
+    """Replace tls.pem and tls.key by fresh ones for `hosts`, or those of the present ones, and return them.
+
+    The key of the operator's CA is ca.key, unless `own_ca` is given. A running server takes the new ones on
+    SIGHUP. Raises UsageError if the CA is not the one that devices pin, or its key is not there.
+    """
+    ca_pem = (directory / CA_PEM).read_bytes()
+    if own_ca is None:
+        if not (directory / CA_KEY).exists():
+            raise UsageError(f"{directory / CA_KEY} is not here; name the CA with --ca-cert and --ca-key")
+        ca = Issued(ca_pem, read_private(directory / CA_KEY))
+    else:
+        ca = own_ca
+        if not same_certificate(ca.certificate_pem, ca_pem):
+            raise UsageError(f"this is not the CA of {directory / CA_PEM}, which every device pins")
+    names = hosts or hosts_of((directory / TLS_PEM).read_bytes())
+    tls = make_server_certificate(ca, names, random, wall_ns)
+    for name, data in ((TLS_KEY, tls.key_pem), (TLS_PEM, tls.certificate_pem)):
+        replace_private(directory / name, data)
+    return names
 
 
 def _operator_credential(secrets: ServerSecrets, ca_pem: str, random: Random) -> Credential:

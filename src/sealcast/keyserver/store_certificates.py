@@ -1,0 +1,123 @@
+"""Owns the queries on certificates: what was issued to whom, until when, and what was revoked."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sealcast.keyserver.tables import certificates, principals
+
+USE_SIGNING, USE_KEK = "signing", "kek"
+
+_ADD = certificates.insert()
+_NEWEST = (
+    sa.select(certificates.c.expires_at_ms, certificates.c.revoked_at_ms)
+    .where(certificates.c.principal == sa.bindparam("wanted"), certificates.c.use == USE_SIGNING)
+    .order_by(certificates.c.issued_at_ms.desc(), certificates.c.expires_at_ms.desc())
+    .limit(1)
+)
+_ROWS = (
+    sa.select(certificates, principals.c.role)
+    .join(principals, principals.c.id == certificates.c.principal)
+    .order_by(certificates.c.principal, certificates.c.issued_at_ms, certificates.c.use)
+)
+_REVOKED = (
+    sa.select(certificates.c.serial, certificates.c.revoked_at_ms, certificates.c.reason)
+    .where(certificates.c.revoked_at_ms.is_not(None), certificates.c.expires_at_ms > sa.bindparam("now_ms"))
+    .order_by(certificates.c.revoked_at_ms, certificates.c.serial)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEntry:
+    """A certificate that was issued: `serial` in hexadecimal, `certificate` in DER."""
+
+    serial: str
+    principal: str
+    use: str
+    certificate: bytes
+    issued_at_ms: int
+    expires_at_ms: int
+    revoked_at_ms: int | None = None
+    reason: str | None = None
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a certified party stands: by its newest signing certificate."""
+
+    expires_at_ms: int
+    is_revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """One line of the revocation list."""
+
+    serial: str
+    revoked_at_ms: int
+    reason: str
+
+
+def add(connection: sa.Connection, entries: tuple[CertificateEntry, ...]) -> None:
+    """Store certificates that were issued."""
+    connection.execute(
+        _ADD,
+        [
+            {
+                "serial": entry.serial,
+                "principal": entry.principal,
+                "use": entry.use,
+                "certificate": entry.certificate,
+                "issued_at_ms": entry.issued_at_ms,
+                "expires_at_ms": entry.expires_at_ms,
+            }
+            for entry in entries
+        ],
+    )
+
+
+def standing(connection: sa.Connection, principal_id: str) -> Standing | None:
+    """Return how a party stands; None if it has no certificate."""
+    row = connection.execute(_NEWEST, {"wanted": principal_id}).first()
+    return None if row is None else Standing(row.expires_at_ms, row.revoked_at_ms is not None)
+
+
+def entries(connection: sa.Connection) -> list[CertificateEntry]:
+    """Return every certificate that was issued, by party and time."""
+    return [CertificateEntry(**row._mapping) for row in connection.execute(_ROWS)]  # noqa: SLF001 - its public name
+
+
+def revoke(
+    connection: sa.Connection,
+    now_ms: int,
+    reason: str,
+    *,
+    principal_id: str | None = None,
+    serial: str | None = None,
+) -> list[CertificateEntry]:
+    """Revoke the valid certificates of a party, or one with the others for the same party's keys.
+
+    Returns those revoked now; an empty list says that there was nothing to revoke. A party's certificates
+    stand and fall together: a revoked KEK with a valid signing key would be of no use to anybody.
+    """
+    if serial is not None:
+        found = connection.execute(
+            sa.select(certificates.c.principal).where(certificates.c.serial == serial)
+        ).scalar()
+        principal_id = found
+    if principal_id is None:
+        return []
+    live = (
+        certificates.c.principal == principal_id,
+        certificates.c.revoked_at_ms.is_(None),
+        certificates.c.expires_at_ms > now_ms,
+    )
+    serials = list(connection.execute(sa.select(certificates.c.serial).where(*live)).scalars())
+    connection.execute(certificates.update().where(*live).values(revoked_at_ms=now_ms, reason=reason))
+    return [entry for entry in entries(connection) if entry.serial in serials]
+
+
+def revoked(connection: sa.Connection, now_ms: int) -> list[Revoked]:
+    """Return the revoked certificates that have not expired: the lines of the revocation list."""
+    return [Revoked(*row) for row in connection.execute(_REVOKED, {"now_ms": now_ms})]

@@ -1,0 +1,110 @@
+"""Owns the operations on certificates: issue, renew, list, revoke, and the revocation list."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import sqlalchemy as sa
+
+from sealcast.keyserver import store_certificates, store_principals
+from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.store_certificates import CertificateEntry
+from sealcast.keyserver.values import refusal
+from sealcast.keyserver.when import iso_time
+from sealcast.messages.enrolment import (
+    CertificateAnswer,
+    CertificateIssueRequest,
+    CertificateList,
+    CertificateRenewRequest,
+    CertificateRevokeRequest,
+    CertificateRow,
+)
+from sealcast.messages.requests import ListRequest, RegisteredKeys, Role
+from sealcast.server.issuing import REASONS, Issuer, read_csr
+
+Register = Callable[[Call, str, Role, RegisteredKeys, list[str]], None]
+"""Registers a party by id, role and public keys, and gives it its channels; raises a refusal."""
+
+
+class CertificateDesk:
+    """Carries out what is asked about certificates; `forget` drops what is remembered of a party."""
+
+    def __init__(self, *, issuer: Issuer, register: Register, forget: Callable[[str], None]) -> None:
+        self._issuer = issuer
+        self._register = register
+        self._forget = forget
+
+    def issue(self, call: Call, request: CertificateIssueRequest) -> Reply:
+        """Register a party by a certificate request that came by another way, and certify it."""
+        keys = RegisteredKeys(signing=read_csr(request.csr), kek=request.kek)
+        self._register(call, request.id, request.role, keys, request.channels)
+        issued = self._issuer.certify(
+            id=request.id, role=request.role, signing=keys.signing, kek=keys.kek, wall_ms=call.wall_ms
+        )
+        store_certificates.add(call.connection, issued.entries)
+        call.record("certificate-issue", f"{request.role} {request.id} {issued.entries[0].serial}")
+        return Reply(CertificateAnswer(jti=request.jti, certificates=issued.certificates))
+
+    def renew(self, call: Call, request: CertificateRenewRequest) -> Reply:
+        """Give a certified party new certificates for the keys that it has."""
+        caller = call.caller
+        role = store_principals.role_of(call.connection, caller.id)
+        if role is None or store_certificates.standing(call.connection, caller.id) is None:
+            raise refusal(
+                "not-certified", f"{caller.id} has no certificate to renew; its keys are registered"
+            )
+        issued = self._issuer.certify(
+            id=caller.id,
+            role=msgspec.convert(role, Role),
+            signing=caller.signing,
+            kek=caller.kek,
+            wall_ms=call.wall_ms,
+        )
+        store_certificates.add(call.connection, issued.entries)
+        call.record("certificate-renew", f"{caller.id} {issued.entries[0].serial}")
+        self._forget(caller.id)
+        return Reply(CertificateAnswer(jti=request.jti, certificates=issued.certificates))
+
+    def list(self, call: Call, _: ListRequest) -> Reply:
+        """Return every certificate that was issued."""
+        return Reply(self._rows(call, store_certificates.entries(call.connection)))
+
+    def revoke(self, call: Call, request: CertificateRevokeRequest) -> Reply:
+        """Revoke a party's certificates, named by one of them or by the party."""
+        if (request.serial is None) == (request.id is None):
+            raise refusal("bad-request", "name either a certificate by its serial or a party by its id")
+        if request.reason not in REASONS:
+            raise refusal("bad-request", f"a reason is one of {', '.join(sorted(REASONS))}")
+        gone = store_certificates.revoke(
+            call.connection,
+            call.wall_ms,
+            request.reason,
+            principal_id=request.id,
+            serial=request.serial.lower().lstrip("0") if request.serial is not None else None,
+        )
+        if not gone:
+            named = (request.serial or request.id or "")[:80]
+            raise refusal("unknown-certificate", f"there is no valid certificate {named!r}; see: ca list")
+        call.record("certificate-revoke", f"{gone[0].principal} {request.reason}")
+        self._forget(gone[0].principal)
+        return Reply(self._rows(call, gone))
+
+    def crl(self, connection: sa.Connection, wall_ms: int) -> bytes:
+        """Return the revocation list in DER; costs a signature and a line for each revoked certificate."""
+        return self._issuer.crl(store_certificates.revoked(connection, wall_ms), wall_ms)
+
+    def _rows(self, call: Call, entries: Iterable[CertificateEntry]) -> CertificateList:
+        return CertificateList(certificates=[_row(entry, call.wall_ms) for entry in entries])
+
+
+def _row(entry: CertificateEntry, wall_ms: int) -> CertificateRow:
+    expired = "expired" if entry.expires_at_ms <= wall_ms else "valid"
+    return CertificateRow(
+        serial=entry.serial,
+        id=entry.principal,
+        role=entry.role,
+        use=entry.use,
+        state="revoked" if entry.revoked_at_ms is not None else expired,
+        expires_at=iso_time(entry.expires_at_ms),
+        revoked_at=iso_time(entry.revoked_at_ms) if entry.revoked_at_ms is not None else None,
+        reason=entry.reason,
+    )
