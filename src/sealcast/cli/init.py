@@ -3,11 +3,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sealcast.cli.helps import escape, examples
+
+if TYPE_CHECKING:
+    from sealcast.server.certificates import Issued
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -29,6 +32,7 @@ class Places:
         "sealcast init",
         "sealcast init --operator 'Coast TV' --host keys.coast.example --host 192.0.2.10",
         "sealcast init --dir ./trial",
+        "sealcast init --ca-cert company-ca.pem --ca-key company-ca.key --host keys.example.org",
     )
 )
 def init(
@@ -56,6 +60,15 @@ def init(
             ),
         ),
     ] = None,
+    *,
+    ca_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate of a CA of your own (PEM), in place of a fresh one."),
+    ] = None,
+    ca_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
+    ] = None,
 ) -> None:
     """Make an operator: its CA, a key server's state, the administrator's vault and the configuration.
 
@@ -69,6 +82,7 @@ def init(
     from sealcast.transport.address import format_place
     from sealcast.transport.system import SystemClock, SystemRandom
 
+    own_ca = _own_ca(ca_cert, ca_key)
     hosts = tuple(host or ())
     where = listen or (f"0.0.0.0:{PORT}" if hosts else f"127.0.0.1:{PORT}")
     address, port = parse_listen(where)
@@ -84,11 +98,27 @@ def init(
         urls=urls,
         random=random,
         wall_ns=SystemClock().wall_ns(),
+        own_ca=own_ca,
     )
     save_vault(places.vault, credential, random)
     _write_config(places, where, urls)
     for line in _what_next(context, places, operator, urls, explicit=directory is not None):
         output.print_line(line)
+
+
+def _own_ca(certificate: Path | None, key: Path | None) -> "Issued | None":
+    """Read the operator's own CA, if one is named; raises UsageError."""
+    from sealcast.core.errors import UsageError
+    from sealcast.server.certificates import Issued
+
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("a CA of your own takes both --ca-cert and --ca-key")
+    try:
+        return Issued(certificate.read_bytes(), key.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _reachable(address: str) -> str:
@@ -164,8 +194,6 @@ def _what_next(
         "",
         "next:",
         f"  {command} serve keyserver",
-        f"  {command} channel add news --group 239.255.1.1:5004",
-        f"  {command} registry add studio --role sender --output studio.vault",
-        f"  {command} registry add TV-0001 --output TV-0001.vault",
-        f"  {command} subscriber add news TV-0001",
+        f"  {command} channel add news --group 239.255.1.1:5004 --new-sender studio",
+        f"  {command} registry invite --channel news",
     ]

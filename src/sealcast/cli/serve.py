@@ -52,7 +52,11 @@ def keyserver(
     host, port = parse_listen(listen or configured.listen)
     folder = state or Path(configured.state or state_dir(os.environ) / "keyserver")
     settings = KeyserverSettings(
-        state_directory=Path.cwd() / folder, host=host, port=port, urls=tuple(configured.urls)
+        state_directory=Path.cwd() / folder,
+        host=host,
+        port=port,
+        urls=tuple(configured.urls),
+        certificate_days=configured.certificate_days,
     )
 
     def ready(url: str) -> None:

@@ -13,6 +13,12 @@ REORDER_MS_MAX = 10_000
 
 REORDER_MS_DEFAULT = 20
 
+CERTIFICATE_DAYS_DEFAULT = 30
+"""A stolen device is of use for so long at most, and one that is switched off on holiday comes back."""
+
+CERTIFICATE_DAYS_MAX = 3_650
+
+CertificateDays = Annotated[int, msgspec.Meta(ge=1, le=CERTIFICATE_DAYS_MAX)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
 
 
@@ -21,11 +27,15 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyServerSection(Section, frozen=True):
-    """`serve keyserver`: where it listens, under which addresses it is known, where its state is."""
+    """`serve keyserver`: where it listens, under which addresses it is known, where its state is.
+
+    `certificate_days` is how long the certificates are good for that it issues to devices and others.
+    """
 
     listen: str = LISTEN_DEFAULT
     urls: list[str] = []
     state: str | None = None
+    certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
 
 
 class AdminSection(Section, frozen=True):

@@ -10,7 +10,7 @@ class KeyserverSettings:
 
     `host` is a name or address of this machine, `port` a free TCP port. `database` is the state directory's
     own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
-    given.
+    given. Parties' certificates are issued for `certificate_days`.
     """
 
     state_directory: Path
@@ -18,3 +18,4 @@ class KeyserverSettings:
     port: int
     database: Path | None = None
     urls: tuple[str, ...] = ()
+    certificate_days: int = 30
