@@ -28,12 +28,24 @@ class PartyRole(StrEnum):
 
     DEVICE = "device"
     SENDER = "sender"
+    OPERATOR = "operator"
+    REPLICA = "replica"
+
+
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="CHANNEL",
+        help="A channel that a device may receive, or a sender send on (again for more).",
+    ),
+]
 
 
 @app.command(
     epilog=examples(
-        "sealcast registry add TV-0001 --output TV-0001.vault",
-        "sealcast registry add studio --role sender --output studio.vault",
+        "sealcast registry add TV-0001 --channel news --output TV-0001.vault",
+        "sealcast registry add studio --role sender --channel news --output studio.vault",
     )
 )
 def add(
@@ -41,20 +53,21 @@ def add(
     id_: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="Serial number of a device, or name of a sender.", show_default=False
+            metavar="ID", help="Serial number of a device, or name of another party.", show_default=False
         ),
     ],
     output: Annotated[
         Path, typer.Option(metavar="FILE.vault", help="Where the party's vault goes.", show_default=False)
     ],
     role: Annotated[PartyRole, typer.Option(help="What it is.")] = PartyRole.DEVICE,
+    channel: Channels = None,
     *,
     json: Json = False,
 ) -> None:
     """Make a party's keys, register them, and write its vault with the key file beside it.
 
-    A device has two symmetric secrets, a sender two key pairs. Both files go to the party's machine; nobody
-    else needs them.
+    A device has two symmetric secrets, everybody else two key pairs. Both files go to the party's machine;
+    nobody else needs them.
     """
     from sealcast.cli import acting
     from sealcast.cli import output as out
@@ -66,7 +79,7 @@ def add(
     party = new_party(operator, id_, role, random)
     save_vault(output, party, random)
     try:
-        _register(operator, party)
+        register(operator, party, channel or [])
     except SealcastError:
         output.unlink(missing_ok=True)
         key_path(output).unlink(missing_ok=True)
@@ -100,13 +113,13 @@ def new_party(operator: "Credential", id_: str, role: PartyRole, random: "Random
     from sealcast.device.vault import Credential
     from sealcast.messages import jwk
 
-    sends = role is PartyRole.SENDER
+    has_pairs = role is not PartyRole.DEVICE
     return Credential(
-        role="sender" if sends else "device",
+        role=role.value,
         id=id_,
         operator=operator.operator,
-        signing=jwk.new_signing_pair(random) if sends else jwk.new_oct_key(random),
-        kek=jwk.new_sealing_pair(random) if sends else jwk.new_oct_key(random),
+        signing=jwk.new_signing_pair(random) if has_pairs else jwk.new_oct_key(random),
+        kek=jwk.new_sealing_pair(random) if has_pairs else jwk.new_oct_key(random),
         ca_pem=operator.ca_pem,
         servers=operator.servers,
         server_key=operator.server_key,
@@ -114,8 +127,11 @@ def new_party(operator: "Credential", id_: str, role: PartyRole, random: "Random
     )
 
 
-def _register(operator: "Credential", party: "Credential") -> None:
-    """Send the key server what it must know of a party: secrets if symmetric, else the public halves."""
+def register(operator: "Credential", party: "Credential", channels: list[str]) -> None:
+    """Send the key server what it must know of a party: secrets if symmetric, else the public halves.
+
+    A device is subscribed to `channels` at once, a sender may send on them.
+    """
     from sealcast.cli import acting
     from sealcast.messages import jose, operations
     from sealcast.messages.answers import Done
@@ -128,4 +144,12 @@ def _register(operator: "Credential", party: "Credential") -> None:
         kek=party.kek if symmetric else party.kek.public(),
     )
     sealed = jose.seal(encode(keys), operator.server_kek, kid=operator.operator, typ=jose.TYP_SEALED_KEY)
-    acting.ask(operator, operations.REGISTRY_ADD, Done, id=party.id, role=party.role, sealed_keys=sealed)
+    acting.ask(
+        operator,
+        operations.REGISTRY_ADD,
+        Done,
+        id=party.id,
+        role=party.role,
+        sealed_keys=sealed,
+        channels=channels,
+    )
