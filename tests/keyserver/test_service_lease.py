@@ -10,7 +10,13 @@ from sealcast.core.errors import RefusedError
 from sealcast.core.ids import U32_MAX, Epoch, Ssrc
 from sealcast.keys.lease import RUN_SLOTS
 from sealcast.keys.table import KeyState
-from sealcast.keyserver.service_lease import NO_RECORD, LeasePlan, fresh_ssrc, plan_lease
+from sealcast.keyserver.service_lease import (
+    NO_RECORD,
+    PASSED_OVER_MAX,
+    LeasePlan,
+    fresh_ssrc,
+    plan_lease,
+)
 from sealcast.keyserver.values import EpochRow
 from sealcast.transport.system import SystemRandom
 
@@ -96,6 +102,15 @@ def test_restored_backup_gives_nothing_that_the_sender_remembers() -> None:
     """A database older than the sender's memory passes over the epochs that were given after the backup."""
     lease = plan([], 40, 17)
     assert [slot.epoch for slot in lease.slots] == list(range(40, 40 + RUN_SLOTS))
+
+
+def test_epochs_are_passed_over_within_bounds() -> None:
+    """A sender cannot burn a channel's epochs by claiming to have used most of them."""
+    assert plan([], 17 + PASSED_OVER_MAX, 17).fresh[0].epoch == 17 + PASSED_OVER_MAX
+    for claimed in (18 + PASSED_OVER_MAX, U32_MAX - 1):
+        with pytest.raises(RefusedError, match="17 is next") as refused:
+            plan([], claimed, 17)
+        assert refused.value.type == "bad-request"
 
 
 def test_epochs_run_out_with_a_clear_line() -> None:

@@ -78,7 +78,9 @@ def test_two_keys_under_one_name_are_refused() -> None:
         ring.check([make_key(2), make_key(1, seed="other")])
     with pytest.raises(FormatError):
         ring.learn(make_key(1, seed="other"), LIFETIME_MS, 0)
-    ring.check([make_key(1)])
+    with pytest.raises(FormatError):
+        ring.check([make_key(2), make_key(2, seed="other")])
+    ring.check([make_key(1), make_key(2), make_key(2)])
     assert held(ring) == [1]
 
 

@@ -3,9 +3,11 @@
 import pytest
 
 from sealcast.core.errors import FormatError
+from sealcast.core.ids import Epoch
 from sealcast.messages.answers import Grant, StreamState
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.session import SenderSession
+from sealcast.wire import rtp, srtp
 from simulation.parts import (
     CHANNEL,
     MS,
@@ -14,6 +16,7 @@ from simulation.parts import (
     make_key,
     make_receiver,
     make_sender,
+    make_slots,
     make_spec,
     media,
     number_of,
@@ -284,3 +287,38 @@ def test_senders_runs_are_bounded() -> None:
     streams = [StreamState(ssrc=ssrc, roc=0, seq=0, age_ms=0) for ssrc in range(1, 100)]
     session.handle_grant(make_grant(SPEC, make_key(1), streams=streams), 0)
     assert len(session._streams) == 16
+
+
+def test_the_end_of_an_earlier_run_does_not_end_this_one() -> None:
+    """A BYE of the run before, played again while its key is still held, ends nothing and plans nothing."""
+    earlier = make_sender(SPEC)
+    session = joined(earlier)
+    session.handle_control(earlier.poll_control(0)[0], 0)
+    bye = earlier.end(SECOND)[0]
+    later = make_sender(SPEC, slots=make_slots(2, 16), known={Epoch(2): make_key(2)}, seed="later")
+    assert later.ssrc != earlier.ssrc
+    on_air(later, SECOND)
+    session.handle_grant(make_grant(SPEC, make_key(2)), SECOND)
+    session.handle_control(later.poll_control(SECOND)[0], SECOND)
+    assert session.stats.control == 2
+    session.handle_control(bye, 2 * SECOND)
+    assert session.stats.control == 3
+    assert not session.is_over(10 * SECOND)
+
+
+def test_packets_under_a_key_not_announced_move_no_counter() -> None:
+    """While control is heard they open and are remembered; without any they have to move it."""
+    sender = make_sender(SPEC)
+    session = joined(sender)
+    session.handle_control(sender.poll_control(0)[0], 0)
+    session.handle_data(sender.seal(media(0), 0), 0)
+    session.handle_grant(make_grant(SPEC, None, make_key(2)), 0)
+    keys = srtp.derive_rtp(make_key(2).key, make_key(2).salt).stream(sender.ssrc)
+    header = rtp.pack_header(33, 700, 0, sender.ssrc)
+    early = srtp.seal(keys, header, payload(700), 700, make_key(2).key_id.pack())
+    stream = session._streams[sender.ssrc]
+    session.handle_data([early, early], 0)
+    assert (stream.counter.highest, session.stats.opened, session.stats.replayed) == (0, 2, 1)
+    header = rtp.pack_header(33, 701, 0, sender.ssrc)
+    session.handle_data([srtp.seal(keys, header, payload(701), 701, make_key(2).key_id.pack())], 11 * SECOND)
+    assert stream.counter.highest == 701

@@ -4,11 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.core.ports import NS_PER_MS
+from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.wire.counters import (
+    AHEAD_PACKETS,
+    BEHIND_PACKETS,
     CANDIDATES_MAX,
     GAP_NS,
     INDEX_MAX,
+    VOUCHED_NS,
     RolloverCounter,
     estimate_index,
 )
@@ -150,3 +153,60 @@ def test_guesses_are_indices(
     assert 1 <= len(guesses) <= 3 * (CANDIDATES_MAX + 1)
     assert len(set(guesses)) == len(guesses)
     assert all(0 <= index <= INDEX_MAX and index % SEQ_MODULUS == seq for index in guesses)
+
+
+def told(index: int, now: int = 0) -> RolloverCounter:
+    """Return a counter that a SEAL packet told where the stream stands."""
+    counter = RolloverCounter()
+    counter.check(*divmod(index, SEQ_MODULUS), now)
+    return counter
+
+
+AT = 9 * SEQ_MODULUS + 100
+
+
+@pytest.mark.parametrize(
+    ("index", "is_tried"),
+    [
+        (AT, True),
+        (AT + AHEAD_PACKETS, True),
+        (AT + AHEAD_PACKETS + 1, False),
+        (AT - BEHIND_PACKETS + 1, True),
+        (AT - BEHIND_PACKETS - 1, False),
+        (AT + SEQ_MODULUS, False),
+    ],
+)
+def test_signed_counters_bound_what_is_tried(index: int, is_tried: bool) -> None:  # noqa: FBT001 - a parameter
+    """No index far ahead of the sender's own word is tried, nor one far behind, committed or not."""
+    counter = told(AT)
+    assert (index in first_tries(counter, index)) is is_tried
+    counter.commit(AT, 0)
+    assert (first_tries(counter, index) == (index,)) is is_tried
+
+
+def test_the_bound_moves_on_with_time() -> None:
+    """When no SEAL packet comes any more, a stream of any rate that we can take still opens."""
+    counter = told(AT)
+    counter.commit(AT, 0)
+    for quarter in range(1, 100):
+        index, now = AT + quarter * 15_000, quarter * NS_PER_S // 4
+        assert index in first_tries(counter, index, now)
+        counter.commit(index, now)
+
+
+def test_a_counter_led_astray_comes_back_with_the_senders_word() -> None:
+    """An index far ahead was committed before any word of the sender's: the word and one packet mend it."""
+    counter = RolloverCounter()
+    counter.commit(AT + 40 * SEQ_MODULUS, 0)
+    counter.check(*divmod(AT, SEQ_MODULUS), 0)
+    assert first_tries(counter, AT + 1)[0] == AT + 1
+    counter.commit(AT + 1, 0)
+    assert counter.highest == AT + 1
+    assert first_tries(counter, AT + 2) == (AT + 2,)
+
+
+def test_the_senders_word_is_good_for_a_while() -> None:
+    """Twice the slowest rhythm of SEAL packets after the last one, control counts as not heard."""
+    assert not RolloverCounter().is_vouched(0)
+    assert told(AT).is_vouched(VOUCHED_NS - 1)
+    assert not told(AT).is_vouched(VOUCHED_NS)

@@ -142,9 +142,9 @@ class KeyTable:
         return True
 
     def mark_used(self, key_id: KeyId, now: int) -> None:
-        """Note that a packet verified under a key."""
+        """Note that a packet verified under a key that is or was on air; before that it means nothing."""
         entry = self._entries.get(key_id)
-        if entry is not None:
+        if entry is not None and entry.state is not KeyState.PUBLISHED:
             entry.used_ns = now
 
     def expire(self, now: int) -> list[KeyId]:

@@ -11,6 +11,10 @@ from sealcast.keyserver.values import EpochRow, refusal
 NO_RECORD = U32_MAX
 """As `first_unused`: the sender has no record of any slot (`messages.requests.LeaseRequest`)."""
 
+PASSED_OVER_MAX = 1 << 20
+"""Epochs given after the backup that a database was restored from: more were never given in one's life, and
+a sender that names more would burn the channel's."""
+
 SSRC_TRIES_MAX = 1_000
 """A random SSRC is taken already about once in a million; so many in a row mean a broken generator."""
 
@@ -48,12 +52,19 @@ def plan_lease(
     `first_unused` `NO_RECORD` says that the sender remembers no slot. It may have lost what it knew of those
     it used, so none that it had comes back: better 16 epochs lost than a nonce used twice. Epochs from
     `next_epoch` on were never given, unless our database is older than the sender's memory (a restored
-    backup): then those that it remembers are passed over. `taken` are the channel's SSRCs so far.
+    backup): then those that it remembers are passed over, `PASSED_OVER_MAX` at most. `taken` are the
+    channel's SSRCs so far. Raises the refusals `bad-request` and `not-leased`.
     """
     if not 0 <= first_unused <= NO_RECORD:
         raise refusal("bad-request", "first_unused is a u32")
     if first_unused == NO_RECORD:
         first_unused = next_epoch
+    if first_unused > next_epoch + PASSED_OVER_MAX:
+        raise refusal(
+            "bad-request",
+            f"first_unused {first_unused} is far beyond every epoch of this channel, {next_epoch} is next: "
+            "the sender's slot file is of another channel or damaged; remove it",
+        )
     next_epoch = max(next_epoch, first_unused)
     kept = tuple(row for row in live if row.sender == sender and row.epoch >= first_unused and row.is_free)
     missing = max(0, RUN_SLOTS - len(kept))

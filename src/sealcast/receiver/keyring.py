@@ -45,10 +45,12 @@ class KeyRing:
         return current is not None and any(key_id > current for key_id in self._table.held)
 
     def check(self, teks: list[Tek]) -> None:
-        """Raise FormatError if another key is held under the key ID of one of these; changes nothing."""
+        """Raise FormatError if two keys, of these and those held, have one key ID; changes nothing."""
+        seen: dict[KeyId, Tek] = {}
         for tek in teks:
             entry = self._table.get(tek.key_id)
-            if entry is not None and entry.tek != tek:
+            known = entry.tek if entry is not None else seen.setdefault(tek.key_id, tek)
+            if known != tek:
                 raise FormatError(f"two different keys under the key ID {tek.key_id}")
 
     def learn(self, tek: Tek, lifetime_ms: int, now: int) -> bool:

@@ -250,7 +250,8 @@ class ReceiverSession:
             self._count_dropped()
             return
         try:
-            index, payload = stream.open(held, packet, now)
+            is_announced = held.key_id == self._ring.current
+            index, payload = stream.open(held, packet, now, is_announced=is_announced)
         except ReplayError:
             self.stats.replayed += 1
             return
@@ -300,10 +301,12 @@ class ReceiverSession:
 
     def _apply(self, seal: Seal, now: int) -> None:
         stream = self._stream(seal.ssrc)
-        stream.counter.check(seal.roc, seal.seq)
+        stream.counter.check(seal.roc, seal.seq, now)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
         self._open_pending(now)
-        if self._ring.current == seal.current and not self._ring.holds_next():
+        if self._ring.current != seal.current:
+            return  # What an earlier run said when it ended, or planned, is not of this one.
+        if not self._ring.holds_next():
             self._plan_fetch(seal, now)
         if seal.bye and self._bye is None:
             self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)

@@ -45,18 +45,19 @@ class Stream:
         """Packets between the first and the last opened that were not opened."""
         return self.last_index - self.first_index + 1 - self.opened if self.opened else 0
 
-    def open(self, held: HeldKey, packet: bytes, now: int) -> tuple[int, bytes]:
+    def open(self, held: HeldKey, packet: bytes, now: int, *, is_announced: bool = True) -> tuple[int, bytes]:
         """Return (index, payload) of a packet and remember it.
 
         Raises FormatError, AuthenticationError or ReplayError, and then nothing has changed. Costs one
-        decryption when the ROC is committed, up to three for each candidate otherwise.
+        decryption when the ROC is committed, up to three for each candidate otherwise. While the sender's
+        control packets are heard, only packets under the key that they announced move the counters.
         """
         header_bytes, padded = rtp.HEADER_BYTES, False
         if packet[0] != PLAIN_FIRST_BYTE:
             header = rtp.parse_header(packet)
             header_bytes, padded = header.length_bytes, header.padded
         seq = packet[2] << 8 | packet[3]
-        window = self._window(held.key_id)
+        window = self._windows.get(held.key_id) or ReplayWindow()
         key = self._key(held)
         replayed = False
         for index in self.counter.guesses(seq, now):
@@ -67,7 +68,11 @@ class Stream:
                 payload = srtp.open_packet(key, packet, header_bytes, index)
             except AuthenticationError:
                 continue
-            self._accept(window, index, now)
+            self._windows[held.key_id] = window
+            window.mark(index)
+            self._count(index)
+            if is_announced or not self.counter.is_vouched(now):
+                self.counter.commit(index, now)
             return index, payload[: -payload[-1]] if padded and payload else payload
         if replayed:
             raise ReplayError("a packet that was opened before, or is too old to tell")
@@ -79,19 +84,11 @@ class Stream:
             del self._windows[key_id]
             self._keys.pop(key_id, None)
 
-    def _accept(self, window: ReplayWindow, index: int, now: int) -> None:
-        window.mark(index)
-        self.counter.commit(index, now)
+    def _count(self, index: int) -> None:
         if self.opened == 0 or index < self.first_index:
             self.first_index = index
         self.last_index = max(self.last_index, index)
         self.opened += 1
-
-    def _window(self, key_id: KeyId) -> ReplayWindow:
-        window = self._windows.get(key_id)
-        if window is None:
-            window = self._windows[key_id] = ReplayWindow()
-        return window
 
     def _key(self, held: HeldKey) -> srtp.StreamKey:
         key = self._keys.get(held.key_id)

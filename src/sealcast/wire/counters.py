@@ -3,6 +3,9 @@
 A ROC told by a grant or by SEAL is a *candidate*. While none is committed, or after a gap, the receiver
 tries the candidate's ROC and its neighbours; a packet that verifies commits one. From then on RFC 3711
 §3.3.1 gives the index, and the ROC survives key changes.
+
+What the sender signed bounds it all: no index far from the counters in its last SEAL packet is tried, so that
+neither packets of long ago nor those of a subscriber who forges lead the counter away.
 """
 
 from sealcast.core.ports import NS_PER_S
@@ -15,6 +18,18 @@ CANDIDATES_MAX = 4
 """References remembered beside the committed one; each costs up to three trial decryptions a packet."""
 
 INDEX_MAX = (1 << 48) - 1
+
+AHEAD_PACKETS = 8_192
+"""The most that a sender sends between two SEAL packets: so far the stream may be ahead of the newer one."""
+
+AHEAD_NS_PER_PACKET = 1 << 14
+"""Without SEAL packets the bound moves on at 61,000 packets a second, 640 Mbit/s: faster than we receive."""
+
+BEHIND_PACKETS = SEQ_MODULUS // 2
+"""A packet further behind the signed counters is no late one: it is played again."""
+
+VOUCHED_NS = 10 * NS_PER_S
+"""SEAL packets come every 5 s at least; one this recent says that control is heard."""
 
 
 def estimate_index(reference: int, seq: int) -> int:
@@ -30,12 +45,14 @@ def estimate_index(reference: int, seq: int) -> int:
 class RolloverCounter:
     """Follows the highest verified index of one SSRC."""
 
-    __slots__ = ("_candidates", "_highest", "_verified_ns")
+    __slots__ = ("_candidates", "_highest", "_told", "_told_ns", "_verified_ns")
 
     def __init__(self) -> None:
         self._highest = -1
         self._verified_ns: int | None = None
         self._candidates: list[int] = []
+        self._told = 0
+        self._told_ns: int | None = None
 
     @property
     def highest(self) -> int:
@@ -47,35 +64,50 @@ class RolloverCounter:
         reference = min(roc * SEQ_MODULUS + seq, INDEX_MAX)
         self._candidates = [reference, *(c for c in self._candidates if c != reference)][:CANDIDATES_MAX]
 
-    def check(self, roc: int, seq: int) -> None:
+    def check(self, roc: int, seq: int, now: int) -> None:
         """Take a sender's signed word for its counters: far from ours, ours become doubtful.
 
         Packets of the same epoch replayed to a joiner verify, and would commit it to an old index.
         """
-        if self._highest < 0 or abs(roc * SEQ_MODULUS + seq - self._highest) > SEQ_MODULUS // 2:
+        self._told, self._told_ns = roc * SEQ_MODULUS + seq, now
+        if self._highest < 0 or abs(self._told - self._highest) > SEQ_MODULUS // 2:
             self._verified_ns = None
             self.add_candidate(roc, seq)
+
+    def is_vouched(self, now: int) -> bool:
+        """Whether a SEAL packet told the counters not long ago."""
+        return self._told_ns is not None and now - self._told_ns < VOUCHED_NS
 
     def is_committed(self, now: int) -> bool:
         """Whether the next packet's index is beyond doubt."""
         return self._verified_ns is not None and now - self._verified_ns < GAP_NS
 
     def guesses(self, seq: int, now: int) -> tuple[int, ...]:
-        """Return the indices that a packet with this SEQ may have, best first, without repeats."""
+        """Return the indices that a packet with this SEQ may have, best first; none if it is not of now."""
+        first, last = self._bounds(now)
         if self.is_committed(now):
-            return (estimate_index(self._highest, seq),)
+            index = estimate_index(self._highest, seq)
+            return (index,) if first <= index <= last else ()
         references = [*self._candidates, *([self._highest] if self._highest >= 0 else [])]
         tries: dict[int, None] = {}
         for reference in references or [0]:
             near = estimate_index(reference, seq)
             for index in (near, near + SEQ_MODULUS, near - SEQ_MODULUS):
-                if 0 <= index <= INDEX_MAX:
+                if first <= index <= last:
                     tries[index] = None
         return tuple(tries)
 
     def commit(self, index: int, now: int) -> None:
-        """Record that a packet verified at `index`."""
-        self._highest = max(self._highest, index)
+        """Record that a packet verified at `index`. A counter in doubt goes back to it as well."""
+        if index > self._highest or not self.is_committed(now):
+            self._highest = index
         self._verified_ns = now
         if self._candidates:
             self._candidates = []
+
+    def _bounds(self, now: int) -> tuple[int, int]:
+        """Return the lowest and the highest index that the sender can have sent of late."""
+        if self._told_ns is None:
+            return 0, INDEX_MAX
+        ahead = AHEAD_PACKETS + (now - self._told_ns) // AHEAD_NS_PER_PACKET
+        return max(0, self._told - BEHIND_PACKETS), min(INDEX_MAX, self._told + ahead)
