@@ -8,6 +8,8 @@ import pytest
 import structlog
 
 from cli.terminal import Result, Terminal, Typist, new_operator
+from guard.keyguard.watch import ON_STANDARD_OUTPUT
+from guard.plugin import GUARD
 from sealcast.cli.main import run
 
 
@@ -34,6 +36,8 @@ def type_at(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
             capfd.readouterr()
             status = run(list(arguments))
             printed = capfd.readouterr()
+        GUARD.look_at(printed.err, "standard error")
+        GUARD.look_at(printed.out, "standard output", allowed=ON_STANDARD_OUTPUT)
         return Result(status, printed.out, printed.err)
 
     yield type_
