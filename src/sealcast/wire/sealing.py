@@ -1,0 +1,193 @@
+"""Owns sealing many SRTP packets at a call, into one buffer that leaves with one system call.
+
+```
+slot 0                          slot 1                     …  at most 64 slots, 65,507 bytes
+RTP header ‖ ciphertext ‖ tag ‖ MKI │ RTP header ‖ …
+```
+All slots of a batch are equal in length, only the last may be shorter: so the kernel cuts them apart
+(UDP_SEGMENT). What does not change from packet to packet stands in the slots beforehand: version, type, SSRC
+and MKI. The loop writes SEQ and timestamp and has the cipher write into the slot; nothing is copied.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sealcast.core.errors import LocalError
+from sealcast.wire import rtp
+from sealcast.wire.srtp import OVERHEAD_BYTES, TAG_BYTES, StreamKey
+
+BATCH_BYTES_MAX = 65_507
+"""The longest UDP payload over IPv4; one system call takes no more."""
+
+BATCH_PACKETS_MAX = 64
+"""UDP_MAX_SEGMENTS of Linux before 6.9."""
+
+LAYOUTS_MAX = 8
+"""Packet lengths whose slots are remembered: 1316, the rest of a file, and what an encoder varies."""
+
+INDEX_LIMIT = 1 << 48
+"""An SRTP index never wraps under one SSRC (RFC 3711 §9.2); at 10 Gbit/s this lasts 9 years."""
+
+Payload = bytes | bytearray | memoryview
+
+_VARYING = struct.Struct(">HI")
+_VARYING_OFFSET = 2
+_IV = struct.Struct(">IQ")
+_LOW64 = 0xFFFFFFFFFFFFFFFF
+
+
+class SealedBatch:
+    """Packets that stand one behind the other in `data`, each `segment_bytes` long, the last maybe shorter.
+
+    `data` is the sealer's own buffer: it is good until the next call. An ordinary class, because a frozen
+    dataclass takes longer to make than a packet to seal.
+    """
+
+    __slots__ = ("count", "data", "segment_bytes")
+
+    def __init__(self, data: memoryview, segment_bytes: int, count: int) -> None:
+        self.data = data
+        self.segment_bytes = segment_bytes
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Give the packets one by one, for sockets that take no batch."""
+        size = self.segment_bytes
+        return (self.data[at : at + size] for at in range(0, len(self.data), size))
+
+    def after(self, packets: int) -> "SealedBatch":
+        """Return what is left behind the first `packets`."""
+        rest = self.data[packets * self.segment_bytes :]
+        return SealedBatch(rest, self.segment_bytes, self.count - packets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The slots for packets of one length, and what stands in them for the present run and key."""
+
+    slots: tuple[tuple[int, memoryview, memoryview], ...]
+    packet_bytes: int
+
+
+_Standing = tuple[int, int, bytes, _Layout]
+"""What the slots are prepared for: payload length, second header byte, MKI."""
+
+
+def batch_limit(payload_bytes: int) -> int:
+    """Return how many packets with payloads of that length fit one batch, at least 1."""
+    return max(
+        1, min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // (rtp.HEADER_BYTES + payload_bytes + OVERHEAD_BYTES))
+    )
+
+
+class Sealer:
+    """Seals the packets of one SSRC in batches; holds a buffer of 64 kB.
+
+    About 0.45 µs a packet beside the cipher, in batches of 45.
+    """
+
+    def __init__(self, ssrc: int) -> None:
+        self._ssrc = ssrc
+        self._buffer = bytearray(BATCH_BYTES_MAX)
+        self._view = memoryview(self._buffer)
+        self._layouts: dict[int, _Layout] = {}
+        self._standing: _Standing | None = None
+
+    def seal(
+        self,
+        key: StreamKey,
+        mki: bytes,
+        index: int,
+        payloads: Sequence[Payload],
+        timestamps: Sequence[int],
+        *,
+        second: int,
+    ) -> SealedBatch:
+        """Seal the first payloads, as many as one batch holds, the first under `index`, each next one higher.
+
+        A batch ends before a payload of another length; a shorter one may be its last. `second` is the second
+        byte of every header: marker and payload type. Never seal twice with the same key and index: GCM would
+        break. Raises LocalError at the end of the index.
+        """
+        size_bytes = len(payloads[0])
+        standing = self._standing
+        if standing is None or standing[0] != size_bytes or standing[1] != second or standing[2] != mki:
+            standing = self._prepare(size_bytes, second, mki)
+        layout = standing[3]
+        encrypt_into, base = key.aead.encrypt_into, key.base
+        base_high, base_low = base >> 64, base & _LOW64
+        buffer, write_varying, make_iv = self._buffer, _VARYING.pack_into, _IV.pack
+        first = index
+        try:
+            for payload, timestamp, (offset, header, sealed) in zip(
+                payloads, timestamps, layout.slots, strict=False
+            ):
+                write_varying(buffer, offset, index & 0xFFFF, timestamp)
+                encrypt_into(make_iv(base_high, base_low ^ index), payload, header, sealed)
+                index += 1
+        except ValueError:
+            # The slot is for another length than this payload's: the batch ends before it, or with it.
+            if len(payload) == size_bytes:
+                raise
+        count = index - first
+        if index > INDEX_LIMIT:
+            raise LocalError("the packet index is used up; start the sender again")
+        end = count * layout.packet_bytes
+        if count < len(payloads) and count < len(layout.slots) and len(payloads[count]) < size_bytes:
+            self._write_last(standing, end, index, timestamps[count], len(payloads[count]))
+            header_end, end = (
+                end + rtp.HEADER_BYTES,
+                end + len(payloads[count]) + layout.packet_bytes - size_bytes,
+            )
+            sealed = self._view[header_end : end - len(mki)]
+            header = self._view[header_end - rtp.HEADER_BYTES : header_end]
+            encrypt_into(make_iv(base_high, base_low ^ index), payloads[count], header, sealed)
+            count += 1
+        return SealedBatch(self._view[:end], layout.packet_bytes, count)
+
+    def _write_last(
+        self, standing: "_Standing", start: int, index: int, timestamp: int, size_bytes: int
+    ) -> None:
+        """Write what stands around a shorter last packet; the slot is no longer as it was."""
+        _, second, mki, _ = standing
+        self._write_fixed(start, second)
+        _VARYING.pack_into(self._buffer, start + _VARYING_OFFSET, index & 0xFFFF, timestamp)
+        mki_start = start + rtp.HEADER_BYTES + size_bytes + TAG_BYTES
+        self._buffer[mki_start : mki_start + len(mki)] = mki
+        self._standing = None
+
+    def _prepare(self, payload_bytes: int, second: int, mki: bytes) -> "_Standing":
+        """Return the slots for a length, with all in them that does not change."""
+        layout = self._layouts.get(payload_bytes) or self._lay_out(payload_bytes)
+        for offset, _, _ in layout.slots:
+            start = offset - _VARYING_OFFSET
+            self._write_fixed(start, second)
+            self._buffer[start + layout.packet_bytes - len(mki) : start + layout.packet_bytes] = mki
+        self._standing = standing = (payload_bytes, second, mki, layout)
+        return standing
+
+    def _lay_out(self, payload_bytes: int) -> _Layout:
+        packet_bytes = rtp.HEADER_BYTES + payload_bytes + OVERHEAD_BYTES
+        if packet_bytes > BATCH_BYTES_MAX:
+            raise LocalError(f"a payload of {payload_bytes} bytes does not fit a datagram")
+        slots = []
+        for start in range(0, packet_bytes * batch_limit(payload_bytes), packet_bytes):
+            header = self._view[start : start + rtp.HEADER_BYTES]
+            sealed = self._view[
+                start + rtp.HEADER_BYTES : start + rtp.HEADER_BYTES + payload_bytes + TAG_BYTES
+            ]
+            slots.append((start + _VARYING_OFFSET, header, sealed))
+        if len(self._layouts) >= LAYOUTS_MAX:
+            self._layouts.pop(next(iter(self._layouts)))
+        layout = self._layouts[payload_bytes] = _Layout(tuple(slots), packet_bytes)
+        return layout
+
+    def _write_fixed(self, start: int, second: int) -> None:
+        """Write what a header has in common with those of its run."""
+        self._buffer[start] = rtp.VERSION << 6
+        self._buffer[start + 1] = second
+        self._buffer[start + 8 : start + rtp.HEADER_BYTES] = self._ssrc.to_bytes(4, "big")
