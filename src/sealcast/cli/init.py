@@ -18,6 +18,37 @@ PORT = 8443
 OPERATOR_VAULT = "operator.vault"
 
 
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help=escape(
+            "Name or address under which receivers reach the key server (again for more)."
+            " [default: this machine alone]"
+        ),
+    ),
+]
+Directory = Annotated[
+    Path | None, typer.Option("--dir", metavar="DIR", help="Put everything into this folder.")
+]
+Operator = Annotated[str, typer.Option(metavar="NAME", help="The operator's name.")]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help=escape(f"Where the key server listens. [default: 127.0.0.1:{PORT}; with --host 0.0.0.0:{PORT}]"),
+    ),
+]
+CaCertificate = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Certificate of a CA of your own (PEM), in place of a fresh one."),
+]
+CaKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where `init` puts things."""
@@ -37,38 +68,13 @@ class Places:
 )
 def init(
     context: typer.Context,
-    host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=escape(
-                "Name or address under which receivers reach the key server (again for more)."
-                " [default: this machine alone]"
-            ),
-        ),
-    ] = None,
-    directory: Annotated[
-        Path | None, typer.Option("--dir", metavar="DIR", help="Put everything into this folder.")
-    ] = None,
-    operator: Annotated[str, typer.Option(metavar="NAME", help="The operator's name.")] = "sealcast",
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help=escape(
-                f"Where the key server listens. [default: 127.0.0.1:{PORT}; with --host 0.0.0.0:{PORT}]"
-            ),
-        ),
-    ] = None,
+    host: Hosts = None,
+    directory: Directory = None,
+    operator: Operator = "sealcast",
+    listen: Listen = None,
     *,
-    ca_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Certificate of a CA of your own (PEM), in place of a fresh one."),
-    ] = None,
-    ca_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
-    ] = None,
+    ca_cert: CaCertificate = None,
+    ca_key: CaKey = None,
 ) -> None:
     """Make an operator: its CA, a key server's state, the administrator's vault and the configuration.
 
