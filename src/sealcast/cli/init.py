@@ -157,7 +157,7 @@ def _free_places(context: typer.Context, directory: Path | None) -> Places:
 
 def _write_config(places: Places, listen: str, urls: tuple[str, ...]) -> None:
     """Write the configuration that the programs of this operator's machine read."""
-    from sealcast.device.vault import write_private
+    from sealcast.device.files import write_private
 
     lines = [
         "# Sealcast on this machine; `sealcast config show` lists every setting.",

@@ -1,25 +1,30 @@
-"""Owns the vault: a file that holds one party's credential, sealed under a key file beside it.
+"""Owns the vault: a file that holds one party's credential, sealed under a key file or a passphrase.
 
-`NAME.vault` is a JWE (`dir`, A256GCM) of the credential's JSON; `NAME.key` the 32-byte key in base64url.
-Both are 0600 and refused if others can read them.
+`NAME.vault` is a JWE (`dir`, A256GCM) of the credential's JSON. Its key stands beside it in `NAME.key` (32
+bytes in base64url), or follows from a passphrase as the JWE's header says. Files are 0600, and refused if
+others can read them.
 """
 
-import os
-import stat
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from sealcast.core.errors import AuthenticationError, SealcastError, UsageError
 from sealcast.core.ports import Random
+from sealcast.core.secret import Secret
+from sealcast.device.files import never_overwritten, read_private, replace_private, write_private
+from sealcast.device.passphrase import Derivation, derivation_of, derive, new_derivation
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
 from sealcast.messages.enrolment import Certificates
 from sealcast.messages.jwk import Jwk, new_oct_key
 from sealcast.messages.requests import Role
 
-PRIVATE_MODE = 0o600
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
+PassphraseFor = Callable[[Path], Secret]
+"""Gives the passphrase of an existing vault, or raises UsageError with how to give it."""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,32 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
         return f"Credential({self.role} {self.id} of {self.operator})"
 
 
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """An open vault: the file, what it holds, and the key under which it is written again."""
+
+    path: Path
+    credential: Credential
+    key: Jwk
+    derivation: Derivation | None
+
+    def __repr__(self) -> str:
+        return f"Vault({self.path} of {self.credential!r})"
+
+    @property
+    def has_passphrase(self) -> bool:
+        """Whether it opens with a passphrase, not with a key file."""
+        return self.derivation is not None
+
+    def keep(self, credential: Credential) -> None:
+        """Put `credential` in the place of what the file holds, at once and durably; raises UsageError."""
+        replace_private(self.path, _sealed(credential, self.key, self.derivation))
+
+    def keep_certificates(self, renewed: Credential) -> None:
+        """Put the certificates of `renewed` into the file, and leave all else there as it is."""
+        self.keep(replace(self.credential, certificates=renewed.certificates))
+
+
 def key_path(vault: Path) -> Path:
     """Return where the key file of a vault stands unless told otherwise."""
     return vault.with_suffix(".key")
@@ -55,76 +86,72 @@ def save_vault(path: Path, credential: Credential, random: Random) -> None:
 
     A path that ends in `.key` is refused: the key file has that name.
     """
+    new_vault(path, credential, random)
+
+
+def new_vault(
+    path: Path, credential: Credential, random: Random, *, passphrase: Secret | None = None
+) -> Vault:
+    """Write a new vault, under `passphrase` or else a key file; raises UsageError as `save_vault`."""
     if path == key_path(path):
         raise UsageError(f"{path} is the name of a key file; give the vault another, for instance NAME.vault")
     for taken in (path, key_path(path)):
         if taken.exists():
-            raise _never_overwritten(taken)
-    key = new_oct_key(random)
-    write_private(key_path(path), (key.k or "").encode() + b"\n")
-    write_private(path, jose.seal_direct(encode(credential), key, typ=jose.TYP_VAULT).encode() + b"\n")
+            raise never_overwritten(taken)
+    if passphrase is None:
+        vault = Vault(path, credential, new_oct_key(random), None)
+        write_private(key_path(path), (vault.key.k or "").encode() + b"\n")
+    else:
+        how = new_derivation(random)
+        vault = Vault(path, credential, derive(passphrase, how), how)
+    write_private(path, _sealed(credential, vault.key, vault.derivation))
+    return vault
 
 
-def load_vault(path: Path) -> Credential:
-    """Open a vault; raises UsageError (absent, readable by others, wrong key) with what to do."""
+def remove_vault(path: Path) -> None:
+    """Delete a vault that this program has just made, and its key file if it has one."""
+    path.unlink(missing_ok=True)
+    key_path(path).unlink(missing_ok=True)
+
+
+def load_vault(path: Path, passphrase_for: PassphraseFor | None = None) -> Credential:
+    """Return what a vault holds; raises UsageError as `open_vault`."""
+    return open_vault(path, passphrase_for).credential
+
+
+def open_vault(path: Path, passphrase_for: PassphraseFor | None = None) -> Vault:
+    """Open a vault of either kind; raises UsageError (absent, readable by others, wrong key) with what to do.
+
+    `passphrase_for` is asked only if the vault is sealed under a passphrase.
+    """
     token = read_private(path).strip()
-    if not key_path(path).exists():
-        raise UsageError(f"{key_path(path)} is missing: the key file of {path} stands beside it")
-    key_text = read_private(key_path(path)).decode(errors="replace").strip()
     try:
-        data = jose.unseal_direct(token, Jwk(kty="oct", k=key_text), typ=jose.TYP_VAULT)
-        return decode(data, Credential)
-    except AuthenticationError as error:
-        raise UsageError(
-            f"{path} does not open with {key_path(path)}: they belong to different vaults, or one is damaged"
-        ) from error
+        how = derivation_of(token)
     except SealcastError as error:
         raise UsageError(f"{path} is not a vault of this version: {error}") from error
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Create a file of mode 0600 durably; raises UsageError if it exists or cannot be written."""
+    if how is None:
+        key, failure = _key_in_file(path), f"with {key_path(path)}: they belong to different vaults, or one"
+    elif passphrase_for is None:
+        raise UsageError(f"{path} is sealed under a passphrase, and none is given")
+    else:
+        key, failure = derive(passphrase_for(path), how), "with this passphrase: it is wrong, or the file"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-    except FileExistsError as error:
-        raise _never_overwritten(path) from error
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        credential = decode(jose.unseal_direct(token, key, typ=jose.TYP_VAULT), Credential)
+    except AuthenticationError as error:
+        raise UsageError(f"{path} does not open {failure} is damaged") from error
+    except SealcastError as error:
+        raise UsageError(f"{path} is not a vault of this version: {error}") from error
+    return Vault(path, credential, key, how)
 
 
-def replace_private(path: Path, data: bytes) -> None:
-    """Put a file of mode 0600 in the place of `path` durably, at once: a reader sees the old or the new.
-
-    Raises UsageError if it cannot be written; the old file stands then.
-    """
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.unlink(missing_ok=True)
-        write_private(new, data)
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+def _key_in_file(path: Path) -> Jwk:
+    if not key_path(path).exists():
+        raise UsageError(f"{key_path(path)} is missing: the key file of {path} stands beside it")
+    return Jwk(kty="oct", k=read_private(key_path(path)).decode(errors="replace").strip())
 
 
-def read_private(path: Path) -> bytes:
-    """Read a file that nobody else may read; raises UsageError naming the command that mends it."""
-    try:
-        mode = path.stat().st_mode
-        if mode & OTHERS:
-            raise UsageError(f"{path} can be read by others: chmod 600 {path}")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _never_overwritten(path: Path) -> UsageError:
-    return UsageError(f"{path} exists and is never overwritten; move it away or choose another name")
+def _sealed(credential: Credential, key: Jwk, how: Derivation | None) -> bytes:
+    token = jose.seal_direct(
+        encode(credential), key, typ=jose.TYP_VAULT, derivation=how.as_header() if how is not None else None
+    )
+    return token.encode() + b"\n"

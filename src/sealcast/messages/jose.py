@@ -4,9 +4,11 @@ The algorithm follows from the key alone; what a token's header claims must agre
 a `typ`, so that one kind is never taken for another.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from joserfc import jwe, jws
+from joserfc.registry import HeaderParameter
 
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
@@ -20,6 +22,8 @@ TYP_VAULT = "sealcast-vault"
 
 CONTENT_ENCRYPTION = "A256GCM"
 KID_CHARS_MAX = 128
+DERIVATION = "scrypt"
+"""Private header parameter (RFC 7516 §4.3) of what is sealed under a passphrase: `n`, `r`, `p`, `salt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,21 @@ def peek(token: str | bytes) -> UnverifiedHeader:
     return UnverifiedHeader(kid=kid, typ=typ)
 
 
+def unverified_payload(token: str | bytes) -> bytes:
+    """Return the payload of a JWS that nobody vouches for yet; raises FormatError.
+
+    For the one kind of message that brings its own key: it counts for nothing until `verify` passed.
+    """
+    data = _bounded(token)
+    try:
+        payload = jws.extract_compact(data).payload
+    except Exception as error:
+        raise FormatError("not a compact JWS") from error
+    if payload is None:
+        raise FormatError("not a compact JWS")
+    return payload
+
+
 def verify(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
     """Return the payload of a JWS; raises AuthenticationError if it is not by `key` or not a `typ`."""
     data = _bounded(token)
@@ -74,9 +93,14 @@ def unseal(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
     return _decrypt(token, key, key.sealing_algorithm, typ)
 
 
-def seal_direct(plaintext: bytes, key: Jwk, *, typ: str) -> str:
-    """Return a compact JWE under `key` itself (`dir`), for what stays on this machine."""
-    return _encrypt(plaintext, key, "dir", {"typ": typ})
+def seal_direct(
+    plaintext: bytes, key: Jwk, *, typ: str, derivation: dict[str, int | str] | None = None
+) -> str:
+    """Return a compact JWE under `key` itself (`dir`), for what stays on this machine.
+
+    `derivation` says in the protected header, as `scrypt`, how the key follows from a passphrase.
+    """
+    return _encrypt(plaintext, key, "dir", {"typ": typ} | ({DERIVATION: derivation} if derivation else {}))
 
 
 def unseal_direct(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
@@ -84,13 +108,13 @@ def unseal_direct(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
     return _decrypt(token, key, "dir", typ)
 
 
-def _encrypt(plaintext: bytes, key: Jwk, algorithm: str, header: dict[str, str]) -> str:
+def _encrypt(
+    plaintext: bytes, key: Jwk, algorithm: str, header: Mapping[str, str | dict[str, int | str]]
+) -> str:
     protected = {"alg": algorithm, "enc": CONTENT_ENCRYPTION, **header}
     recipient = jose_key(key)
     try:
-        return jwe.encrypt_compact(
-            protected, plaintext, recipient, algorithms=[algorithm, CONTENT_ENCRYPTION]
-        )
+        return jwe.encrypt_compact(protected, plaintext, recipient, registry=_registry(algorithm))
     except ValueError as error:
         raise FormatError(f"nothing can be sealed to this key: {key!r}") from error
 
@@ -98,12 +122,24 @@ def _encrypt(plaintext: bytes, key: Jwk, algorithm: str, header: dict[str, str])
 def _decrypt(token: str | bytes, key: Jwk, algorithm: str, typ: str) -> bytes:
     data = _bounded(token)
     try:
-        opened = jwe.decrypt_compact(data, jose_key(key), algorithms=[algorithm, CONTENT_ENCRYPTION])
+        opened = jwe.decrypt_compact(data, jose_key(key), registry=_registry(algorithm))
     except Exception as error:
         raise AuthenticationError("a sealed message that this key does not open") from error
     if opened.headers().get("typ") != typ or opened.plaintext is None:
         raise AuthenticationError(f"a sealed message of another kind than {typ}")
     return opened.plaintext
+
+
+def _registry(algorithm: str) -> jwe.JWERegistry:
+    """Return what the library may see in a JWE: one algorithm, and for what stays here how its key came."""
+    private = {DERIVATION: HeaderParameter("how the key follows from a passphrase", _any_value)}
+    return jwe.JWERegistry(
+        private if algorithm == "dir" else None, algorithms=[algorithm, CONTENT_ENCRYPTION]
+    )
+
+
+def _any_value(_: object) -> None:
+    """Take any value: who derives the key has read it before."""
 
 
 def _bounded(token: str | bytes) -> bytes:

@@ -15,7 +15,8 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ids import U32_MAX, Epoch, Ssrc
 from sealcast.core.secret import Secret
-from sealcast.device.vault import PRIVATE_MODE, Credential, read_private
+from sealcast.device.files import PRIVATE_MODE, read_private
+from sealcast.device.vault import Credential
 from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages import jose

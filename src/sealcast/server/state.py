@@ -21,7 +21,8 @@ import msgspec
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.device.vault import OTHERS, Credential, read_private, replace_private, write_private
+from sealcast.device.files import OTHERS, read_private, replace_private, write_private
+from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
 from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair

@@ -1,0 +1,60 @@
+"""Owns files that are for one user alone: made, read and replaced durably, with mode 0600."""
+
+import os
+import stat
+from pathlib import Path
+
+from sealcast.core.errors import UsageError
+
+PRIVATE_MODE = 0o600
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Create a file of mode 0600 durably; raises UsageError if it exists or cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    except FileExistsError as error:
+        raise never_overwritten(path) from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Put a file of mode 0600 in the place of `path` durably, at once: a reader sees the old or the new.
+
+    Raises UsageError if it cannot be written; the old file stands then.
+    """
+    # Two programs may renew one vault at the same time: each has a new file of its own.
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        new.unlink(missing_ok=True)
+        write_private(new, data)
+        new.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that nobody else may read; raises UsageError naming the command that mends it."""
+    try:
+        mode = path.stat().st_mode
+        if mode & OTHERS:
+            raise UsageError(f"{path} can be read by others: chmod 600 {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def never_overwritten(path: Path) -> UsageError:
+    """Return the complaint about a file that is in the way."""
+    return UsageError(f"{path} exists and is never overwritten; move it away or choose another name")
