@@ -7,11 +7,13 @@ RFC 3678 leave. The probes are asked when a socket is opened, never per packet.
 Numbers: include/uapi/linux/in.h and in6.h, and asm-generic/socket.h (x86, ARM, RISC-V, POWER).
 """
 
+import ctypes
 import errno
 import os
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 
 MODE_VARIABLE = "SEALCAST_TRANSPORT"
 PORTABLE = "portable"
@@ -27,6 +29,14 @@ IPV6_MULTICAST_ALL = 29
 SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40
 SO_MEMINFO = 55
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_GRO = 104
+SO_ATTACH_FILTER = 26
+ETH_P_ALL = 0x0003
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_MR_ALLMULTI = 2
 
 MEMINFO_WORDS = 9
 """SO_MEMINFO fills nine u32; the last (SK_MEMINFO_DROPS) counts the datagrams thrown away."""
@@ -93,6 +103,40 @@ def attach_drops(sock: socket.socket) -> bool:
     return not is_portable() and _try_option(sock, socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
 
 
+def has_segmentation(sock: socket.socket) -> bool:
+    """Whether one send may carry many datagrams of one size (UDP GSO, Linux 4.18)."""
+    return not is_portable() and _try_option(sock, SOL_UDP, UDP_SEGMENT, 0)
+
+
+def has_coalescing(sock: socket.socket) -> bool:
+    """Whether one receive may bring many datagrams (UDP GRO, Linux 5.0); leaves it as it was: off."""
+    return not is_portable() and _try_option(sock, SOL_UDP, UDP_GRO, 0)
+
+
+def hear_all_groups(sock: socket.socket, index: int) -> bool:
+    """Have a packet socket see every multicast packet of an interface, joined or not; False if not there."""
+    request = struct.pack("@iHH8s", index, PACKET_MR_ALLMULTI, 0, b"")
+    return not is_portable() and _try_option(sock, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+
+
+def attach_filter(sock: socket.socket, program: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Give `sock` a classic BPF program of (code, jump if true, if false, operand); False if not there."""
+    code = b"".join(struct.pack("@HBBI", *instruction) for instruction in program)
+    held = ctypes.create_string_buffer(code)  # the kernel copies it during the call
+    request = struct.pack("@HP", len(program), ctypes.addressof(held))
+    return not is_portable() and _try_option(sock, socket.SOL_SOCKET, SO_ATTACH_FILTER, request)
+
+
+def set_segment(sock: socket.socket, segment_bytes: int) -> bool:
+    """Have the kernel cut what is sent into datagrams of that length (UDP_SEGMENT); 0 ends it."""
+    return not is_portable() and _try_option(sock, SOL_UDP, UDP_SEGMENT, segment_bytes)
+
+
+def gather_datagrams(sock: socket.socket) -> bool:
+    """Have the kernel hand over datagrams of one length together (UDP_GRO); False if not there."""
+    return not is_portable() and _try_option(sock, SOL_UDP, UDP_GRO, 1)
+
+
 def level_of(sock: socket.socket) -> int:
     """Return the protocol level of the multicast options of `sock`."""
     return _LEVELS[socket.AddressFamily(sock.family)]
@@ -130,7 +174,7 @@ def pack_address(address: str) -> bytes:
     return struct.pack("@HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
 
 
-def _try_option(sock: socket.socket, level: int, option: int, value: int) -> bool:
+def _try_option(sock: socket.socket, level: int, option: int, value: int | bytes) -> bool:
     try:
         sock.setsockopt(level, option, value)
     except OSError:
