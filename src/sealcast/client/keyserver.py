@@ -1,7 +1,8 @@
 """Owns a party's calls to its operator's key servers: sign, ask the first that answers, open, check.
 
-A call keeps one `jti` through all its attempts, so that a repeat never counts twice. Calling order: enter
-the context, `call` as often as needed, leave it.
+A call keeps one `jti` through all its attempts, so that a repeat never counts twice. A certified party's
+certificates are renewed along the way (`client.renewal`). Calling order: enter the context, `call` as often
+as needed, leave it.
 """
 
 import asyncio
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from sealcast.client import limits
+from sealcast.client.renewal import Keep, Renewal
 from sealcast.core.errors import AuthenticationError, FormatError, RefusedError, UnreachableError
 from sealcast.core.ports import Random
 from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode, encode
-from sealcast.messages.operations import Operation
+from sealcast.messages.enrolment import CertificateAnswer, Certificates
+from sealcast.messages.operations import CERTIFICATE_RENEW, Operation
 from sealcast.messages.problems import Problem, problem_name
 from sealcast.messages.requests import JTI_BYTES
 
@@ -37,8 +40,11 @@ class KeyServerClient:
     pairs, and one TLS handshake a connection.
     """
 
-    def __init__(self, credential: Credential, random: Random) -> None:
-        """Keep what is needed to ask; opens nothing. Raises FormatError for a credential without servers."""
+    def __init__(self, credential: Credential, random: Random, keep: Keep | None = None) -> None:
+        """Keep what is needed to ask; opens nothing. Raises FormatError for a credential without servers.
+
+        `keep` is called, in another thread, with the credential whose certificates were renewed.
+        """
         if not credential.servers:
             raise FormatError(f"the credential of {credential.id} names no key server: enrol again")
         self._credential = credential
@@ -46,6 +52,7 @@ class KeyServerClient:
         self._servers = list(credential.servers)
         self._nonce = ""
         self._transfer: Transfer | None = None
+        self._renewal = Renewal(credential, self._ask_for_certificates, keep)
 
     async def __aenter__(self) -> Self:
         # aiohttp costs 0.2 s of CPU and 20 MB: only programs that do ask pay for it.
@@ -58,6 +65,7 @@ class KeyServerClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._transfer is not None:
+            await self._renewal.finish()
             await self._transfer.close()
             self._transfer = None
 
@@ -98,6 +106,10 @@ class KeyServerClient:
             raise TypeError(f"{operation.name} answers with {operation.answer.__name__}")
         return answer
 
+    async def _ask_for_certificates(self) -> Certificates:
+        answer = await self.expect(CERTIFICATE_RENEW, CertificateAnswer)
+        return answer.certificates
+
     async def _ask_servers(
         self, transfer: "Transfer", operation: Operation, jti: str, fields: dict[str, object]
     ) -> bytes:
@@ -130,6 +142,7 @@ class KeyServerClient:
             reply = await transfer.post(server, operation.path, self._sign(operation, jti, fields))
             if reply.nonce is not None:
                 self._nonce = reply.nonce
+            self._renewal.note(reply.certificate_remaining_s)
             if 200 <= reply.status < 300:
                 return reply.body
             refusal = _refusal(server, reply)

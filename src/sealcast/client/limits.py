@@ -24,5 +24,11 @@ KEEPALIVE_S = 30.0
 CONNECTIONS_MAX = 4
 """Requests of one party at one time; more wait."""
 
+RENEW_PAUSE_S = 600.0
+"""After a renewal, done or not: a third of a certificate's life has room for many tries."""
+
+RENEW_FINISH_S = 2.0
+"""How long the end of a program waits for a renewal under way; the promise is 5 s in all."""
+
 SERVERS_MAX = 16
 """Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""

@@ -1,6 +1,7 @@
 """Owns one exchange over HTTPS: post a token, read a bounded answer, trust no CA but the operator's.
 
-It knows nothing of operations and keys. aiohttp lives in this file only.
+It knows nothing of operations and keys. aiohttp lives in this file only. `fetch_unverified` is the one place
+without trust: what it brings is nothing but a certificate to compare with a fingerprint.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import aiohttp
 from sealcast.client import limits
 from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
-from sealcast.messages.problems import HEADER_NONCE, MEDIA_TYPE_JOSE
+from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, MEDIA_TYPE_JOSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Reply:
     body: bytes
     nonce: str | None
     retry_after_s: float | None
+    certificate_remaining_s: float | None = None
 
 
 def trust(ca_pem: str) -> ssl.SSLContext:
@@ -47,16 +49,7 @@ class Transfer:
 
     def __init__(self, ca_pem: str) -> None:
         """Open nothing yet; raises FormatError if `ca_pem` holds no certificate."""
-        connector = aiohttp.TCPConnector(
-            ssl=trust(ca_pem), limit=limits.CONNECTIONS_MAX, keepalive_timeout=limits.KEEPALIVE_S
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=limits.ATTEMPT_S_MAX, sock_connect=limits.CONNECT_S_MAX, connect=limits.CONNECT_S_MAX
-            ),
-        )
+        self._session = _session(trust(ca_pem))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -64,23 +57,59 @@ class Transfer:
 
     async def post(self, server: str, path: str, token: str) -> Reply:
         """Send `token` and return the reply; raises UnreachableError with one line that names `server`."""
-        if not server.startswith("https://"):
-            raise UnreachableError(_not_an_address(server))
-        try:
-            async with self._session.post(
-                server.rstrip("/") + path,
-                data=token.encode("ascii"),
-                headers={"Content-Type": MEDIA_TYPE_JOSE},
-                allow_redirects=False,
-            ) as response:
-                return Reply(
-                    status=response.status,
-                    body=await _read_bounded(response.content, server),
-                    nonce=response.headers.get(HEADER_NONCE),
-                    retry_after_s=_seconds(response.headers.get("Retry-After")),
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise UnreachableError(_explain(server, error)) from error
+        return await _exchange(self._session, "POST", server, path, token.encode("ascii"))
+
+    async def get(self, server: str, path: str) -> Reply:
+        """Return what is public at `path`; raises UnreachableError as `post`."""
+        return await _exchange(self._session, "GET", server, path)
+
+
+async def fetch_unverified(server: str, path: str) -> Reply:
+    """Return what whoever answers at `server` shows at `path`, without any trust and with nothing sent.
+
+    Raises UnreachableError as `Transfer.post`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with _session(context) as session:
+        return await _exchange(session, "GET", server, path)
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        ssl=context, limit=limits.CONNECTIONS_MAX, keepalive_timeout=limits.KEEPALIVE_S
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(
+            total=limits.ATTEMPT_S_MAX, sock_connect=limits.CONNECT_S_MAX, connect=limits.CONNECT_S_MAX
+        ),
+    )
+
+
+async def _exchange(
+    session: aiohttp.ClientSession, method: str, server: str, path: str, body: bytes | None = None
+) -> Reply:
+    """Ask once and read the reply, bounded; whatever goes wrong on the way is an UnreachableError."""
+    if not server.startswith("https://"):
+        raise UnreachableError(_not_an_address(server))
+    headers = {"Content-Type": MEDIA_TYPE_JOSE} if body is not None else {}
+    try:
+        async with session.request(
+            method, server.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            return Reply(
+                status=response.status,
+                body=await _read_bounded(response.content, server),
+                nonce=response.headers.get(HEADER_NONCE),
+                retry_after_s=_seconds(response.headers.get("Retry-After")),
+                certificate_remaining_s=_seconds(response.headers.get(HEADER_CERTIFICATE)),
+            )
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise UnreachableError(_explain(server, error)) from error
 
 
 async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:

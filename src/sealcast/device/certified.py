@@ -1,0 +1,67 @@
+"""Owns a party's look at its own certificates: are they ours, who vouches for them, how long is their life.
+
+No clock is read: whether a certificate is still good is the key server's word.
+"""
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from sealcast.core.errors import AuthenticationError, FormatError
+from sealcast.device.vault import Credential
+from sealcast.messages.enrolment import Certificates
+from sealcast.messages.jwk import jwk_of
+
+
+def check_certificates(certificates: Certificates, credential: Credential) -> None:
+    """Check that `certificates` are for the keys, id and role of `credential`, and under the CA that it pins.
+
+    Raises AuthenticationError saying what does not hold, FormatError for what is no certificate.
+    """
+    ca, issuer = _read(credential.ca_pem), _read(certificates.issuer)
+    _check_issued(issuer, ca, "the issuing CA's certificate")
+    if not _is_ca(issuer):
+        raise AuthenticationError("the certificate of the issuing CA is not one of a CA")
+    for pem, key in ((certificates.signing, credential.signing), (certificates.kek, credential.kek)):
+        certificate = _read(pem)
+        _check_issued(certificate, issuer, "our certificate")
+        if jwk_of(certificate.public_key()) != key.public():
+            raise AuthenticationError("a certificate that came is not for our key")
+        names = (
+            _name(certificate, NameOID.COMMON_NAME),
+            _name(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
+        )
+        if names != (credential.id, credential.role):
+            raise AuthenticationError(f"a certificate that came is not for {credential.role} {credential.id}")
+
+
+def life_s(certificates: Certificates) -> float:
+    """Return for how many seconds in all the signing certificate is made; raises FormatError."""
+    certificate = _read(certificates.signing)
+    return (certificate.not_valid_after_utc - certificate.not_valid_before_utc).total_seconds()
+
+
+def _read(pem: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise FormatError("not a certificate in PEM") from error
+
+
+def _check_issued(certificate: x509.Certificate, by: x509.Certificate, what: str) -> None:
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise AuthenticationError(f"{what} is not by the operator's CA") from error
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+
+
+def _name(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
+    values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
+    return values[0] if len(values) == 1 else None
