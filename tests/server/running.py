@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from sealcast.device.vault import Credential
 from sealcast.messages import answers, jose, operations
 from sealcast.messages.channels import ChannelData
 from sealcast.messages.encoding import b64url_encode, decode, encode
+from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signing_pair
 from sealcast.messages.operations import Operation
 from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
-from sealcast.messages.requests import RegisteredKeys
+from sealcast.messages.requests import RegisteredKeys, Role
 from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import create_server_state
@@ -91,6 +92,16 @@ class Caller:
             content = jose.verify(inner, self.credential.server_key, typ=jose.TYP_ANSWER)
         return Reply(200, "", "", decode(content, operation.answer), nonce)
 
+    def renamed(self, name: str, role: Role = "device") -> "Caller":
+        """Return the side of the same keys under another name, as after enrolment."""
+        return replace(self, credential=msgspec.structs.replace(self.credential, id=name, role=role))
+
+    def sealed_keys(self) -> str:
+        """Return its own two keys sealed to the server, as an enrolment carries them."""
+        keys = RegisteredKeys(signing=self.credential.signing, kek=self.credential.kek)
+        server_kek = self.credential.server_kek
+        return jose.seal(encode(keys), server_kek, kid="keyserver", typ=jose.TYP_SEALED_KEY)
+
     async def ask(self, operation: Operation, **fields: Any) -> Reply:
         """Sign and send a request, under a nonce of this server."""
         if not self.nonce:
@@ -118,6 +129,13 @@ class Running:
     def caller(self, credential: Credential) -> Caller:
         """Return another party's side."""
         return Caller(credential, self.url, self.operator.session, self.operator.tls)
+
+    def newcomer(self, signing: Jwk, kek: Jwk) -> Caller:
+        """Return the side of somebody whom the server does not know yet."""
+        credential = msgspec.structs.replace(
+            self.operator.credential, role="device", id=NEWCOMER, signing=signing, kek=kek
+        )
+        return self.caller(credential)
 
     async def register(self, name: str, role: str, *, symmetric: bool | None = None) -> Caller:
         """Register a device (symmetric unless told) or a sender (key pairs) and return its side."""

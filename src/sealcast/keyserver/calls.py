@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sealcast.core.ids import Epoch
+from sealcast.keyserver.store_certificates import Standing
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.operations import Operation
 from sealcast.storage import audit
@@ -15,12 +16,16 @@ from sealcast.storage import audit
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A party that may call: `signing` verifies its requests, `kek` is what answers are sealed to."""
+    """A party that may call: `signing` verifies its requests, `kek` is what answers are sealed to.
+
+    `standing` is that of its certificates; None for a party that is not certified.
+    """
 
     id: str
     role: str
     signing: Jwk
     kek: Jwk
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

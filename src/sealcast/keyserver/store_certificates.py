@@ -15,6 +15,12 @@ _NEWEST = (
     .order_by(certificates.c.issued_at_ms.desc(), certificates.c.expires_at_ms.desc())
     .limit(1)
 )
+_NEWEST_OF = (
+    sa.select(certificates.c.certificate)
+    .where(certificates.c.principal == sa.bindparam("wanted"), certificates.c.use == sa.bindparam("purpose"))
+    .order_by(certificates.c.issued_at_ms.desc(), certificates.c.expires_at_ms.desc())
+    .limit(1)
+)
 _ROWS = (
     sa.select(certificates, principals.c.role)
     .join(principals, principals.c.id == certificates.c.principal)
@@ -81,6 +87,15 @@ def standing(connection: sa.Connection, principal_id: str) -> Standing | None:
     """Return how a party stands; None if it has no certificate."""
     row = connection.execute(_NEWEST, {"wanted": principal_id}).first()
     return None if row is None else Standing(row.expires_at_ms, row.revoked_at_ms is not None)
+
+
+def newest(connection: sa.Connection, principal_id: str) -> tuple[bytes, bytes] | None:
+    """Return a party's newest certificates for its signing key and its KEK, in DER; None if it has none."""
+    pair = [
+        connection.execute(_NEWEST_OF, {"wanted": principal_id, "purpose": use}).scalar()
+        for use in (USE_SIGNING, USE_KEK)
+    ]
+    return None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
 
 
 def entries(connection: sa.Connection) -> list[CertificateEntry]:

@@ -25,6 +25,9 @@ _REMOVE = (
     .where(channels.c.number == sa.bindparam("wanted"))
     .values(removed_at_ms=sa.bindparam("now_ms"))
 )
+_REMOVE_SENDER = channel_senders.delete().where(
+    channel_senders.c.channel == sa.bindparam("wanted"), channel_senders.c.sender == sa.bindparam("name")
+)
 _SPEC_FIELDS = tuple(field for field in ChannelData.__struct_fields__)
 FIRST_EPOCH = 1
 """Epoch 0 is never given: in requests it stands for "none"."""
@@ -49,6 +52,16 @@ def add(connection: sa.Connection, spec: ChannelSpec, senders: tuple[str, ...], 
         rows = [{"channel": number, "sender": sender} for sender in senders]
         connection.execute(channel_senders.insert(), rows)
     return number
+
+
+def add_sender(connection: sa.Connection, number: ChannelNumber, sender: str) -> None:
+    """Let a sender lease a channel; it must not stand on its list."""
+    connection.execute(channel_senders.insert(), {"channel": number, "sender": sender})
+
+
+def remove_sender(connection: sa.Connection, number: ChannelNumber, sender: str) -> None:
+    """Take a sender off a channel's list, if it stands there."""
+    connection.execute(_REMOVE_SENDER, {"wanted": number, "name": sender})
 
 
 def find(connection: sa.Connection, channel: str) -> StoredChannel | None:

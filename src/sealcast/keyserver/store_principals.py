@@ -1,4 +1,4 @@
-"""Owns the queries on registered devices and senders, and how their keys stand in the database.
+"""Owns the queries on registered parties, and how their keys stand in the database.
 
 Public keys stand as JSON; secrets of symmetric devices wrapped, each under a key of its own.
 """
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.secret import Secret
+from sealcast.keyserver import store_certificates
 from sealcast.keyserver.calls import Principal
 from sealcast.keyserver.tables import principals
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
@@ -18,13 +20,33 @@ from sealcast.storage.wrapping import unwrap, wrap
 
 LABEL_MAC = b"sealcast mac 1"
 LABEL_KEK = b"sealcast kek 1"
-SYMMETRIC, KEY_PAIR = "symmetric", "key-pair"
+SYMMETRIC, KEY_PAIR, CERTIFICATE = "symmetric", "key-pair", "certificate"
+"""The kinds of parties, by what they are known under."""
 
-_BY_ID = sa.select(principals).where(principals.c.id == sa.bindparam("wanted"))
-_ALL = sa.select(
-    principals.c.id, principals.c.role, principals.c.kind, principals.c.registered_at_ms
-).order_by(principals.c.role, principals.c.id)
-_ROLE = sa.select(principals.c.role).where(principals.c.id == sa.bindparam("wanted"))
+_LIVE = principals.c.removed_at_ms.is_(None)
+_BY_ID = sa.select(principals).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
+_ALL = (
+    sa.select(principals.c.id, principals.c.role, principals.c.kind, principals.c.registered_at_ms)
+    .where(_LIVE)
+    .order_by(principals.c.role, principals.c.id)
+)
+_ROLE = sa.select(principals.c.role).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
+_INSERT = insert(principals)
+_ADD = _INSERT.on_conflict_do_update(
+    index_elements=[principals.c.id],
+    set_={column.name: _INSERT.excluded[column.name] for column in principals.c if column.name != "id"},
+    where=principals.c.removed_at_ms.is_not(None),
+)
+_REMOVE = (
+    principals.update()
+    .where(principals.c.id == sa.bindparam("wanted"), _LIVE)
+    .values(
+        public_keys=None,
+        wrapped_signing=None,
+        wrapped_kek=None,
+        removed_at_ms=sa.bindparam("now_ms"),
+    )
+)
 
 
 class _PublicKeys(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,7 +58,7 @@ class _PublicKeys(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class RegistryEntry:
-    """A registered device or sender, without its keys."""
+    """A registered party, without its keys."""
 
     id: str
     role: str
@@ -45,13 +67,13 @@ class RegistryEntry:
 
 
 def add(connection: sa.Connection, entry: RegistryEntry, keys: RegisteredKeys, master: Secret) -> None:
-    """Store a device or sender and its keys, secrets wrapped under `master`."""
+    """Store a party and its keys, secrets wrapped under `master`; the id is free, or that of one removed."""
     name = entry.id.encode()
     public = _PublicKeys(
         signing=None if keys.signing.is_secret else keys.signing, kek=None if keys.kek.is_secret else keys.kek
     )
     connection.execute(
-        principals.insert(),
+        _ADD,
         {
             "id": entry.id,
             "role": entry.role,
@@ -60,12 +82,18 @@ def add(connection: sa.Connection, entry: RegistryEntry, keys: RegisteredKeys, m
             "wrapped_signing": _wrapped(keys.signing, LABEL_MAC, name, master),
             "wrapped_kek": _wrapped(keys.kek, LABEL_KEK, name, master),
             "registered_at_ms": entry.registered_at_ms,
+            "removed_at_ms": None,
         },
     )
 
 
+def remove(connection: sa.Connection, principal_id: str, now_ms: int) -> None:
+    """Erase a party's keys and note that it is gone; its row stays, for what refers to it."""
+    connection.execute(_REMOVE, {"wanted": principal_id, "now_ms": now_ms})
+
+
 def find(connection: sa.Connection, principal_id: str, master: Secret) -> Principal | None:
-    """Return a registered device or sender with its keys."""
+    """Return a registered party with its keys, and how it stands if it is certified."""
     row = connection.execute(_BY_ID, {"wanted": principal_id}).one_or_none()
     if row is None:
         return None
@@ -76,16 +104,17 @@ def find(connection: sa.Connection, principal_id: str, master: Secret) -> Princi
         role=row.role,
         signing=public.signing or _unwrapped(row.wrapped_signing, LABEL_MAC, name, master),
         kek=public.kek or _unwrapped(row.wrapped_kek, LABEL_KEK, name, master),
+        standing=store_certificates.standing(connection, row.id) if row.kind == CERTIFICATE else None,
     )
 
 
 def role_of(connection: sa.Connection, principal_id: str) -> str | None:
-    """Return whether an id belongs to a device or a sender, None if to neither."""
+    """Return the role of the party of that id, None if there is none."""
     return connection.execute(_ROLE, {"wanted": principal_id}).scalar()
 
 
 def entries(connection: sa.Connection) -> list[RegistryEntry]:
-    """Return all registered devices and senders."""
+    """Return all registered parties."""
     return [RegistryEntry(*row) for row in connection.execute(_ALL)]
 
 

@@ -170,6 +170,11 @@ def jose_key(jwk: Jwk) -> Key:
         raise FormatError(f"not a usable key: {jwk!r}") from error
 
 
+def thumbprint(jwk: Jwk) -> bytes:
+    """Return the 32 bytes that name a key (RFC 7638, SHA-256); of a secret they say nothing else."""
+    return b64url_decode(jose_key(jwk).thumbprint())
+
+
 def jwk_of(key: Any) -> Jwk:  # noqa: ANN401 - a certificate holds a key of any kind
     """Return a key of the `cryptography` library as a Jwk; raises FormatError for a kind not used here."""
     rows = (row for row in _NATIVE_KINDS if isinstance(key, row[0]))

@@ -1,6 +1,7 @@
 """Owns the HTTP application: a route for each operation of the table, nonce, health, metrics, OpenAPI."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Litestar, Request, Response, get, post
@@ -11,26 +12,37 @@ from sealcast.keyserver.calls import Handler
 from sealcast.keyserver.values import refusal
 from sealcast.messages import operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
+from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH
 from sealcast.messages.problems import Problem
 from sealcast.server.openapi import openapi_config, operation_class
 from sealcast.server.pipeline import HttpAnswer, Pipeline
 
 NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
+MEDIA_TYPE_CRL = "application/pkix-crl"
 MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What the server tells everybody: health, metrics, `operator` in JSON, the revocation list in DER."""
+
+    is_healthy: Callable[[], Awaitable[bool]]
+    render_metrics: Callable[[], bytes]
+    operator: bytes
+    crl: Callable[[], Awaitable[bytes]]
 
 
 def make_app(
     pipeline: Pipeline,
     handlers: Iterable[Handler],
     *,
-    is_healthy: Callable[[], Awaitable[bool]],
-    render_metrics: Callable[[], bytes],
+    public: Public,
 ) -> Litestar:
     """Return the application; every operation of `messages.operations` must have its handler."""
     by_name = {handler.operation.name: handler for handler in handlers}
     routes = [_operation_route(pipeline, by_name[operation.name]) for operation in operations.ALL]
     return Litestar(
-        [*routes, *_plain_routes(pipeline, is_healthy, render_metrics)],
+        [*routes, *_plain_routes(pipeline, public)],
         openapi_config=openapi_config(),
         exception_handlers={HTTPException: _problem_of, Exception: _fault},
         request_max_body_size=MESSAGE_BYTES_MAX,
@@ -54,23 +66,33 @@ def _operation_route(pipeline: Pipeline, handler: Handler) -> HTTPRouteHandler:
     return carry_out
 
 
-def _plain_routes(
-    pipeline: Pipeline, is_healthy: Callable[[], Awaitable[bool]], render_metrics: Callable[[], bytes]
-) -> list[HTTPRouteHandler]:
+def _plain_routes(pipeline: Pipeline, public: Public) -> list[HTTPRouteHandler]:
     @get(NONCE_PATH, status_code=204, summary="A fresh nonce, in the header Sealcast-Nonce")
     async def nonce() -> Response[None]:
         return Response(None, status_code=204, headers=pipeline.nonce_headers())
 
     @get(HEALTH_PATH, summary="Whether the server and its database work")
     async def health() -> Response[dict[str, str]]:
-        healthy = await is_healthy()
+        healthy = await public.is_healthy()
         return Response({"status": "ok" if healthy else "failing"}, status_code=200 if healthy else 503)
 
     @get(METRICS_PATH, summary="Metrics in the Prometheus text format", media_type=MEDIA_TYPE_METRICS)
     async def metrics() -> Response[bytes]:
-        return Response(render_metrics(), media_type=MEDIA_TYPE_METRICS)
+        return Response(public.render_metrics(), media_type=MEDIA_TYPE_METRICS)
 
-    return [nonce, health, metrics]
+    @get(OPERATOR_PATH, summary="Who the operator is: its CA and the server's public keys, for newcomers")
+    async def operator() -> Response[bytes]:
+        return Response(public.operator, media_type=problems.MEDIA_TYPE_JSON)
+
+    @get(
+        CRL_PATH,
+        summary="Revoked certificates of parties (RFC 5280, DER)",
+        media_type=MEDIA_TYPE_CRL,
+    )
+    async def crl() -> Response[bytes]:
+        return Response(await public.crl(), media_type=MEDIA_TYPE_CRL)
+
+    return [nonce, health, metrics, operator, crl]
 
 
 def _response(answer: HttpAnswer) -> Response[bytes]:

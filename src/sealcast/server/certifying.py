@@ -36,10 +36,10 @@ class CertificateDesk:
     def issue(self, call: Call, request: CertificateIssueRequest) -> Reply:
         """Register a party by a certificate request that came by another way, and certify it."""
         keys = RegisteredKeys(signing=read_csr(request.csr), kek=request.kek)
-        self._register(call, request.id, request.role, keys, request.channels)
         issued = self._issuer.certify(
             id=request.id, role=request.role, signing=keys.signing, kek=keys.kek, wall_ms=call.wall_ms
         )
+        self._register(call, request.id, request.role, keys, request.channels)
         store_certificates.add(call.connection, issued.entries)
         call.record("certificate-issue", f"{request.role} {request.id} {issued.entries[0].serial}")
         return Reply(CertificateAnswer(jti=request.jti, certificates=issued.certificates))
@@ -48,7 +48,7 @@ class CertificateDesk:
         """Give a certified party new certificates for the keys that it has."""
         caller = call.caller
         role = store_principals.role_of(call.connection, caller.id)
-        if role is None or store_certificates.standing(call.connection, caller.id) is None:
+        if role is None or caller.standing is None:
             raise refusal(
                 "not-certified", f"{caller.id} has no certificate to renew; its keys are registered"
             )

@@ -12,25 +12,30 @@ from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
 from sealcast.messages.answers import ChannelList, ChannelRow, Done
 from sealcast.messages.channels import channel_data, channel_spec
-from sealcast.messages.requests import ChannelAddRequest, ChannelNameRequest, ListRequest
+from sealcast.messages.requests import (
+    ChannelAddRequest,
+    ChannelNameRequest,
+    ChannelSendersRequest,
+    ListRequest,
+)
+from sealcast.server.assigning import Assignments
 from sealcast.subscribers import store as allow_list
 
 
 class ChannelDesk:
     """Carries out what operators ask about channels."""
 
-    def __init__(self, *, views: Views, air: AirState) -> None:
+    def __init__(self, *, views: Views, air: AirState, assignments: Assignments) -> None:
         self._views = views
         self._air = air
+        self._assignments = assignments
 
     def add(self, call: Call, request: ChannelAddRequest) -> Reply:
         """Add a channel; its number is the next that no channel ever had."""
         spec = channel_spec(request.channel)
         check_free(spec, (stored.spec for stored in store_channels.live(call.connection)))
         senders = tuple(dict.fromkeys(request.senders))
-        for sender in senders:
-            if store_principals.role_of(call.connection, sender) != "sender":
-                raise refusal("unknown-device", f"no sender {sender[:80]!r} is registered; see: registry add")
+        _check_senders(call, senders)
         store_channels.add(call.connection, spec, senders, call.wall_ms)
         call.record("channel-add", spec.name)
         return self._rows(call, [spec.name])
@@ -59,6 +64,21 @@ class ChannelDesk:
         self._views.forget(number)
         return Reply(Done(jti=request.jti))
 
+    def senders(self, call: Call, request: ChannelSendersRequest) -> Reply:
+        """Change who may lease a channel; what one that is taken off has there ends at once."""
+        view = self._views.get(call.connection, request.channel)
+        _check_senders(call, request.add)
+        for sender in request.remove:
+            if sender not in view.senders:
+                raise refusal("unknown-device", f"{sender[:80]!r} is no sender of {view.spec.name}")
+        if both := set(request.add) & set(request.remove):
+            raise refusal("bad-request", f"{min(both)} is both added and taken away")
+        for sender in dict.fromkeys(request.remove):
+            self._assignments.end_sender(call, self._views.get(call.connection, request.channel), sender)
+        for sender in dict.fromkeys(request.add):
+            self._assignments.start_sender(call, self._views.get(call.connection, request.channel), sender)
+        return self._rows(call, [request.channel])
+
     def _rows(self, call: Call, names: Iterable[str]) -> Reply:
         rows = [self._row(call, self._views.get(call.connection, name)) for name in names]
         return Reply(ChannelList(channels=rows))
@@ -75,3 +95,9 @@ class ChannelDesk:
             state="idle" if on_air is None else "extended" if is_extended else "on-air",
             remaining_ms=report.remaining_now_ms(call.now) if report is not None else None,
         )
+
+
+def _check_senders(call: Call, senders: Iterable[str]) -> None:
+    for sender in senders:
+        if store_principals.role_of(call.connection, sender) != "sender":
+            raise refusal("unknown-device", f"no sender {sender[:80]!r} is registered; see: registry add")

@@ -10,21 +10,16 @@ from sealcast.core.errors import SealcastError
 from sealcast.core.ports import NS_PER_MS, Clock, Random
 from sealcast.keyserver import store_air
 from sealcast.keyserver.air import AirState
-from sealcast.keyserver.calls import Handler
-from sealcast.keyserver.registry import RegistryDesk
-from sealcast.keyserver.routes import handlers as keyserver_handlers
-from sealcast.keyserver.sending import SenderDesk
 from sealcast.keyserver.views import Views
-from sealcast.messages import operations
-from sealcast.server.app import make_app
-from sealcast.server.channels import ChannelDesk
+from sealcast.messages.encoding import encode
+from sealcast.messages.enrolment import OperatorDocument
+from sealcast.server.app import Public, make_app
+from sealcast.server.desks import Desks, Shared
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
-from sealcast.server.request_key import AllowListAdmission, KeyDesk
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
-from sealcast.server.subscribing import SubscriberDesk
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade
 from sealcast.storage.unitofwork import UnitOfWork
@@ -56,24 +51,20 @@ async def open_keyserver(
         engine.dispose()
         raise
     views, air, metrics = Views(state.master_key), AirState(), Metrics()
-    unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=views.clear)
-    principals = Principals(state.operators, unit_of_work, state.master_key)
-    urls = settings.urls or state.urls
-    sending = SenderDesk(
-        master=state.master_key, kek=state.kek, views=views, air=air, random=random, key_servers=urls
-    )
-    registry = RegistryDesk(master=state.master_key, kek=state.kek, is_reserved=principals.is_reserved)
-    keys = KeyDesk(
-        views=views,
-        air=air,
-        admission=AllowListAdmission,
-        key_servers=urls,
-        on_grants=metrics.count_grants,
-    )
+    principals = Principals(state.operators, state.master_key)
+
+    def forget_all() -> None:
+        views.clear()
+        principals.clear()
+
+    unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
+    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants)
+    desks = Desks(shared)
     pipeline = Pipeline(
         operator=state.operator,
         nonce_key=state.nonce_key,
         signing=state.signing,
+        kek=state.kek,
         principals=principals,
         unit_of_work=unit_of_work,
         clock=clock,
@@ -88,26 +79,28 @@ async def open_keyserver(
         return True
 
     def render_metrics() -> bytes:
-        return metrics.render(channels_on_air=air.channels, stale_reports=sending.stale_reports)
+        return metrics.render(channels_on_air=air.channels, stale_reports=desks.sending.stale_reports)
+
+    async def crl() -> bytes:
+        wall_ms = clock.wall_ns() // NS_PER_MS
+        return await unit_of_work.run(lambda connection: desks.certificates.crl(connection, wall_ms))
 
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
-    handlers = (*keyserver_handlers(sending, registry), *_crossing_handlers(keys, views, air))
-    app = make_app(pipeline, handlers, is_healthy=is_healthy, render_metrics=render_metrics)
+    public = Public(is_healthy, render_metrics, _document(state, shared.urls), crl)
+    app = make_app(pipeline, desks.handlers(), public=public)
     return Keyserver(app, unit_of_work)
 
 
-def _crossing_handlers(keys: KeyDesk, views: Views, air: AirState) -> tuple[Handler, ...]:
-    """Return the handlers of the operations that cross features."""
-    channels, subscribers = ChannelDesk(views=views, air=air), SubscriberDesk(views=views)
-    return (
-        Handler(operations.KEYS, keys.request, keys.repeat),
-        Handler(operations.CHANNEL_ADD, channels.add),
-        Handler(operations.CHANNEL_LIST, channels.list),
-        Handler(operations.CHANNEL_SHOW, channels.show),
-        Handler(operations.CHANNEL_REMOVE, channels.remove),
-        Handler(operations.SUBSCRIBER_ADD, subscribers.add),
-        Handler(operations.SUBSCRIBER_REMOVE, subscribers.remove),
-        Handler(operations.SUBSCRIBER_LIST, subscribers.list),
+def _document(state: ServerState, urls: tuple[str, ...]) -> bytes:
+    """Return what newcomers are told of the operator, in JSON."""
+    return encode(
+        OperatorDocument(
+            operator=state.operator,
+            ca_pem=state.ca_pem,
+            servers=list(urls),
+            server_key=state.signing.public(),
+            server_kek=state.kek.public(),
+        )
     )
 
 

@@ -85,6 +85,11 @@ class Issuer:
             (_entry(signs, id, USE_SIGNING, wall_ms), _entry(opens, id, USE_KEK, wall_ms)),
         )
 
+    def in_pem(self, signing: bytes, kek: bytes) -> Certificates:
+        """Return two certificates of a party, given in DER, as an answer has them."""
+        signs, opens = (x509.load_der_x509_certificate(each) for each in (signing, kek))
+        return Certificates(signing=_pem(signs), kek=_pem(opens), issuer=self._ca_pem)
+
     def crl(self, revoked: list[Revoked], wall_ms: int) -> bytes:
         """Return the revocation list (RFC 5280 §5) in DER."""
         now = _instant(wall_ms)

@@ -1,11 +1,13 @@
 """Owns the way of every signed request: authenticate, decide once, record, answer.
 
 ```
-size ─► header ─► principal ─► signature ─► claims ─► nonce ─► role ─┐
-  ┌──────────────── one unit of work, durable before the answer ◄────┘
+size ─► header ─► principal ─► signature ─► claims ─► nonce ─► standing ─► role ─┐
+  ┌──────────────── one unit of work, durable before the answer ◄────────────────┘
   └─ seen this jti? ─ no ─► operation ─► decision kept ─► answer: JSON, or sealed to the caller
                     └ yes ─► the same decision, nothing recorded
 ```
+A newcomer is nobody yet: its keys come with its request, and only its invitation remembers it, so that
+strangers leave nothing behind.
 """
 
 import hashlib
@@ -31,6 +33,7 @@ from sealcast.messages.operations import Operation
 from sealcast.messages.problems import Problem
 from sealcast.messages.requests import Request
 from sealcast.server.metrics import Metrics
+from sealcast.server.newcomers import NEWCOMER_ROLE, read_newcomer
 from sealcast.server.principals import SERVER_ID, Principals
 from sealcast.storage.unitofwork import UnitOfWork
 
@@ -82,6 +85,7 @@ class Pipeline:
         operator: str,
         nonce_key: Secret,
         signing: Jwk,
+        kek: Jwk,
         principals: Principals,
         unit_of_work: UnitOfWork,
         clock: Clock,
@@ -90,6 +94,7 @@ class Pipeline:
         self._operator = operator
         self._nonce_key = nonce_key
         self._signing = signing
+        self._kek = kek
         self._principals = principals
         self._unit_of_work = unit_of_work
         self._clock = clock
@@ -113,9 +118,9 @@ class Pipeline:
         self._metrics.count_request(handler.operation.name, outcome)
         return answer
 
-    def refuse(self, no: RefusedError) -> HttpAnswer:
+    def refuse(self, no: RefusedError, caller: Principal | None = None) -> HttpAnswer:
         """Return a no as problem details (RFC 9457)."""
-        headers = self.nonce_headers()
+        headers = self._headers(caller)
         if no.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(no.retry_after_s)))
         problem = problems.problem(no.type, no.detail)
@@ -125,8 +130,8 @@ class Pipeline:
         asked = await self._authenticate(handler.operation, body)
         decided = await self._unit_of_work.run(partial(self._decide, handler, asked))
         if isinstance(decided, RefusedError):
-            return self.refuse(decided)
-        headers = self.nonce_headers()
+            return self.refuse(decided, asked.caller)
+        headers = self._headers(asked.caller)
         if not handler.operation.sealed:
             return HttpAnswer(200, decided, problems.MEDIA_TYPE_JSON, headers)
         signed = jose.sign(decided, self._signing, kid=SERVER_ID, typ=jose.TYP_ANSWER)
@@ -139,11 +144,7 @@ class Pipeline:
         if len(body) > MESSAGE_BYTES_MAX:
             raise refusal("bad-request", f"a request has at most {MESSAGE_BYTES_MAX} bytes")
         try:
-            header = jose.peek(body)
-            caller = await self._principals.find(header.kid)
-            if caller is None:
-                raise refusal("not-authenticated", "this key server does not know who signed the request")
-            request = decode(jose.verify(body, caller.signing, typ=jose.TYP_REQUEST), operation.request)
+            caller, request = await self._read(operation, body)
         except AuthenticationError as error:
             raise refusal("not-authenticated", str(error)) from error
         except RemoteError as error:
@@ -151,6 +152,16 @@ class Pipeline:
         self._check_claims(operation, caller, request)
         digest = hashlib.sha256(encode(msgspec.structs.replace(request, nonce=""))).digest()
         return _Asked(caller, request, digest)
+
+    async def _read(self, operation: Operation, body: bytes) -> tuple[Principal, Request]:
+        """Return the caller and its request once the signature is verified."""
+        if operation.role == NEWCOMER_ROLE:
+            newcomer = read_newcomer(body, self._kek)
+            return newcomer.caller, newcomer.request
+        caller = await self._principals.find(jose.peek(body).kid, self._unit_of_work)
+        if caller is None:
+            raise _nobody()
+        return caller, decode(jose.verify(body, caller.signing, typ=jose.TYP_REQUEST), operation.request)
 
     def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
         if request.aud != self._operator:
@@ -165,15 +176,18 @@ class Pipeline:
             nonces.check_nonce(self._nonce_key, request.nonce, self._wall_ms())
         except AuthenticationError as error:
             raise refusal("use-nonce", str(error)) from error
-        if caller.role != operation.role:
-            raise refusal(
-                "wrong-role", f"{operation.name} is for the role {operation.role}, not {caller.role}"
-            )
+        _check_standing(caller, self._wall_ms())
+        _check_role(operation, caller)
 
     def _decide(self, handler: Handler, asked: _Asked, connection: sa.Connection) -> bytes | RefusedError:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
+        is_newcomer = asked.caller.role == NEWCOMER_ROLE
         call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms())
-        earlier = store_requests.find(connection, asked.caller.id, asked.request.jti)
+        if not is_newcomer:
+            no = _check_again(self._principals.current(connection, asked.caller), asked.caller, call.wall_ms)
+            if no is not None:
+                return no
+        earlier = None if is_newcomer else store_requests.find(connection, asked.caller.id, asked.request.jti)
         if earlier is not None:
             return _again(handler, call, asked, earlier)
         answer: bytes | RefusedError
@@ -186,9 +200,10 @@ class Pipeline:
             kept = _Kept(no=problems.problem("bad-request", str(error)))
         else:
             answer, kept = _encoded(handler, reply)
-        decided = Decided(asked.digest, encode(kept))
-        store_requests.remember(connection, asked.caller.id, asked.request.jti, decided, call.wall_ms)
-        self._prune(call)
+        if not is_newcomer:
+            decided = Decided(asked.digest, encode(kept))
+            store_requests.remember(connection, asked.caller.id, asked.request.jti, decided, call.wall_ms)
+            self._prune(call)
         return answer
 
     def _prune(self, call: Call) -> None:
@@ -197,8 +212,53 @@ class Pipeline:
             self._prune_at_ms = call.wall_ms + PRUNE_EVERY_MS
             store_requests.prune(call.connection, call.wall_ms - REMEMBERED_MS)
 
+    def _headers(self, caller: Principal | None) -> dict[str, str]:
+        """Return a fresh nonce, and for a certified caller how long its certificate is still good for."""
+        headers = self.nonce_headers()
+        if caller is not None and caller.standing is not None:
+            remaining_ms = max(0, caller.standing.expires_at_ms - self._wall_ms())
+            headers[problems.HEADER_CERTIFICATE] = str(remaining_ms // 1_000)
+        return headers
+
     def _wall_ms(self) -> int:
         return self._clock.wall_ns() // NS_PER_MS
+
+
+def _nobody() -> RefusedError:
+    return refusal("not-authenticated", "this key server does not know who signed the request")
+
+
+def _check_again(now: Principal | None, then: Principal, wall_ms: int) -> RefusedError | None:
+    """Return a no for a caller that was removed or revoked while its request waited for its turn."""
+    if now is then:
+        return None
+    if now is None or (now.role, now.signing, now.kek) != (then.role, then.signing, then.kek):
+        return _nobody()
+    try:
+        _check_standing(now, wall_ms)
+    except RefusedError as no:
+        return no
+    return None
+
+
+def _check_standing(caller: Principal, wall_ms: int) -> None:
+    """Raise a refusal for a caller whose certificate is no longer good."""
+    standing = caller.standing
+    if standing is not None and standing.is_revoked:
+        raise refusal("certificate-revoked", f"the certificate of {caller.id} was revoked; ask the operator")
+    if standing is not None and standing.expires_at_ms <= wall_ms:
+        raise refusal(
+            "certificate-expired",
+            f"the certificate of {caller.id} has expired; ask for an invitation",
+        )
+
+
+def _check_role(operation: Operation, caller: Principal) -> None:
+    if operation.role == "certified":
+        if caller.standing is None:
+            raise refusal("not-certified", f"{caller.id} has no certificate; its keys are registered as such")
+    elif caller.role != operation.role:
+        raise refusal("wrong-role", f"{operation.name} is for the role {operation.role}, not {caller.role}")
 
 
 def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
@@ -210,9 +270,9 @@ def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
 
 
 def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> bytes | RefusedError:
-    """Return the earlier decision once more; raises the refusal `jti-reused` if the request is another."""
+    """Return the earlier decision once more; the refusal `jti-reused` if the request is another."""
     if earlier.digest != asked.digest:
-        raise refusal("jti-reused", "this jti was used for another request; take a new one")
+        return refusal("jti-reused", "this jti was used for another request; take a new one")
     kept = decode(earlier.decision, _Kept)
     if kept.no is not None:
         return refusal(problems.problem_name(kept.no.type), kept.no.detail)

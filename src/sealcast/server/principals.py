@@ -1,42 +1,75 @@
-"""Owns the memory of who may call: operators from files, devices and senders from the registry."""
+"""Owns the memory of who may call: operators from files, all other parties from the registry.
+
+The writer's thread alone changes the memory, so what is remembered is what the database says: whoever changes
+a party there forgets it here, in the same unit of work.
+"""
+
+from functools import partial
+
+import sqlalchemy as sa
 
 from sealcast.core.secret import Secret
 from sealcast.keyserver import store_principals
 from sealcast.keyserver.calls import Principal
+from sealcast.messages.enrolment import NEWCOMER
 from sealcast.server.state import OperatorKeys
 from sealcast.storage.unitofwork import UnitOfWork
 
 REMEMBERED_MAX = 20_000
 """Principals kept in memory, about 1 kB each; with more, all are read anew."""
 
+UNKNOWN_MAX = 20_000
+"""Ids kept in memory that belong to nobody, at most 200 bytes each: asking again costs no read."""
+
 SERVER_ID = "keyserver"
 """The `kid` of the server's own signatures; no principal has it."""
 
 
 class Principals:
-    """Finds callers by id. A registered principal's keys never change, so what is remembered stays true."""
+    """Finds callers by id."""
 
-    def __init__(self, operators: tuple[OperatorKeys, ...], unit_of_work: UnitOfWork, master: Secret) -> None:
+    def __init__(self, operators: tuple[OperatorKeys, ...], master: Secret) -> None:
         self._operators = {
             each.id: Principal(each.id, "operator", each.signing, each.kek) for each in operators
         }
-        self._unit_of_work = unit_of_work
         self._master = master
         self._remembered: dict[str, Principal] = {}
+        self._unknown: set[str] = set()
 
     def is_reserved(self, principal_id: str) -> bool:
-        """Whether an id is the server's or an operator's, so that nothing is registered under it."""
-        return principal_id == SERVER_ID or principal_id in self._operators
+        """Whether an id is nobody's to have: the server's, a newcomer's, that of an operator's file."""
+        return principal_id in {SERVER_ID, NEWCOMER} or principal_id in self._operators
 
-    async def find(self, principal_id: str) -> Principal | None:
-        """Return the principal of that id."""
+    async def find(self, principal_id: str, unit_of_work: UnitOfWork) -> Principal | None:
+        """Return the principal of that id; reads the database only for one that is not remembered."""
+        if principal_id in self._unknown:
+            return None
         known = self._operators.get(principal_id) or self._remembered.get(principal_id)
-        if known is not None:
-            return known
-        found = await self._unit_of_work.run(
-            lambda connection: store_principals.find(connection, principal_id, self._master)
-        )
-        if found is not None:
+        return known or await unit_of_work.run(partial(self._read, principal_id))
+
+    def current(self, connection: sa.Connection, caller: Principal) -> Principal | None:
+        """Return a caller as it is by now: itself unless it changed; in the writer's thread."""
+        known = self._operators.get(caller.id) or self._remembered.get(caller.id)
+        return known or self._read(caller.id, connection)
+
+    def forget(self, principal_id: str) -> None:
+        """Drop what is remembered of a party that changes; in the writer's thread."""
+        self._remembered.pop(principal_id, None)
+        self._unknown.discard(principal_id)
+
+    def clear(self) -> None:
+        """Drop everything, when a transaction was undone."""
+        self._remembered.clear()
+        self._unknown.clear()
+
+    def _read(self, principal_id: str, connection: sa.Connection) -> Principal | None:
+        found = self._operators.get(principal_id)
+        found = found or store_principals.find(connection, principal_id, self._master)
+        if found is None:
+            if len(self._unknown) >= UNKNOWN_MAX:
+                self._unknown.clear()
+            self._unknown.add(principal_id)
+        else:
             if len(self._remembered) >= REMEMBERED_MAX:
                 self._remembered.clear()
             self._remembered[principal_id] = found

@@ -48,6 +48,14 @@ _REMOVE_ALL = (
     .where(subscriptions.c.channel == sa.bindparam("channel_number"), _LIVE)
     .values(removed_at_ms=sa.bindparam("now_ms"))
 )
+_OF_DEVICE = sa.select(subscriptions.c.channel).where(
+    subscriptions.c.device == sa.bindparam("device_id"), _LIVE
+)
+_REMOVE_DEVICE = (
+    subscriptions.update()
+    .where(subscriptions.c.device == sa.bindparam("device_id"), _LIVE)
+    .values(removed_at_ms=sa.bindparam("now_ms"))
+)
 _LIST = (
     sa.select(subscriptions.c.channel, subscriptions.c.device, subscriptions.c.added_at_ms)
     .where(_LIVE)
@@ -99,6 +107,14 @@ def remove(connection: sa.Connection, channel: ChannelNumber, device: str, now_m
 def remove_all(connection: sa.Connection, channel: ChannelNumber, now_ms: int) -> None:
     """End all subscriptions of a channel that is removed."""
     connection.execute(_REMOVE_ALL, {"channel_number": channel, "now_ms": now_ms})
+
+
+def remove_device(connection: sa.Connection, device: str, now_ms: int) -> list[ChannelNumber]:
+    """End all subscriptions of a device that is removed; return the channels."""
+    channels = connection.execute(_OF_DEVICE, {"device_id": device}).scalars()
+    ended = [ChannelNumber(channel) for channel in channels]
+    connection.execute(_REMOVE_DEVICE, {"device_id": device, "now_ms": now_ms})
+    return ended
 
 
 def live(connection: sa.Connection) -> list[Subscription]:

@@ -1,0 +1,97 @@
+"""Owns the desks of a key server: who carries out each operation, and what they share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sealcast.core.ports import Random
+from sealcast.keyserver.air import AirState
+from sealcast.keyserver.calls import Handler
+from sealcast.keyserver.registry import RegistryDesk
+from sealcast.keyserver.routes import handlers as keyserver_handlers
+from sealcast.keyserver.sending import SenderDesk
+from sealcast.keyserver.views import Views
+from sealcast.messages import operations
+from sealcast.server.assigning import Assignments
+from sealcast.server.certifying import CertificateDesk
+from sealcast.server.channels import ChannelDesk
+from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
+from sealcast.server.issuing import Issuer
+from sealcast.server.principals import Principals
+from sealcast.server.request_key import AllowListAdmission, KeyDesk
+from sealcast.server.settings import KeyserverSettings
+from sealcast.server.state import ServerState
+from sealcast.server.subscribing import SubscriberDesk
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the desks share: the server's state, what it remembers, and chance."""
+
+    state: ServerState
+    settings: KeyserverSettings
+    views: Views
+    air: AirState
+    principals: Principals
+    random: Random
+    on_grants: Callable[[int], None]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where parties reach the operator's key servers."""
+        return self.settings.urls or self.state.urls
+
+
+class Desks:
+    """All desks of a key server."""
+
+    def __init__(self, shared: Shared) -> None:
+        state, views, air = shared.state, shared.views, shared.air
+        self.sending = SenderDesk(
+            master=state.master_key,
+            kek=state.kek,
+            views=views,
+            air=air,
+            random=shared.random,
+            key_servers=shared.urls,
+        )
+        assignments = Assignments(views=views, air=air)
+        issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
+        self._registry = RegistryDesk(
+            master=state.master_key,
+            kek=state.kek,
+            channels=assignments,
+            is_reserved=shared.principals.is_reserved,
+            forget=shared.principals.forget,
+        )
+        self._enrolment = EnrolmentDesk(
+            registry=self._registry, assignments=assignments, issuer=issuer, random=shared.random
+        )
+        self.certificates = CertificateDesk(
+            issuer=issuer, register=self._registry.register_certified, forget=shared.principals.forget
+        )
+        self._keys = KeyDesk(
+            views=views,
+            air=air,
+            admission=AllowListAdmission,
+            key_servers=shared.urls,
+            on_grants=shared.on_grants,
+        )
+        self._channels = ChannelDesk(views=views, air=air, assignments=assignments)
+        self._subscribers = SubscriberDesk(views=views)
+
+    def handlers(self) -> tuple[Handler, ...]:
+        """Return how each operation is carried out."""
+        keys, channels, subscribers = self._keys, self._channels, self._subscribers
+        return (
+            *keyserver_handlers(self.sending, self._registry),
+            *enrolment_handlers(self._enrolment, self.certificates),
+            Handler(operations.KEYS, keys.request, keys.repeat),
+            Handler(operations.CHANNEL_ADD, channels.add),
+            Handler(operations.CHANNEL_LIST, channels.list),
+            Handler(operations.CHANNEL_SHOW, channels.show),
+            Handler(operations.CHANNEL_REMOVE, channels.remove),
+            Handler(operations.CHANNEL_SENDERS, channels.senders),
+            Handler(operations.SUBSCRIBER_ADD, subscribers.add),
+            Handler(operations.SUBSCRIBER_REMOVE, subscribers.remove),
+            Handler(operations.SUBSCRIBER_LIST, subscribers.list),
+        )
