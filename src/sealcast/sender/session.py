@@ -24,6 +24,7 @@ from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import AirEpoch, EpochPlanner
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
+from sealcast.wire.sealing import INDEX_LIMIT, Payload, SealedBatch, Sealer
 
 FIRST_SEQ_LIMIT = 1 << 15
 """SEQ starts below 2^15, so that a lost first packet is not taken for a rollover (RFC 3711 §3.3.1)."""
@@ -34,8 +35,8 @@ REPORT_NS = 5 * NS_PER_S
 REPORT_RETRY_NS = NS_PER_S // 2
 """A report without answer is made again after this: a switch may be waiting for it."""
 
-INDEX_LIMIT = 1 << 48
-"""An SRTP index never wraps under one SSRC (RFC 3711 §9.2); at 10 Gbit/s this lasts 9 years."""
+PACKET_OVERHEAD_BYTES = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
+"""What a packet has beside its payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class SenderSession:
         self._key_servers = tuple(key_servers)
         self._control = ControlSchedule(now)
         self._ssrc: Ssrc = self._epochs.first_slot.ssrc
+        self._sealer = Sealer(self._ssrc)
         self._cname = f"{self._ssrc:08x}@sealcast"
         self._index = first_seq if first_seq is not None else random.below(FIRST_SEQ_LIMIT)
         self._timestamp = 0
@@ -203,33 +205,58 @@ class SenderSession:
             times.append(self._control.next_timeout() if self.is_on_air else None)
         return max(now, min((time for time in times if time is not None), default=now + NS_PER_S))
 
-    def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
-        """Return the SRTP packets for `media`, in order. About 3 µs a packet.
+    def seal_batch(
+        self,
+        payloads: Sequence[Payload],
+        timestamps: Sequence[int],
+        now: int,
+        *,
+        payload_type: int = rtp.PAYLOAD_TYPE_MP2T,
+        marker: bool = False,
+        skipped: int = 0,
+    ) -> SealedBatch:
+        """Seal the first of `payloads`, as many as one batch holds, each with its timestamp.
 
-        Raises LocalError before the first epoch is on air, and after the end.
+        `skipped` packets are left out before the first. The batch is good until the next call. About 0.45 µs
+        a packet beside the cipher. Raises LocalError before the first epoch is on air, and after the end.
         """
         self._switch_if_due(now)
         current = self._epochs.current
         if current is None or self._ended:
             raise LocalError("nothing can be sealed before the first key is on air, or after the end")
-        key, mki, ssrc, index = current.rtp, current.tek.key_id.pack(), self._ssrc, self._index
-        packets = []
-        size = 0
+        index = self._index + skipped
+        # Whatever happens from here on, no index is used a second time.
+        self._index = min(index + len(payloads), INDEX_LIMIT)
+        batch = self._sealer.seal(
+            current.rtp,
+            current.tek.key_id.pack(),
+            index,
+            payloads,
+            timestamps,
+            second=payload_type | marker << 7,
+        )
+        count = len(batch)
+        self._index = index + count
+        self._timestamp = timestamps[count - 1]
+        self._note_sent(current, count, len(batch.data) - count * PACKET_OVERHEAD_BYTES)
+        return batch
+
+    def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
+        """Return the SRTP packets for `media`, in order, each by itself; raises as `seal_batch`."""
+        self._switch_if_due(now)
+        if not self.is_on_air or self._ended:
+            raise LocalError("nothing can be sealed before the first key is on air, or after the end")
+        packets: list[bytes] = []
         for item in media:
-            index += item.skipped
-            if index >= INDEX_LIMIT:
-                self._index = INDEX_LIMIT
-                raise LocalError("the packet index is used up; start the sender again")
-            header = rtp.pack_header(
-                item.payload_type, index & 0xFFFF, item.timestamp, ssrc, marker=item.marker
+            batch = self.seal_batch(
+                (item.payload,),
+                (item.timestamp,),
+                now,
+                payload_type=item.payload_type,
+                marker=item.marker,
+                skipped=item.skipped,
             )
-            packets.append(srtp.seal(key, header, item.payload, index, mki))
-            size += len(item.payload)
-            index += 1
-        self._index = index
-        if media:
-            self._timestamp = media[-1].timestamp
-            self._note_sent(current, len(packets), size)
+            packets.append(bytes(batch.data))
         return packets
 
     def end(self, now: int) -> list[bytes]:
