@@ -13,6 +13,7 @@ from simulation.harness import Scene
 from simulation.parts import MS, SECOND, make_spec
 
 LIFETIME_MS = 3_000
+Buffer = bytes | bytearray | memoryview
 
 
 class Recorder:
@@ -41,6 +42,15 @@ class RecordingAead:
         """Seal, and note the pair."""
         self._used[self._key, iv] += 1
         return self._aead.encrypt(iv, data, aad)
+
+    def encrypt_into(self, iv: bytes, data: Buffer, aad: Buffer, into: Buffer) -> int:
+        """Seal into a buffer, and note the pair."""
+        self._used[self._key, bytes(iv)] += 1
+        return self._aead.encrypt_into(iv, data, aad, into)
+
+    def decrypt_into(self, iv: bytes, data: Buffer, aad: Buffer, into: Buffer) -> int:
+        """Open into a buffer."""
+        return self._aead.decrypt_into(iv, data, aad, into)
 
     def decrypt(self, iv: bytes, data: bytes, aad: bytes) -> bytes:
         """Open."""
