@@ -39,6 +39,7 @@ VERBS = (
     ("subscriber", "add"),
     ("subscriber", "remove"),
     ("subscriber", "list"),
+    ("doctor",),
     ("probe",),
     ("demo",),
 )

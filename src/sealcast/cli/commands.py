@@ -37,6 +37,7 @@ COMMANDS = (
     Entry("channel", "sealcast.cli.channel", "Channels: add, list, show, remove.", ADMINISTER),
     Entry("registry", "sealcast.cli.registry", "Devices and senders: add, list.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list.", ADMINISTER),
+    Entry("doctor", "sealcast.cli.doctor", "Find what keeps a stream from this machine.", DIAGNOSE),
     Entry("probe", "sealcast.cli.probe", "Look at a stream without any key.", DIAGNOSE),
     Entry("demo", "sealcast.cli.demo", "See it all work on this machine.", TRY_OUT),
     Entry("bench", "sealcast.cli.bench", "Measure the packet path on this machine.", TRY_OUT),

@@ -1,0 +1,1 @@
+"""What stands between this machine and a stream: checks on plain values, and the looks that fetch them."""
