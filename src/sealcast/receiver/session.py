@@ -279,12 +279,14 @@ class ReceiverSession:
             self._ask_for(key_id, now)
 
     def _take_hint(self, packet: bytes, key_id: KeyId, now: int) -> None:
+        if self._is_foreign(key_id) or self._is_past(key_id):
+            self.stats.control_refused += 1
+            return
         hint = self._judge.hint(packet)
         # The newest first: a forged packet that came before the sender's must not hide it.
         hinted = dict.fromkeys((*hint.key_servers, *self.hinted_servers))
         self.hinted_servers = tuple(hinted)[:HINTED_SERVERS_MAX]
-        if not self._is_foreign(key_id) and not self._is_past(key_id):
-            self._ask_for(key_id, now)
+        self._ask_for(key_id, now)
 
     def _is_foreign(self, key_id: KeyId) -> bool:
         return self._spec is not None and key_id.channel != self._spec.number

@@ -32,7 +32,7 @@ class ReceiverStats:
     control: int = 0
     """SEAL packets accepted."""
     control_refused: int = 0
-    """Control packets that were forged, replayed or misshapen."""
+    """Control packets that were forged, replayed or misshapen, or of another channel or an earlier time."""
     key_changes: int = 0
     """Switches announced after the first key."""
     switch_lost: int = 0
