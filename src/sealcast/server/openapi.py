@@ -63,7 +63,15 @@ class _Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         components = openapi_schema.get("components", {})
         schemas = {**components.get("schemas", {}), **_schemas()}
+        _describe_nothing(openapi_schema)
         return super().render(request, {**openapi_schema, "components": {**components, "schemas": schemas}})
+
+
+def _describe_nothing(document: dict[str, Any]) -> None:
+    """Take out the content that the library claims for answers without any (204)."""
+    for path in document.get("paths", {}).values():
+        for operation in path.values():
+            operation["responses"].get("204", {}).pop("content", None)
 
 
 def _media(kind: type[msgspec.Struct]) -> OpenAPIMediaType:
