@@ -12,6 +12,9 @@ from sealcast.messages.encoding import decode
 LISTED_MAX = 1_000
 """The newest invitations are listed; more would not fit in one answer."""
 
+NUMBER_MAX = 2**63 - 1
+"""What the database can hold; no number comes near."""
+
 OPEN, USED, EXPIRED, CANCELLED = "open", "used", "expired", "cancelled"
 
 _ADD = invitations.insert()
@@ -85,6 +88,8 @@ def newest(connection: sa.Connection) -> list[Invited]:
 
 def cancel(connection: sa.Connection, number: int, now_ms: int) -> bool:
     """Withdraw an open invitation; False if there is none of that number."""
+    if not 0 < number <= NUMBER_MAX:
+        return False
     return connection.execute(_CANCEL, {"wanted": number, "now_ms": now_ms}).rowcount > 0
 
 
