@@ -5,7 +5,7 @@ import contextlib
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signing_pair
 from sealcast.messages.operations import Operation
-from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
+from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import RegisteredKeys, Role
 from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
@@ -33,13 +33,17 @@ OPERATOR = "Example Operator"
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the problem's name or the opened answer, and the nonce for the next request."""
+    """What came back: the problem's name or the opened answer, and the nonce for the next request.
+
+    `certified_s` is how long the caller's certificate is still good for, if the answer says so.
+    """
 
     status: int
     problem: str
     detail: str
     answer: Any
     nonce: str
+    certified_s: int | None = None
 
 
 @dataclass
@@ -80,17 +84,19 @@ class Caller:
         ) as response:
             content = await response.read()
             nonce = response.headers.get(HEADER_NONCE, "")
+            remaining = response.headers.get(HEADER_CERTIFICATE)
+            certified_s = int(remaining) if remaining is not None else None
             if response.status != 200:
                 assert response.content_type == "application/problem+json"
                 no = decode(content, Problem)
                 assert no.status == response.status
-                return Reply(response.status, problem_name(no.type), no.detail, None, nonce)
+                return Reply(response.status, problem_name(no.type), no.detail, None, nonce, certified_s)
             assert response.content_type == ("application/jose" if operation.sealed else "application/json")
         if operation.sealed:
             inner = jose.unseal(content, self.credential.kek, typ=jose.TYP_SEALED_ANSWER)
             assert jose.peek(inner).kid == "keyserver"
             content = jose.verify(inner, self.credential.server_key, typ=jose.TYP_ANSWER)
-        return Reply(200, "", "", decode(content, operation.answer), nonce)
+        return Reply(200, "", "", decode(content, operation.answer), nonce, certified_s)
 
     def renamed(self, name: str, role: Role = "device") -> "Caller":
         """Return the side of the same keys under another name, as after enrolment."""
@@ -137,8 +143,10 @@ class Running:
         )
         return self.caller(credential)
 
-    async def register(self, name: str, role: str, *, symmetric: bool | None = None) -> Caller:
-        """Register a device (symmetric unless told) or a sender (key pairs) and return its side."""
+    async def register(
+        self, name: str, role: Role, *, symmetric: bool | None = None, channels: Sequence[str] = ()
+    ) -> Caller:
+        """Register a device (symmetric unless told) or another party (key pairs) and return its side."""
         if symmetric is None:
             symmetric = role == "device"
         signing = new_oct_key(RANDOM) if symmetric else new_signing_pair(RANDOM)
@@ -146,7 +154,9 @@ class Running:
         sealed = self.sealed_keys(
             signing if symmetric else signing.public(), kek if symmetric else kek.public()
         )
-        await self.operator.must(operations.REGISTRY_ADD, id=name, role=role, sealed_keys=sealed)
+        await self.operator.must(
+            operations.REGISTRY_ADD, id=name, role=role, sealed_keys=sealed, channels=[*channels]
+        )
         return self.caller(
             msgspec.structs.replace(self.operator.credential, role=role, id=name, signing=signing, kek=kek)
         )

@@ -308,8 +308,7 @@ def test_no_secret_of_an_enrolment_is_in_the_clear_on_disk(tmp_path: Path) -> No
         async with running(tmp_path) as server:
             caller, token = newcomer(server), await invite(server)
             assert (await enrol(caller, token)).status == 200
-            secrets = [token, caller.credential.signing.k or "", caller.credential.kek.k or ""]
-        return secrets
+            return [token, caller.credential.signing.k or "", caller.credential.kek.k or ""]
 
     secrets = asyncio.run(story())
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
