@@ -18,7 +18,7 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.device.vault import Credential
 from sealcast.keys.material import make_tek
 from sealcast.messages import jose, operations
-from sealcast.messages.answers import Done, GeneratedKey, Grant, LeaseAnswer
+from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, Grant, LeaseAnswer
 from sealcast.messages.encoding import encode
 from sealcast.messages.material import key_material
 from sealcast.transport.system import SystemRandom
@@ -55,6 +55,7 @@ class Askers:
         self._sender = site.credential(site.channels[lab].studio)
         self._lab = site.channels[lab]
         self._random = random.Random(seed)  # noqa: S311 - chooses what to ask
+        self._held: list[int] = []
         self._over = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -107,10 +108,11 @@ class Askers:
     async def _one_epoch(self, client: KeyServerClient, first_unused: int) -> int:
         number = str(self._lab.number)
         lease = await self._ask_once(
-            client, operations.LEASE, LeaseAnswer, channel=number, first_unused=first_unused
+            client, operations.LEASE, LeaseAnswer, channel=number, first_unused=first_unused, held=self._held
         )
         if not isinstance(lease, LeaseAnswer):
             return first_unused
+        self._held = [slot.epoch for slot in lease.slots]
         for slot in lease.slots:
             assert self.memory.leased.setdefault(slot.epoch, slot.ssrc) == slot.ssrc
         epoch, ssrc = lease.slots[0].epoch, lease.slots[0].ssrc
@@ -149,7 +151,7 @@ class Askers:
         done = await self._ask_once(
             client,
             operations.ON_AIR,
-            Done,
+            AirAnswer,
             channel=str(self._lab.number),
             ssrc=ssrc,
             epoch=epoch,

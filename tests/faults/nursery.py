@@ -20,10 +20,10 @@ POLL_S = 0.01
 class Child:
     """One `sealcast` process, whose output is in two files."""
 
-    def __init__(self, nursery: "Nursery", pid: int, out: Path, err: Path) -> None:
+    def __init__(self, forks: "Forks", pid: int, out: Path, err: Path) -> None:
         self.pid = pid
         self.status: int | None = None
-        self._nursery = nursery
+        self._forks = forks
         self._out, self._err = out, err
         self._read = 0
 
@@ -46,7 +46,7 @@ class Child:
     def is_alive(self) -> bool:
         """Whether it still runs, or is stopped."""
         if self.status is None:
-            self.status = self._nursery.ask(pid=self.pid, wait=False)["status"]
+            self.status = self._forks.ask(pid=self.pid, wait=False)["status"]
         return self.status is None
 
     def send(self, number: signal.Signals) -> None:
@@ -107,21 +107,40 @@ class Child:
             time.sleep(POLL_S)
 
 
-class Nursery:
-    """Starts processes; used in a `with`, at whose end all are gone. Calls may come from any thread."""
+class Forks:
+    """The process that forks: one serves all tests. Calls may come from any thread."""
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._numbers = itertools.count(1)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._children: list[Child] = []
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forks.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=terminal.environment,
             text=True,
         )
+
+    def ask(self, **order: object) -> dict[str, Any]:
+        """Give one order and return the answer."""
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            return dict(json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End it, and with it whatever still runs."""
+        self._process.communicate()
+
+
+class Nursery:
+    """Starts the processes of one test, in one terminal; used in a `with`, at whose end all are gone."""
+
+    def __init__(self, terminal: Terminal, forks: Forks) -> None:
+        self._terminal = terminal
+        self._forks = forks
+        self._numbers = itertools.count(1)
+        self._children: list[Child] = []
 
     def __enter__(self) -> Self:
         return self
@@ -137,16 +156,6 @@ class Nursery:
                 child.end(10)
             except AssertionError:
                 child.kill()
-        self._process.communicate()
-
-    def ask(self, **order: object) -> dict[str, Any]:
-        """Give one order and return the answer."""
-        with self._lock:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            return dict(json.loads(self._process.stdout.readline()))
 
     def start(self, *arguments: str, **environment: str) -> Child:
         """Start `sealcast ARGUMENTS` in the terminal's folder."""
@@ -162,7 +171,7 @@ class Nursery:
             "out": str(out),
             "err": str(err),
         }
-        child = Child(self, int(self.ask(**order)["pid"]), out, err)
+        child = Child(self._forks, int(self._forks.ask(**order)["pid"]), out, err)
         self._children.append(child)
         return child
 

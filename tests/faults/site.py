@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.terminal import READY_LINE, Terminal, new_operator
-from faults.nursery import Child, Nursery
+from cli.terminal import READY_LINE, Terminal, free_port
+from faults.nursery import Child, Forks, Nursery
 from sealcast.core.channel import Suite
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
@@ -135,15 +135,12 @@ class Site:
 
 
 @contextmanager
-def new_site(folder: Path, **environment: str) -> Iterator[Site]:
+def new_site(folder: Path, forks: Forks) -> Iterator[Site]:
     """Give a site whose key server runs, without channels yet."""
-    terminal: Terminal = new_operator(folder)
-    terminal.environment |= {
-        "SEALCAST_LOGGING_LEVEL": "info",
-        "SEALCAST_LOGGING_FORMAT": "json",
-        **environment,
-    }
-    with Nursery(terminal) as nursery:
+    terminal = Terminal(folder, SEALCAST_LOGGING_LEVEL="info", SEALCAST_LOGGING_FORMAT="json")
+    with Nursery(terminal, forks) as nursery:
+        place = f"127.0.0.1:{free_port()}"
+        nursery.good("init", "--dir", ".", "--operator", "Test TV", "--listen", place)
         site = Site(folder, nursery)
         site.serve()
         yield site

@@ -4,7 +4,6 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from faults.asking import Askers
 from faults.books import check_books
 from faults.capture import Capture, Nonces
 from faults.nursery import Child
-from faults.site import Site, holds, new_site
+from faults.site import Site, holds
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
 
@@ -89,27 +88,26 @@ def set_up(site: Site) -> None:
         site.add_viewer(f"device-{number}", FILM, NEWS, TALK, LAB)
 
 
-def kill_often(folder: Path, kills: int, seed: int) -> None:
+def kill_often(site: Site, kills: int, seed: int) -> None:
     """Run the whole scene with so many kills."""
-    with new_site(folder) as site:
-        set_up(site)
-        film = site.receive(FILM, "viewer", "--wait")
-        others = [site.receive(channel, "viewer", "--wait") for channel in KILLED_CHANNELS]
-        steady = site.send(FILM)
-        steady.wait_for("on air")
-        with Capture(site.channels[NEWS]) as news, Capture(site.channels[TALK]) as talk:
-            captures = {NEWS: news, TALK: talk}
-            senders = {channel: site.send(channel) for channel in KILLED_CHANNELS}
-            killing = Killing(site, captures, senders, random.Random(seed))  # noqa: S311 - chooses whom to kill
-            devices = [f"device-{number}" for number in range(DEVICES)]
-            with Askers(site, devices, [FILM, NEWS, TALK], LAB, seed) as askers:
-                while killing.kills.total() < kills:
-                    killing.kill_once()
-                site.keyserver.wait_for_line(READY_LINE)
-                check_recovery(killing)
-            sent = [sender.stop() for sender in killing.senders.values()]
-        sent_film, got_film = steady.stop(), film.summary()
-        got = [receiver.summary() for receiver in others]
+    set_up(site)
+    film = site.receive(FILM, "viewer", "--wait")
+    others = [site.receive(channel, "viewer", "--wait") for channel in KILLED_CHANNELS]
+    steady = site.send(FILM)
+    steady.wait_for("on air")
+    with Capture(site.channels[NEWS]) as news, Capture(site.channels[TALK]) as talk:
+        captures = {NEWS: news, TALK: talk}
+        senders = {channel: site.send(channel) for channel in KILLED_CHANNELS}
+        killing = Killing(site, captures, senders, random.Random(seed))  # noqa: S311 - chooses whom to kill
+        devices = [f"device-{number}" for number in range(DEVICES)]
+        with Askers(site, devices, [FILM, NEWS, TALK], LAB, seed) as askers:
+            while killing.kills.total() < kills:
+                killing.kill_once()
+            site.keyserver.wait_for_line(READY_LINE)
+            check_recovery(killing)
+        sent = [sender.stop() for sender in killing.senders.values()]
+    sent_film, got_film = steady.stop(), film.summary()
+    got = [receiver.summary() for receiver in others]
     killing.teks |= site.teks()
     check_books(site, askers.memory, LAB)
     nonces = Nonces()
@@ -119,7 +117,7 @@ def kill_often(folder: Path, kills: int, seed: int) -> None:
     assert nonces.opened > 20 * kills
     assert got_film["packets_opened"] == sent_film["packets"] > 0
     assert (got_film["lost"], got_film["refused"], got_film["replayed"]) == (0, 0, 0)
-    assert holds(folder / "viewer-film.bin", got_film, site.film)
+    assert holds(site.folder / "viewer-film.bin", got_film, site.film)
     for last, summary in zip(sent, got, strict=True):
         assert last["packets"] > 0
         assert (summary["refused"], summary["replayed"]) == (0, 0)
@@ -152,13 +150,13 @@ def report(killing: Killing, askers: Askers, nonces: Nonces) -> None:
     print(f"{nonces.opened} opened, {nonces.without_key} without key")
 
 
-def test_kills_at_random_moments(tmp_path: Path) -> None:
+def test_kills_at_random_moments(site: Site) -> None:
     """Twenty-five kills of the key server and of two senders: the short form."""
-    kill_often(tmp_path, 25, seed=1)
+    kill_often(site, 25, seed=1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-def test_two_hundred_kills_at_random_moments(tmp_path: Path) -> None:
+def test_two_hundred_kills_at_random_moments(site: Site) -> None:
     """Two hundred kills of the key server and of two senders."""
-    kill_often(tmp_path, 200, seed=2)
+    kill_often(site, 200, seed=2)

@@ -2,27 +2,18 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from faults.books import check_audit
 from faults.nursery import Child
-from faults.site import Site, holds, new_site
+from faults.site import Site, holds
 
 LIFETIMES = 3
 SHORT_S = 1.5
 """The lifetime of a key in the short form, where a stop lasts three of them."""
 
 LONG_S = 20.0
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Return a site with three viewers."""
-    with new_site(tmp_path) as made:
-        yield made
 
 
 def stop_for_a_while(child: Child, lifetime_s: float) -> None:

@@ -6,9 +6,19 @@ import pytest
 
 from sealcast.core.errors import RefusedError
 from sealcast.core.ids import Epoch, Ssrc
+from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.policy import GRACE_MS_MAX
 from sealcast.keys.table import KeyState
-from sealcast.keyserver.service_air import AirChange, check_report, closing, decide_report, expired
+from sealcast.keyserver.air import AirReport
+from sealcast.keyserver.service_air import (
+    HEARD_LATELY_MS,
+    AirChange,
+    check_report,
+    closing,
+    decide_report,
+    expired,
+    is_overtaken,
+)
 from sealcast.keyserver.values import EpochRow
 from sealcast.messages.requests import AirRequest, EpochTotals
 
@@ -73,6 +83,23 @@ def test_drained_epochs_retire_after_the_longest_grace() -> None:
     assert expired(drained, 1_000 + GRACE_MS_MAX - 1) == ()
     over = expired(drained, 1_000 + GRACE_MS_MAX)
     assert [(step.epoch, step.state) for step in over] == [(1, RETIRED)]
+
+
+def test_a_clock_that_was_set_back_keeps_no_key() -> None:
+    """An epoch that went off air in the future, by a clock that was wrong, is over."""
+    over = expired(rows(DRAINING, ACTIVE), 999)
+    assert [(step.epoch, step.state) for step in over] == [(1, RETIRED)]
+
+
+def test_a_run_is_overtaken_while_a_later_one_reports() -> None:
+    """Neither the end, nor the same epoch, nor a later run that fell silent says that another is on air."""
+    later = AirReport(Epoch(2), 1_000, 1_000, extended=False, roc=0, seq=0, received_ns=0)
+    lately, long_ago = HEARD_LATELY_MS * NS_PER_MS, (HEARD_LATELY_MS + 1) * NS_PER_MS
+    assert is_overtaken(report(epoch=1), later, lately)
+    assert not is_overtaken(report(epoch=1), later, long_ago)
+    assert not is_overtaken(report(epoch=1), None, lately)
+    assert not is_overtaken(report(epoch=2), later, lately)
+    assert not is_overtaken(report(epoch=1, ended=True), later, lately)
 
 
 def test_removed_channel_retires_everything() -> None:

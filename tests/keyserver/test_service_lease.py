@@ -83,6 +83,17 @@ def test_sender_without_record_gets_none_of_its_old_slots() -> None:
     assert [slot.epoch for slot in lease.fresh] == list(range(17, 33))
 
 
+def test_slots_on_no_record_of_the_asking_run_stay_away() -> None:
+    """Two runs of one credential, each with a record of its own, never share a slot."""
+    rows = [row(epoch, state=KeyState.PUBLISHED) for epoch in range(1, 17)]
+    lease = plan_lease(
+        rows, "a", 3, next_epoch=17, taken=frozenset(), random=RANDOM, held=frozenset({2, 3, 5, 40})
+    )
+    assert [each.epoch for each in lease.kept] == [3, 5]
+    assert lease.published == (3, 5)
+    assert [slot.epoch for slot in lease.fresh] == list(range(17, 17 + RUN_SLOTS - 2))
+
+
 def test_slots_that_cannot_start_are_not_given() -> None:
     """Consumed slots, epochs on air or past, and other senders' slots are no part of a lease."""
     rows = [

@@ -75,6 +75,28 @@ def test_sender_without_record_gets_fresh_slots(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_two_records_of_one_sender_share_no_slot(tmp_path: Path) -> None:
+    """A run gets back the free slots that it names, not those that another run of the same sender got."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            await server.add_channel("news")
+            sender = await server.register("studio", "sender")
+            none = 2**32 - 1
+            one = await sender.must(operations.LEASE, channel="news", first_unused=none, held=[])
+            two = await sender.must(operations.LEASE, channel="news", first_unused=none, held=[])
+            kept = [slot.epoch for slot in one.slots]
+            more = await sender.must(operations.LEASE, channel="news", first_unused=2, held=kept)
+            again = await sender.must(
+                operations.LEASE, channel="news", first_unused=18, held=[slot.epoch for slot in two.slots]
+            )
+            # The second start burned what the first had: it may have been the first, having lost its record.
+            assert [slot.epoch for slot in more.slots] == list(range(33, 49))
+            assert [slot.epoch for slot in again.slots] == [*range(18, 33), 49]
+
+    asyncio.run(story())
+
+
 def test_channel_numbers_and_epochs_never_come_back(tmp_path: Path) -> None:
     """A channel added again under its old name has another number, so its key IDs are all new."""
 
@@ -198,10 +220,12 @@ def test_epochs_live_by_the_table(tmp_path: Path) -> None:
             assert states(tmp_path) == {1: "PUBLISHED", 2: "PUBLISHED"}
             await server.report(sender, "news", ssrcs[0], 1)
             assert states(tmp_path) == {1: "ACTIVE", 2: "PUBLISHED"}
-            await server.report(sender, "news", ssrcs[0], 2, cause="schedule")
+            changed = await server.report(sender, "news", ssrcs[0], 2, cause="schedule")
+            assert not changed.answer.overtaken
             assert states(tmp_path) == {1: "DRAINING", 2: "ACTIVE"}
             late = await server.report(sender, "news", ssrcs[0], 1)
             assert late.status == 200
+            assert late.answer.overtaken
             assert states(tmp_path) == {1: "DRAINING", 2: "ACTIVE"}
             await server.report(sender, "news", ssrcs[0], 2, ended=True)
             assert states(tmp_path) == {1: "DRAINING", 2: "DRAINING"}

@@ -9,14 +9,21 @@ from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.keyserver import store_air, store_channels, store_epochs
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.calls import Call, Reply
-from sealcast.keyserver.service_air import AirChange, AirDecision, check_report, decide_report, expired
+from sealcast.keyserver.service_air import (
+    AirChange,
+    AirDecision,
+    check_report,
+    decide_report,
+    expired,
+    is_overtaken,
+)
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.keyserver.views import Views
 from sealcast.keyserver.wrapped import wrap_tek
 from sealcast.messages import jose
-from sealcast.messages.answers import Done, GeneratedKey, KeyMaterial, LeaseAnswer, RunSlotData
+from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, KeyMaterial, LeaseAnswer, RunSlotData
 from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
@@ -59,6 +66,7 @@ class SenderDesk:
             next_epoch=store_channels.next_epoch(call.connection, number),
             taken=store_epochs.ssrcs(call.connection, number),
             random=self._random,
+            held=None if request.held is None else frozenset(request.held),
         )
         store_epochs.consume(call.connection, number, call.caller.id, plan.first_unused)
         if plan.fresh:
@@ -135,7 +143,8 @@ class SenderDesk:
         decision = decide_report(view.epochs, highest, request.epoch, ended=request.ended)
         self._carry_out(call, view, request, decision)
         self._add_totals(call, view, request)
-        return Reply(Done(jti=request.jti))
+        later = self._air.latest(number, highest) if highest is not None else None
+        return Reply(AirAnswer(jti=request.jti, overtaken=is_overtaken(request, later, call.now)))
 
     def _own_channel(self, call: Call, channel: str) -> ChannelView:
         view = self._views.get(call.connection, channel)

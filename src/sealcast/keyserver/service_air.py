@@ -7,6 +7,7 @@ from enum import Enum, auto
 from sealcast.core.ids import U32_MAX, Epoch
 from sealcast.keys.policy import GRACE_MS_MAX
 from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.keyserver.air import AirReport
 from sealcast.keyserver.values import EpochRow, refusal
 from sealcast.messages.requests import AirRequest
 
@@ -15,6 +16,10 @@ COUNT_MAX = 2**53
 
 TOTALS_MAX = 4_096
 """Epochs in one report: a week of changes every two minutes without any answer."""
+
+
+HEARD_LATELY_MS = 15_000
+"""A run on air reports every 5 s: one that missed three reports in a row may be no more."""
 
 
 class AirChange(Enum):
@@ -68,6 +73,16 @@ def decide_report(
     return AirDecision(AirChange.END, (*steps, _step(row.epoch, KeyState.ACTIVE, KeyEvent.SUPERSEDED)))
 
 
+def is_overtaken(request: AirRequest, later: AirReport | None, now: int) -> bool:
+    """Whether a report is of a run that another has overtaken; `later` is the last under the highest epoch.
+
+    A run of which nothing was heard lately may have died: then this one may go on, with its next lease.
+    """
+    if later is None or request.ended:
+        return False
+    return request.epoch < later.epoch and later.age_ms(now) <= HEARD_LATELY_MS
+
+
 def check_report(request: AirRequest) -> None:
     """Raise the refusal `bad-request` for figures that no stream has."""
     counts = [request.remaining_ms, request.lifetime_ms]
@@ -97,11 +112,14 @@ def closing(live: Iterable[EpochRow]) -> tuple[Step, ...]:
 
 
 def expired(live: Iterable[EpochRow], wall_ms: int) -> tuple[Step, ...]:
-    """Return the steps of epochs that have drained for as long as any receiver may keep their key."""
+    """Return the steps of epochs that have drained for as long as any receiver may keep their key.
+
+    One that went off air in the future did so before somebody set the clock back: it is over as well.
+    """
     return tuple(
         _step(row.epoch, row.state, KeyEvent.EXPIRED)
         for row in live
-        if row.state is KeyState.DRAINING and (row.off_air_at_ms or 0) + GRACE_MS_MAX <= wall_ms
+        if row.state is KeyState.DRAINING and not 0 <= wall_ms - (row.off_air_at_ms or 0) < GRACE_MS_MAX
     )
 
 

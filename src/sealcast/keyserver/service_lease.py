@@ -46,8 +46,12 @@ def plan_lease(
     next_epoch: int,
     taken: frozenset[int],
     random: Random,
+    held: frozenset[int] | None = None,
 ) -> LeasePlan:
     """Return the lease of `sender`, whose slots below `first_unused` are consumed.
+
+    Of the slots given before, those in `held` come back, all that are free if it is None. What another run
+    of this sender got, or an answer that was lost brought, is not in the record of the one that asks.
 
     `first_unused` `NO_RECORD` says that the sender remembers no slot. It may have lost what it knew of those
     it used, so none that it had comes back: better 16 epochs lost than a nonce used twice. Epochs from
@@ -66,7 +70,14 @@ def plan_lease(
             "the sender's slot file is of another channel or damaged; remove it",
         )
     next_epoch = max(next_epoch, first_unused)
-    kept = tuple(row for row in live if row.sender == sender and row.epoch >= first_unused and row.is_free)
+    kept = tuple(
+        row
+        for row in live
+        if row.sender == sender
+        and row.epoch >= first_unused
+        and row.is_free
+        and (held is None or row.epoch in held)
+    )
     missing = max(0, RUN_SLOTS - len(kept))
     if next_epoch + missing > U32_MAX:
         raise refusal("not-leased", "this channel has used up all its epochs; add it anew under another name")

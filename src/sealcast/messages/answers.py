@@ -101,6 +101,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     jti: str
 
 
+class AirAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The report was taken in. `overtaken`: another run is on air under a later epoch, and reports too."""
+
+    jti: str
+    overtaken: bool = False
+
+
 class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
     """A channel as administrators see it."""
 

@@ -33,7 +33,7 @@ PUBLISH = Operation("publish", "/v1/publish", "sender", requests.PublishRequest,
 GENERATE = Operation(
     "generate", "/v1/generate", "sender", requests.GenerateRequest, answers.GeneratedKey, sealed=True
 )
-ON_AIR = Operation("on-air", "/v1/on-air", "sender", requests.AirRequest, answers.Done)
+ON_AIR = Operation("on-air", "/v1/on-air", "sender", requests.AirRequest, answers.AirAnswer)
 CHANNEL_ADD = Operation(
     "channel-add", "/v1/channels/add", "operator", requests.ChannelAddRequest, answers.ChannelList
 )

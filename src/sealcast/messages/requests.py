@@ -37,10 +37,13 @@ class LeaseRequest(Request, frozen=True, kw_only=True):
     """Sender: run slots for its channel; those below `first_unused` are consumed, and burned.
 
     A sender without any record of its slots sends `first_unused` = 2^32 - 1: all that it ever had are burned.
+    `held` are the epochs of the slots that it has on record: of those leased to it, no other comes back, so
+    that two runs of one credential, each with its own record, never share a slot. None: whatever is free.
     """
 
     channel: str
     first_unused: int = 0
+    held: list[int] | None = None
 
 
 class PublishRequest(Request, frozen=True, kw_only=True):

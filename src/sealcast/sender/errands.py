@@ -14,7 +14,7 @@ from sealcast.device.vault import Credential
 from sealcast.keys.lease import RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages import jose, operations
-from sealcast.messages.answers import Done, GeneratedKey, KeyMaterial, LeaseAnswer
+from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, KeyMaterial, LeaseAnswer
 from sealcast.messages.encoding import encode
 from sealcast.messages.material import key_material, read_key
 from sealcast.messages.requests import EpochTotals
@@ -28,6 +28,9 @@ from sealcast.sender.actions import (
 )
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
+
+SERVER_FAULT_STATUS = 500
+"""From this HTTP status on a no is no decision: the server is overloaded, or its disk is full."""
 
 log = structlog.get_logger("sealcast.sender")
 
@@ -50,8 +53,12 @@ class Errands:
         credential: Credential,
         clock: Clock,
         answered: Callable[[], None],
+        overtaken: Callable[[], None],
     ) -> None:
-        """`answered` is called after each answer, so that the session's outputs are polled again."""
+        """`answered` is called after each answer, so that the session's outputs are polled again.
+
+        `overtaken` is called when the key server says that another run of this channel is on air.
+        """
         self._session = session
         self._spec = spec
         self._store = store
@@ -59,6 +66,7 @@ class Errands:
         self._credential = credential
         self._clock = clock
         self._answered = answered
+        self._overtaken = overtaken
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk = asyncio.Lock()
 
@@ -78,12 +86,13 @@ class Errands:
     async def _carry_out(self, action: Action) -> None:
         try:
             await self._do(action)
-        except RefusedError as error:
-            log.warning("the key server refused", action=type(action).__name__, reason=error.detail)
-            self._session.handle_refused(action, self._now())
-        except (UnreachableError, RemoteError, LocalError) as error:
-            log.warning("not done, will try again", action=type(action).__name__, reason=str(error))
-            self._session.handle_failed(action, self._now())
+        except (RefusedError, UnreachableError, RemoteError, LocalError) as error:
+            if isinstance(error, RefusedError) and error.status < SERVER_FAULT_STATUS:
+                log.warning("the key server refused", action=type(action).__name__, reason=error.detail)
+                self._session.handle_refused(action, self._now())
+            else:
+                log.warning("not done, will try again", action=type(action).__name__, reason=str(error))
+                self._session.handle_failed(action, self._now())
         self._answered()
 
     async def _do(self, action: Action) -> None:
@@ -102,7 +111,11 @@ class Errands:
 
     async def _renew(self, action: RenewLease) -> None:
         answer = await self._client.expect(
-            operations.LEASE, LeaseAnswer, channel=str(self._spec.number), first_unused=action.first_unused
+            operations.LEASE,
+            LeaseAnswer,
+            channel=str(self._spec.number),
+            first_unused=action.first_unused,
+            held=self._store.held,
         )
         slots = slots_of(answer)
         await self._durably(lambda: self._store.extend_lease(slots))
@@ -133,9 +146,9 @@ class Errands:
             EpochTotals(epoch=t.epoch, duration_ms=t.duration_ms, packets=t.packets, bytes=t.bytes)
             for t in action.totals
         ]
-        await self._client.expect(
+        answer = await self._client.expect(
             operations.ON_AIR,
-            Done,
+            AirAnswer,
             channel=str(self._spec.number),
             ssrc=action.ssrc,
             epoch=action.epoch,
@@ -149,6 +162,8 @@ class Errands:
             ended=action.ended,
         )
         self._session.handle_reported(action, self._now())
+        if answer.overtaken and action.epoch == self._session.state(self._now()).epoch:
+            self._overtaken()
 
     async def _durably(self, write: Callable[[], None]) -> None:
         """Write the slot file in a thread, one write at a time: a disk may be slow, the stream must not."""

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealcast.client import KeyServerClient
 from sealcast.core.channel import ChannelSpec
-from sealcast.core.errors import LocalError, UnreachableError
+from sealcast.core.errors import LocalError, RefusedError, UnreachableError
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
 from sealcast.device.vault import Credential
@@ -90,7 +90,8 @@ async def send(
     """Send until the source ends, `seconds` or `stop`; return the summary.
 
     Raises UsageError (input, interface, state folder), UnreachableError (no key server and no run slot
-    left) and RefusedError (unknown channel, or not this sender's). `observe` is called twice a second.
+    left) and RefusedError (unknown channel, not this sender's, or another run sends it). `observe` is called
+    twice a second.
     """
     store = SlotStore(settings.state_directory, settings.credential, settings.channel)
     await source.start()
@@ -120,7 +121,11 @@ async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClie
     """Get run slots from the key server, or make do with those kept; return the key servers' addresses."""
     try:
         answer = await client.expect(
-            operations.LEASE, LeaseAnswer, channel=settings.channel, first_unused=store.first_unused
+            operations.LEASE,
+            LeaseAnswer,
+            channel=settings.channel,
+            first_unused=store.first_unused,
+            held=store.held,
         )
     except UnreachableError as error:
         if store.spec is None or not store.lease.slots:
@@ -173,6 +178,7 @@ class _SenderRun:
             credential=settings.credential,
             clock=clock,
             answered=self._advance,
+            overtaken=self._note_overtaken,
         )
         self._pump = Pump(
             self._session,
@@ -185,6 +191,7 @@ class _SenderRun:
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False
+        self._is_overtaken = False
         self._epoch: Epoch | None = None
 
     async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
@@ -198,10 +205,16 @@ class _SenderRun:
         media = self._loop.create_task(self._send_media())
         stopping = self._loop.create_task(stop.wait())
         try:
-            while not (media.done() or stopping.done()):
+            while not (media.done() or stopping.done() or self._is_overtaken):
                 await asyncio.wait((media, stopping), timeout=OBSERVE_S, return_when=asyncio.FIRST_COMPLETED)
                 if observe is not None:
                     observe(self._status())
+            if self._is_overtaken:
+                raise RefusedError(
+                    "overtaken",
+                    f"another run sends channel {self._spec.name} under later keys, so this one has ended;"
+                    " only one may send a channel at a time",
+                )
             reason = media.result() if media.done() else "stopped"
         finally:
             media.cancel()
@@ -269,8 +282,14 @@ class _SenderRun:
             log.info("no longer extended", epoch=state.epoch)
         self._extended = state.extended
 
+    def _note_overtaken(self) -> None:
+        self._is_overtaken = True
+
     async def _end(self) -> None:
-        """Say BYE three times, and hand in the last report."""
+        """Say BYE three times, and hand in the last report; one that was overtaken leaves without a word."""
+        if self._is_overtaken:
+            await self._errands.finish(0)
+            return
         for packet in self._session.end(self._clock.monotonic_ns()):
             self._send_control([packet])
             await asyncio.sleep(BYE_SPACING_S)

@@ -70,6 +70,11 @@ class SlotStore:
         return self._first_unused
 
     @property
+    def held(self) -> list[int]:
+        """The epochs of the slots on record: the key server gives back no others that it leased to us."""
+        return [slot.epoch for slot in self.lease.slots]
+
+    @property
     def known(self) -> dict[Epoch, Tek]:
         """Keys of slots not consumed, made and perhaps published; copies, for the caller to erase."""
         return {epoch: _copy(tek) for epoch, tek in self._known.items()}
