@@ -3,8 +3,11 @@
 import io
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import av
+
+from sealcast.sender.runs import Run
 
 PACKET_BYTES = 188
 
@@ -101,3 +104,31 @@ def decode(stream: bytes) -> Decoded:
                     samples += frame.samples
     steps = [after - before for each in times.values() for before, after in pairwise(each)]
     return Decoded(pictures, samples, corrupt, sum(step <= 0 for step in steps), max(steps, default=0.0))
+
+
+class Datagram(NamedTuple):
+    """One payload of a run, with what the run says of it."""
+
+    payload: bytes
+    offset_ns: int | None = None
+    timestamp: int | None = None
+    marker: bool = False
+    payload_type: int | None = None
+    skipped: int = 0
+
+
+def datagrams(run: Run | None) -> list[Datagram]:
+    """Return a run's payloads one by one."""
+    if run is None:
+        return []
+    return [
+        Datagram(
+            bytes(payload),
+            None if run.offsets_ns is None else run.offsets_ns[i],
+            None if run.timestamps is None else run.timestamps[i],
+            run.marker,
+            run.payload_type,
+            0 if i else run.skipped,
+        )
+        for i, payload in enumerate(run.payloads)
+    ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sealcast.core.errors import FormatError
 from sealcast.sender.liveinput import MAX_DROPOUT_PACKETS, LiveInput, unwrap_rtp
-from sealcast.sender.pacing import Datagram
+from sealcast.sender.runs import Run
 from sender.streams import packet
 
 TS = packet(0x100) * 7
@@ -49,14 +49,14 @@ def test_everything_around_an_rtp_payload_is_taken_off(
 ) -> None:
     """CSRCs, a header extension and padding go; payload, timestamp and payload type stay."""
     made = _rtp(5, payload, sources=sources, extension=extension, padding=padding, payload_type=97)
-    expected = Datagram(payload, timestamp=5000, payload_type=97)
+    expected = Run([payload], timestamps=[5000], payload_type=97)
     assert unwrap_rtp(made) == (expected, 5, 1)
 
 
 def test_the_marker_is_kept() -> None:
     """The bit beside the payload type is the marker."""
-    datagram, _, _ = unwrap_rtp(_rtp(5, payload_type=0x80 | 96))
-    assert (datagram.marker, datagram.payload_type) == (True, 96)
+    run, _, _ = unwrap_rtp(_rtp(5, payload_type=0x80 | 96))
+    assert (run.marker, run.payload_type) == (True, 96)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_a_new_source_is_a_new_beginning() -> None:
 def test_the_kind_of_input_is_seen() -> None:
     """Bare packets pass as they are; RTP with payload type 33 is taken off; other data is opaque."""
     bare, wrapped, opaque = LiveInput(), LiveInput(), LiveInput()
-    assert bare.take(TS) == Datagram(TS, payload_type=33)
-    assert wrapped.take(_rtp(7)) == Datagram(TS, timestamp=7000, payload_type=33)
-    assert opaque.take(b"\x80!some data") == Datagram(b"\x80!some data", payload_type=96)
+    assert bare.take(TS) == Run([TS], payload_type=33)
+    assert wrapped.take(_rtp(7)) == Run([TS], timestamps=[7000], payload_type=33)
+    assert opaque.take(b"\x80!some data") == Run([b"\x80!some data"], payload_type=96)
     assert (bare.is_rtp, wrapped.is_rtp, opaque.is_rtp) == (False, True, None)
-    assert opaque.take(TS) == Datagram(TS, payload_type=33)
+    assert opaque.take(TS) == Run([TS], payload_type=33)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8), st.booleans())

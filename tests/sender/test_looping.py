@@ -12,7 +12,7 @@ from sealcast.core.errors import FormatError, UsageError
 from sealcast.sender.looping import LoopRestamper
 from sealcast.sender.mpegts import PCR_HZ, PCR_MODULUS, PTS_MODULUS, read_pcr, read_pes_times, read_pid
 from sealcast.sender.pacing import PcrPacer
-from sender.streams import clocked_stream, counter_errors, decode, packet, pes_header
+from sender.streams import clocked_stream, counter_errors, datagrams, decode, packet, pes_header
 
 MS = PCR_HZ // 1000
 
@@ -76,7 +76,8 @@ def test_counters_and_clock_go_on_over_the_seam(constant_clip: Path) -> None:
 def test_a_looped_clip_is_paced_evenly(constant_clip: Path) -> None:
     """The pacer sees no jump: the time between datagrams never exceeds 100 ms, nor falls."""
     pacer = PcrPacer()
-    made = pacer.feed(_loop(constant_clip.read_bytes(), 3)) + pacer.finish()
+    looped = _loop(constant_clip.read_bytes(), 3)
+    made = datagrams(pacer.feed(looped)) + datagrams(pacer.finish())
     offsets = [each.offset_ns or 0 for each in made]
     steps = [after - before for before, after in pairwise(offsets)]
     assert min(steps) >= 0

@@ -12,13 +12,12 @@ from sealcast.sender.mpegts import PCR_HZ, PCR_MODULUS
 from sealcast.sender.pacing import (
     DATAGRAM_BYTES,
     MAX_LOOKAHEAD_BYTES,
-    Datagram,
     Pacer,
     PcrPacer,
     RatePacer,
     rtp_timestamp,
 )
-from sender.streams import clocked_stream, packet
+from sender.streams import Datagram, clocked_stream, datagrams, packet
 
 MS = PCR_HZ // 1000
 
@@ -26,8 +25,8 @@ MS = PCR_HZ // 1000
 def _pace(pacer: Pacer, data: bytes, piece_bytes: int = 1 << 17) -> list[Datagram]:
     made: list[Datagram] = []
     for at in range(0, len(data), piece_bytes):
-        made += pacer.feed(data[at : at + piece_bytes])
-    return made + pacer.finish()
+        made += datagrams(pacer.feed(data[at : at + piece_bytes]))
+    return made + datagrams(pacer.finish())
 
 
 def _offsets(made: list[Datagram]) -> list[int]:
@@ -119,16 +118,16 @@ def test_a_repeated_clock_does_not_stop_the_stream() -> None:
 def test_nothing_is_held_longer_than_the_limit() -> None:
     """Where PCRs cease, the stream goes on at its last rate, then by the next PID that has some."""
     pacer = PcrPacer()
-    sent = pacer.feed(clocked_stream([0, 40 * MS], 34))
+    sent = datagrams(pacer.feed(clocked_stream([0, 40 * MS], 34)))
     silence = packet(0x100) * 1000
     fed, held_most = 70 * 188, 0
     for _ in range(60):
-        sent += pacer.feed(silence)
+        sent += datagrams(pacer.feed(silence))
         fed += len(silence)
         held_most = max(held_most, fed - len(sent) * DATAGRAM_BYTES)
     assert held_most <= MAX_LOOKAHEAD_BYTES + len(silence) + DATAGRAM_BYTES
-    sent += pacer.feed(clocked_stream([5 * MS, 85 * MS], 69, pid=0x200))
-    sent += pacer.finish()
+    sent += datagrams(pacer.feed(clocked_stream([5 * MS, 85 * MS], 69, pid=0x200)))
+    sent += datagrams(pacer.finish())
     offsets = _offsets(sent)
     assert offsets == sorted(offsets)
     assert offsets[-1] - offsets[-2] == pytest.approx(8_000_000, abs=10)

@@ -1,13 +1,11 @@
 """Departures: everything leaves once, in order, when it is due, and what a socket refuses is counted."""
 
-import asyncio
-
 import pytest
 
 from sealcast.core.errors import UnreachableError
 from sealcast.core.ports import NS_PER_MS
-from sealcast.sender.pacing import Datagram
-from sealcast.sender.pump import BATCH_PACKETS_MAX, SEND_TRIES, Pump
+from sealcast.sender.pump import BATCH_SPAN_NS, SEND_TRIES, Pump
+from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
 from sealcast.testing import SimClock, SimRandom
 from simulation.parts import SECOND, make_sender, make_spec, payload, serve
@@ -23,10 +21,11 @@ class Wire:
         self.batches: list[tuple[int, int]] = []
         self.packets: list[bytes] = []
 
-    def send_batch(self, packets: list[bytes]) -> int:
+    def send_train(self, data: memoryview, segment_bytes: int) -> int:
         """Take what there is room for."""
         if self.fails:
             raise UnreachableError("the interface is down")
+        packets = [bytes(data[at : at + segment_bytes]) for at in range(0, len(data), segment_bytes)]
         taken = packets[: self.room]
         self.batches.append((self._clock.monotonic_ns(), len(taken)))
         self.packets += taken
@@ -34,9 +33,9 @@ class Wire:
 
 
 class Stage:
-    """A pump on simulated time: sleeping is what makes the time pass."""
+    """A pump on simulated time: the time passes from one departure to the next."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.clock = SimClock()
         self.wire = Wire(self.clock)
         self.session: SenderSession = make_sender(make_spec(600_000))
@@ -45,36 +44,36 @@ class Stage:
         self.pump = Pump(
             self.session,
             self.wire,
-            clock=self.clock,
             random=SimRandom(1),
             payload_type=33,
             departed=self.departures.append,
         )
-        self.pump.start()
-        monkeypatch.setattr(asyncio, "sleep", self._sleep)
+        self.pump.start(self.clock.monotonic_ns())
 
-    async def _sleep(self, seconds: float) -> None:
-        self.clock.advance(round(seconds * SECOND))
-
-    def send(self, datagrams: list[Datagram]) -> int:
+    def send(self, run: Run) -> None:
         """Send, to the end."""
-        return asyncio.run(self.pump.send(datagrams))
+        self.pump.feed(run)
+        while (due_ns := self.pump.next_due_ns(self.clock.monotonic_ns())) is not None:
+            self.clock.advance(max(0, due_ns - self.clock.monotonic_ns()))
+            self.pump.depart(self.clock.monotonic_ns())
+        assert self.pump.is_idle
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage() -> Stage:
     """Return a fresh stage."""
-    return Stage(monkeypatch)
+    return Stage()
 
 
-def dated(*offsets_ms: int) -> list[Datagram]:
-    """Return datagrams due at these times of the stream."""
-    return [Datagram(payload(i), offset_ms * NS_PER_MS) for i, offset_ms in enumerate(offsets_ms)]
+def dated(*offsets_ms: float) -> Run:
+    """Return payloads due at these times of the stream."""
+    offsets_ns = [round(offset_ms * NS_PER_MS) for offset_ms in offsets_ms]
+    return Run([payload(i) for i in range(len(offsets_ms))], offsets_ns)
 
 
 def test_each_leaves_when_it_is_due(stage: Stage) -> None:
     """Datagrams due within a millisecond leave together, the others in their own time."""
-    assert stage.send(dated(0, 1, 20, 20, 40)) == 5
+    stage.send(dated(0, 1, 20, 20, 40))
     assert stage.wire.batches == [(0, 2), (20 * NS_PER_MS, 2), (40 * NS_PER_MS, 1)]
     assert stage.departures == [0, 20 * NS_PER_MS, 40 * NS_PER_MS]
     assert stage.pump.unsent == 0
@@ -82,9 +81,27 @@ def test_each_leaves_when_it_is_due(stage: Stage) -> None:
 
 def test_batches_are_bounded(stage: Stage) -> None:
     """However many are due at once, SEAL packets get their turn between batches."""
-    stage.send(dated(*[0] * 200))
-    assert [packets for _, packets in stage.wire.batches] == [BATCH_PACKETS_MAX] * 3 + [8]
-    assert len(stage.departures) == 4
+    stage.send(dated(*[0] * 2_000))
+    assert [packets for _, packets in stage.wire.batches] == [48] * 41 + [32]
+    assert len(stage.departures) == 6
+
+
+def test_a_batch_holds_little_of_the_stream(stage: Stage) -> None:
+    """However far behind, no batch spans more than 2 ms of the stream."""
+    stage.clock.advance(500 * NS_PER_MS)
+    stage.send(dated(*(i * 0.25 for i in range(2_000))))
+    most = BATCH_SPAN_NS // (NS_PER_MS // 4) + 1
+    assert {packets for _, packets in stage.wire.batches} == {most, 2_000 % most}
+
+
+def test_what_is_on_time_is_counted(stage: Stage) -> None:
+    """Departures within 2 ms of the schedule count as on time, each packet by its own time."""
+    stage.send(dated(0, 5, 10))
+    assert (stage.pump.sent, stage.pump.on_time) == (3, 3)
+    stage.clock.advance(10 * NS_PER_MS)
+    stage.send(dated(15, 16, 19))
+    assert (stage.pump.sent, stage.pump.on_time) == (6, 4)
+    assert stage.pump.late_ns_max == 5 * NS_PER_MS
 
 
 def test_a_full_socket_is_offered_the_rest(stage: Stage) -> None:
@@ -129,13 +146,13 @@ def test_a_little_behind_catches_up(stage: Stage) -> None:
     """Less than a second behind, what is due leaves at once and the schedule stays."""
     stage.clock.advance(150 * NS_PER_MS)
     stage.send(dated(0, 100, 200))
-    assert stage.wire.batches == [(150 * NS_PER_MS, 2), (200 * NS_PER_MS, 1)]
+    assert stage.wire.batches == [(150 * NS_PER_MS, 1), (150 * NS_PER_MS, 1), (200 * NS_PER_MS, 1)]
 
 
 def test_live_datagrams_leave_at_once_with_their_own_header(stage: Stage) -> None:
     """A datagram without a time of its own leaves as it came; what its RTP header said is kept."""
     stage.clock.advance(SECOND)
-    stage.send([Datagram(payload(1), None, timestamp=77, payload_type=96, marker=True, skipped=2)])
+    stage.send(Run([payload(1)], timestamps=[77], payload_type=96, marker=True, skipped=2))
     (packet,) = stage.wire.packets
     assert (packet[1], packet[2:4], packet[4:8]) == (0x80 | 96, b"\0\x02", (77).to_bytes(4, "big"))
     assert stage.wire.batches == [(SECOND, 1)]
@@ -144,5 +161,4 @@ def test_live_datagrams_leave_at_once_with_their_own_header(stage: Stage) -> Non
 def test_the_end_waits_for_the_last_datagram(stage: Stage) -> None:
     """BYE leaves after the last datagram's time, although that may have left a millisecond early."""
     stage.send(dated(0, 50))
-    asyncio.run(stage.pump.wait_for_end())
-    assert stage.clock.monotonic_ns() >= 50 * NS_PER_MS
+    assert stage.pump.end_ns() >= 50 * NS_PER_MS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sealcast.core.errors import FormatError, SealcastError, UsageError
-from sealcast.sender.pacing import Datagram, PcrPacer, RatePacer
+from sealcast.sender.pacing import PcrPacer, RatePacer
 from sealcast.sender.sources import (
     FileSource,
     Source,
@@ -23,7 +23,7 @@ from sealcast.sender.sources import (
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import open_sender
-from sender.streams import counter_errors, decode, packet
+from sender.streams import Datagram, counter_errors, datagrams, decode, packet
 
 GROUP = "239.255.7.3"
 WAIT_S = 10.0
@@ -36,9 +36,9 @@ async def _drain(source: Source, enough: Callable[[list[Datagram]], bool] | None
     async with asyncio.timeout(WAIT_S):
         await source.start()
         try:
-            async for batch in source:
-                assert batch
-                made += batch
+            async for run in source:
+                assert len(run)
+                made += datagrams(run)
                 if enough is not None and enough(made):
                     break
         finally:
@@ -94,8 +94,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     async def run() -> int:
         source, total_bytes = FileSource(path, RatePacer(8_000_000)), 0
         await source.start()
-        async for batch in source:
-            total_bytes += sum(len(each.payload) for each in batch)
+        async for run in source:
+            total_bytes += sum(map(len, run.payloads))
         source.close()
         return total_bytes
 
@@ -220,8 +220,8 @@ async def _receive(source: UdpSource, send: Callable[[int], None], count: int) -
     async with asyncio.timeout(WAIT_S):
         await source.start()
         send(source.local_port)
-        async for batch in source:
-            made += batch
+        async for run in source:
+            made += datagrams(run)
             if len(made) >= count:
                 break
         source.close()

@@ -4,11 +4,11 @@ RTP (RFC 3550 §5.1) is taken off; its timestamp, marker and payload type stay w
 numbers are not kept, since the sender counts its own; it counts on over what the input lost, by `skipped`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sealcast.core.errors import FormatError
 from sealcast.sender.mpegts import PACKET_BYTES, looks_like_transport_stream
-from sealcast.sender.pacing import Datagram
+from sealcast.sender.runs import Run
 from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T, SEQ_MODULUS, parse_header
 
 MAX_REORDER_PACKETS = 100
@@ -51,13 +51,13 @@ class LiveInput:
         """Whether the input is RTP; None while nothing has decided."""
         return self._rtp
 
-    def take(self, data: bytes) -> Datagram | None:
+    def take(self, data: bytes) -> Run | None:
         """Return what to send for a received datagram, at once; None for what is dropped and counted."""
         self.counters.received += 1
         if self._rtp is None:
             self._decide(data)
         if not self._rtp:
-            return Datagram(data, payload_type=self._payload_type)
+            return Run([data], payload_type=self._payload_type)
         try:
             return self._take_rtp(data)
         except FormatError:
@@ -70,10 +70,13 @@ class LiveInput:
         elif _is_transport_stream_in_rtp(data):
             self._rtp = True
 
-    def _take_rtp(self, data: bytes) -> Datagram | None:
-        datagram, seq, ssrc = unwrap_rtp(data)
+    def _take_rtp(self, data: bytes) -> Run | None:
+        run, seq, ssrc = unwrap_rtp(data)
         skipped = self._order.see(seq, ssrc, self.counters)
-        return None if skipped is None else replace(datagram, skipped=skipped)
+        if skipped is None:
+            return None
+        run.skipped = skipped
+        return run
 
 
 class SequenceOrder:
@@ -119,7 +122,7 @@ class SequenceOrder:
             self._seen |= 1 << back
 
 
-def unwrap_rtp(packet: bytes) -> tuple[Datagram, int, int]:
+def unwrap_rtp(packet: bytes) -> tuple[Run, int, int]:
     """Return payload and fields of an RTP packet, its sequence number and its SSRC; raises FormatError."""
     header = parse_header(packet)
     if packet[1] in _RTCP_SECOND_BYTES:
@@ -130,18 +133,18 @@ def unwrap_rtp(packet: bytes) -> tuple[Datagram, int, int]:
         if not 0 < padding_bytes <= end - header.length_bytes:
             raise FormatError("RTP padding that is longer than the payload")
         end -= padding_bytes
-    datagram = Datagram(
-        packet[header.length_bytes : end],
-        timestamp=header.timestamp,
+    run = Run(
+        [packet[header.length_bytes : end]],
+        timestamps=[header.timestamp],
         marker=header.marker,
         payload_type=header.payload_type,
     )
-    return datagram, header.seq, header.ssrc
+    return run, header.seq, header.ssrc
 
 
 def _is_transport_stream_in_rtp(data: bytes) -> bool:
     try:
-        datagram, _, _ = unwrap_rtp(data)
+        run, _, _ = unwrap_rtp(data)
     except FormatError:
         return False
-    return datagram.payload_type == PAYLOAD_TYPE_MP2T and looks_like_transport_stream(datagram.payload)
+    return run.payload_type == PAYLOAD_TYPE_MP2T and looks_like_transport_stream(bytes(run.payloads[0]))

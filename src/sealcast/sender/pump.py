@@ -1,111 +1,211 @@
-"""Owns departures: takes datagrams with offsets, seals those that are due and sends them on time."""
+"""Owns the departures of one stream: what waits, when the next is due, and sealing and sending what is.
 
-import asyncio
-from collections.abc import Callable
+It has no timer of its own: `departures` calls `depart` when `next_due_ns` says so, for hundreds of streams.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from sealcast.core.errors import UnreachableError
-from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
-from sealcast.sender.pacing import Datagram, rtp_timestamp
-from sealcast.sender.session import Media, SenderSession
-from sealcast.transport.multicast import MulticastSender
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
+from sealcast.sender.pacing import RTP_MODULUS, rtp_timestamp
+from sealcast.sender.runs import Run
+from sealcast.sender.session import SenderSession
+from sealcast.wire.sealing import BATCH_PACKETS_MAX, SealedBatch
 
 EARLY_NS = NS_PER_MS
 """Datagrams due within the next millisecond leave with those due now: the timer is no finer."""
 
+BATCH_SPAN_NS = 2 * NS_PER_MS
+"""A batch holds no more of the stream than this (one packet where a packet lasts longer): nothing bursts."""
+
+ON_TIME_NS = 2 * NS_PER_MS
+"""A departure within so much of its time counts as on schedule."""
+
 BEHIND_NS_MAX = NS_PER_S
 """Further behind than this (a suspended process), the schedule moves instead of sending a burst."""
 
-BATCH_PACKETS_MAX = 64
+BATCHES_PER_TURN = 8
+"""So many batches leave before other streams get their turn."""
+
 SEND_TRIES = 100
 """How often a full socket is offered a batch, a millisecond apart, before the rest is counted as unsent."""
 
+BACKLOG_NS = NS_PER_S // 5
+"""A source is asked for more when less than this of the stream waits."""
+
+BACKLOG_RUNS = 64
+"""A live input, whose payloads have no times, is held up when so many runs wait."""
+
+
+class TrainSocket(Protocol):
+    """What sends: see `transport.batches.DatagramSender.send_train`."""
+
+    def send_train(self, data: memoryview, segment_bytes: int) -> int:
+        """Send, and return how many datagrams are done with."""
+        ...
+
 
 class Pump:
-    """Sends one stream. `unsent` counts what the socket did not take; `late_ns_max` the worst delay."""
+    """Sends one stream.
+
+    `sent` counts departures and `on_time` those within 2 ms of the schedule; `unsent` what the socket did not
+    take; `late_ns_max` is the worst delay.
+    """
 
     def __init__(
         self,
         session: SenderSession,
-        sender: MulticastSender,
+        socket: TrainSocket,
         *,
-        clock: Clock,
         random: Random,
         payload_type: int,
         departed: Callable[[int], None],
     ) -> None:
-        """`departed` is called with the time after each batch: SEAL packets are due by number as well."""
+        """`departed` is called with the time after each turn: SEAL packets are due by number as well."""
         self._session = session
-        self._sender = sender
-        self._clock = clock
+        self._socket = socket
         self._departed = departed
         self._payload_type = payload_type
         self._timestamp_base = random.below(1 << 32)
         self._start_ns = 0
+        self._runs: deque[Run] = deque()
+        self._done = 0
         self._last_offset_ns = 0
+        self._stuck: SealedBatch | None = None
+        self._tries = 0
+        self._retry_ns = 0
+        self.sent = 0
+        self.on_time = 0
         self.unsent = 0
         self.late_ns_max = 0
 
-    def start(self) -> None:
+    def start(self, now: int) -> None:
         """Put the zero of the stream's clock at this instant."""
-        self._start_ns = self._clock.monotonic_ns()
+        self._start_ns = now
 
-    def offset_ns(self, datagram: Datagram) -> int:
-        """Return a datagram's time on the stream's clock; of one that leaves at once, the present."""
-        if datagram.offset_ns is not None:
-            return datagram.offset_ns
-        return self._clock.monotonic_ns() - self._start_ns
+    def stream_ns(self, now: int) -> int:
+        """Return the time on the stream's clock."""
+        return now - self._start_ns
 
-    async def send(self, datagrams: list[Datagram]) -> int:
-        """Send all, each when it is due; return how many there were."""
-        due: list[Media] = []
-        for datagram in datagrams:
-            offset_ns = self.offset_ns(datagram)
-            if due and (len(due) >= BATCH_PACKETS_MAX or not self._is_due(offset_ns)):
-                await self._depart(due)
-                due = []
-            await self._wait_until_due(offset_ns)
-            self._last_offset_ns = offset_ns
-            due.append(self._media(datagram, offset_ns))
-        if due:
-            await self._depart(due)
-        return len(datagrams)
+    def feed(self, run: Run) -> None:
+        """Take payloads in, behind those that wait."""
+        if len(run):
+            self._runs.append(run)
+            self._last_offset_ns = run.offsets_ns[-1] if run.offsets_ns else self._last_offset_ns
 
-    async def wait_for_end(self) -> None:
-        """Return when the last datagram's time has come, so that BYE does not overtake it."""
-        await self._wait_until_due(self._last_offset_ns + EARLY_NS)
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to leave."""
+        return not self._runs and self._stuck is None
 
-    def _is_due(self, offset_ns: int) -> bool:
-        return self._start_ns + offset_ns - self._clock.monotonic_ns() <= EARLY_NS
+    def wants_more(self, now: int) -> bool:
+        """Whether so little waits that the source should be asked for more."""
+        if not self._runs:
+            return True
+        if self._runs[-1].offsets_ns is None:
+            return len(self._runs) < BACKLOG_RUNS
+        return self._last_offset_ns - self.stream_ns(now) < BACKLOG_NS
 
-    async def _wait_until_due(self, offset_ns: int) -> None:
-        wait_ns = self._start_ns + offset_ns - self._clock.monotonic_ns()
-        if wait_ns > EARLY_NS:
-            await asyncio.sleep(wait_ns / NS_PER_S)
-            wait_ns = self._start_ns + offset_ns - self._clock.monotonic_ns()
-        if -wait_ns > BEHIND_NS_MAX:
-            self._start_ns -= wait_ns
-        self.late_ns_max = max(self.late_ns_max, -wait_ns)
+    def next_due_ns(self, now: int) -> int | None:
+        """Return when `depart` has something to do, in monotonic ns; None while nothing waits."""
+        if self._stuck is not None:
+            return self._retry_ns
+        if not self._runs:
+            return None
+        offsets_ns = self._runs[0].offsets_ns
+        return now if offsets_ns is None else self._start_ns + offsets_ns[self._done]
 
-    async def _depart(self, media: list[Media]) -> None:
-        now = self._clock.monotonic_ns()
-        packets = self._session.seal(media, now)
-        for _ in range(SEND_TRIES):
-            try:
-                packets = packets[self._sender.send_batch(packets) :]
-            except UnreachableError:
+    def end_ns(self) -> int:
+        """Return when the last payload's time has come, so that BYE does not overtake it."""
+        return self._start_ns + self._last_offset_ns + EARLY_NS
+
+    def depart(self, now: int) -> None:
+        """Seal and send what is due, a bounded number of batches; call again when `next_due_ns` says so."""
+        for _ in range(BATCHES_PER_TURN):
+            if self._stuck is not None:
+                self._offer(self._stuck, now)
+            elif self._runs and (count := self._due_count(self._runs[0], now)):
+                self._depart_some(self._runs[0], count, now)
+            else:
                 break
-            if not packets:
-                self._departed(now)
-                return
-            await asyncio.sleep(NS_PER_MS / NS_PER_S)
-        self.unsent += len(packets)
+            if self._stuck is not None:
+                break
+        self._departed(now)
 
-    def _media(self, datagram: Datagram, offset_ns: int) -> Media:
-        timestamp = datagram.timestamp
-        return Media(
-            payload=datagram.payload,
-            timestamp=rtp_timestamp(offset_ns, self._timestamp_base) if timestamp is None else timestamp,
-            payload_type=self._payload_type if datagram.payload_type is None else datagram.payload_type,
-            marker=datagram.marker,
-            skipped=datagram.skipped,
+    def _due_count(self, run: Run, now: int) -> int:
+        """Return how many payloads of a run leave together now."""
+        first, most = self._done, min(len(run), self._done + BATCH_PACKETS_MAX)
+        offsets_ns = run.offsets_ns
+        if offsets_ns is None:
+            return most - first
+        late_ns = self.stream_ns(now) - offsets_ns[first]
+        if late_ns > BEHIND_NS_MAX:
+            self._start_ns += late_ns
+            self.late_ns_max = max(self.late_ns_max, late_ns)
+        due_ns = self.stream_ns(now) + EARLY_NS
+        if offsets_ns[first] > due_ns:
+            return 0
+        until_ns = min(due_ns, offsets_ns[first] + BATCH_SPAN_NS)
+        return bisect_right(offsets_ns, until_ns, first + 1, most) - first
+
+    def _depart_some(self, run: Run, count: int, now: int) -> None:
+        first, end = self._done, self._done + count
+        payloads = run.payloads[first:end]
+        batch = self._session.seal_batch(
+            payloads,
+            self._timestamps(run, first, end, now),
+            now,
+            payload_type=self._payload_type if run.payload_type is None else run.payload_type,
+            marker=run.marker,
+            skipped=0 if first else run.skipped,
         )
+        self._note(run, first, len(batch), now)
+        self._done += len(batch)
+        if self._done == len(run):
+            self._runs.popleft()
+            self._done = 0
+        self._tries = 0
+        self._offer(batch, now)
+
+    def _offer(self, batch: SealedBatch, now: int) -> None:
+        """Give the socket a batch; keep what it does not take for a millisecond, and at last give it up."""
+        self._stuck = None
+        try:
+            done = self._socket.send_train(batch.data, batch.segment_bytes)
+        except UnreachableError:
+            self.unsent += len(batch)
+            return
+        if done == len(batch):
+            return
+        rest = batch.after(done)
+        self._tries += 1
+        if self._tries >= SEND_TRIES:
+            self.unsent += len(rest)
+        else:
+            self._stuck, self._retry_ns = rest, now + NS_PER_MS
+
+    def _note(self, run: Run, first: int, count: int, now: int) -> None:
+        self.sent += count
+        if run.offsets_ns is None:
+            self.on_time += count
+            return
+        late_ns = self.stream_ns(now) - run.offsets_ns[first]
+        self.late_ns_max = max(self.late_ns_max, late_ns)
+        # The first of a batch is the latest of all; the last is early by a millisecond at most.
+        if late_ns <= ON_TIME_NS:
+            self.on_time += count
+        else:
+            in_time_ns = self.stream_ns(now) - ON_TIME_NS
+            self.on_time += first + count - bisect_right(run.offsets_ns, in_time_ns, first, first + count)
+
+    def _timestamps(self, run: Run, first: int, end: int, now: int) -> Sequence[int]:
+        if run.timestamps is not None:
+            return run.timestamps[first:end]
+        base = self._timestamp_base
+        if run.offsets_ns is None:
+            return [rtp_timestamp(self.stream_ns(now), base)] * (end - first)
+        # rtp_timestamp, written out: it is called for every packet.
+        return [(base + offset_ns * 9 // 100_000) % RTP_MODULUS for offset_ns in run.offsets_ns[first:end]]

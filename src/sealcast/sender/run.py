@@ -17,9 +17,10 @@ from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import LeaseAnswer
 from sealcast.messages.channels import channel_spec
+from sealcast.sender.departures import Departures
 from sealcast.sender.errands import Errands, slots_of
-from sealcast.sender.pacing import Datagram
 from sealcast.sender.pump import Pump
+from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.sender.sources import Source
@@ -40,7 +41,10 @@ log = structlog.get_logger("sealcast.sender")
 
 @dataclass(frozen=True, slots=True)
 class SendSettings:
-    """What a sender is told. `seconds` ends it after so much of the stream; `first_seq` is for tests."""
+    """What a sender is told. `seconds` ends it after so much of the stream; `first_seq` is for tests.
+
+    `keep` takes the credential when its certificates were renewed.
+    """
 
     credential: Credential
     channel: str
@@ -49,6 +53,7 @@ class SendSettings:
     ttl: int = 16
     seconds: float | None = None
     first_seq: int | None = None
+    keep: Callable[[Credential], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ async def send(
     await source.start()
     try:
         store.open()
-        async with KeyServerClient(settings.credential, random) as client:
+        async with KeyServerClient(settings.credential, random, settings.keep) as client:
             servers = await _lease(settings, store, client)
             run = _SenderRun(
                 settings=settings,
@@ -183,11 +188,11 @@ class _SenderRun:
         self._pump = Pump(
             self._session,
             self._data,
-            clock=clock,
             random=random,
             payload_type=source.payload_type,
             departed=lambda now: self._send_control(self._session.poll_control(now)),
         )
+        self._departures = Departures(clock)
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False
@@ -219,6 +224,7 @@ class _SenderRun:
         finally:
             media.cancel()
             stopping.cancel()
+            self._departures.forget(self._pump)
             await self._end()
         return replace(self._status(), ended_by=reason)
 
@@ -235,18 +241,26 @@ class _SenderRun:
                 await self._on_air.wait()
         except TimeoutError as error:
             raise UnreachableError("no key server has made or taken a key; nothing was sent") from error
-        self._pump.start()
-        async for batch in self._source:
-            if await self._pump.send(self._within_time(batch)) < len(batch):
-                return "time over"
-        await self._pump.wait_for_end()
-        return "end of input"
+        self._pump.start(self._clock.monotonic_ns())
+        async for run in self._source:
+            kept = self._within_time(run)
+            self._pump.feed(kept)
+            await self._departures.feed(self._pump)
+            if len(kept) < len(run):
+                break
+        else:
+            await self._departures.drain(self._pump)
+            return "end of input"
+        await self._departures.drain(self._pump)
+        return "time over"
 
-    def _within_time(self, batch: list[Datagram]) -> list[Datagram]:
+    def _within_time(self, run: Run) -> Run:
         if self._settings.seconds is None:
-            return batch
+            return run
         limit_ns = int(self._settings.seconds * NS_PER_S)
-        return [datagram for datagram in batch if self._pump.offset_ns(datagram) < limit_ns]
+        if run.offsets_ns is None and self._pump.stream_ns(self._clock.monotonic_ns()) >= limit_ns:
+            return Run([])
+        return run.until(limit_ns)
 
     def _advance(self) -> None:
         """Carry out what the session wants, and set the timer."""

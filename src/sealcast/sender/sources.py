@@ -15,7 +15,8 @@ from typing import Protocol
 from sealcast.core.errors import UsageError
 from sealcast.sender.looping import LoopRestamper
 from sealcast.sender.mpegts import PACKET_BYTES, PROBE_PACKETS, looks_like_transport_stream
-from sealcast.sender.pacing import Datagram, Pacer, PcrPacer, RatePacer
+from sealcast.sender.pacing import Pacer, PcrPacer, RatePacer
+from sealcast.sender.runs import Run
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import parse_endpoint
 from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T
@@ -34,7 +35,7 @@ PROBE_BYTES = PROBE_PACKETS * PACKET_BYTES
 
 
 class Source(Protocol):
-    """What the sender sends: `await start()`, then `async for batch in source`, then `close()`.
+    """What the sender sends: `await start()`, then `async for run in source`, then `close()`.
 
     The iteration ends with the input, and never for a looped or a live one; it raises UsageError or
     FormatError where the input turns out not to be what it was taken for.
@@ -44,8 +45,8 @@ class Source(Protocol):
         """Open the input; raises UsageError with one line that says what does not fit."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
-        """Give batches of datagrams, none empty, in the order they are to be sent."""
+    def __aiter__(self) -> AsyncIterator[Run]:
+        """Give runs of payloads, none empty, in the order they are to be sent."""
         ...
 
     def close(self) -> None:
@@ -93,7 +94,7 @@ class FileSource:
                 "to send it as raw data give a rate, for instance --rate 8M",
             )
 
-    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+    def __aiter__(self) -> AsyncIterator[Run]:
         return self._batches()
 
     def close(self) -> None:
@@ -102,7 +103,7 @@ class FileSource:
             os.close(self._fd)
             self._fd = -1
 
-    async def _batches(self) -> AsyncIterator[list[Datagram]]:
+    async def _batches(self) -> AsyncIterator[Run]:
         position = 0
         while True:
             data = await self._read(position)
@@ -155,13 +156,13 @@ class StdinSource:
         if os.isatty(self._fd):
             raise UsageError("standard input is a terminal; pipe a stream into it, or give --input FILE")
 
-    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+    def __aiter__(self) -> AsyncIterator[Run]:
         return self._batches()
 
     def close(self) -> None:
         """Leave standard input as it is: it is not ours to close."""
 
-    async def _batches(self) -> AsyncIterator[list[Datagram]]:
+    async def _batches(self) -> AsyncIterator[Run]:
         total_bytes = 0
         while data := await self._read():
             total_bytes += len(data)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from sealcast.sender.liveinput import InputCounters, LiveInput
-from sealcast.sender.pacing import Datagram
+from sealcast.sender.runs import Run, joined
 from sealcast.transport.address import Endpoint, Scheme
 from sealcast.transport.batches import DatagramReceiver
 from sealcast.transport.interfaces import choose_interface
@@ -64,7 +64,7 @@ class UdpSource:
         else:
             self._receiver = open_unicast_receiver(endpoint.host, endpoint.port)
 
-    def __aiter__(self) -> AsyncIterator[list[Datagram]]:
+    def __aiter__(self) -> AsyncIterator[Run]:
         return self._batches()
 
     def close(self) -> None:
@@ -75,15 +75,15 @@ class UdpSource:
                 _resolve(self._waiting)
             self._receiver.close()
 
-    async def _batches(self) -> AsyncIterator[list[Datagram]]:
+    async def _batches(self) -> AsyncIterator[Run]:
         while self._receiver is not None and self._receiver.fileno() >= 0:
             received = self._receiver.receive_batch(BATCH_DATAGRAMS)
             if not received:
                 await self._wait(self._receiver.fileno())
                 continue
-            taken = [self._input.take(data) for data in received]
-            if batch := [datagram for datagram in taken if datagram is not None]:
-                yield batch
+            taken = (self._input.take(data) for data in received)
+            for run in joined(run for run in taken if run is not None):
+                yield run
 
     async def _wait(self, fd: int) -> None:
         """Wait until the socket is readable, or closed."""

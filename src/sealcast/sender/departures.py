@@ -1,0 +1,121 @@
+"""Owns the one timer of all streams that a process sends: whose packets are due next, and in what order.
+
+An edge: it asks the event loop for one wake-up, however many streams there are.
+"""
+
+import asyncio
+import heapq
+
+from sealcast.core.ports import NS_PER_S, Clock
+from sealcast.sender.pump import EARLY_NS, Pump
+
+
+class Departures:
+    """Calls the pumps when they are due, the longest overdue first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._due: list[tuple[int, int, Pump]] = []
+        self._queued: set[int] = set()
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._failed: dict[int, Exception] = {}
+
+    async def feed(self, pump: Pump) -> None:
+        """Have a pump that was fed depart in time; return when it wants more.
+
+        Raises what went wrong when it departed.
+        """
+        self._enqueue(pump, self._clock.monotonic_ns())
+        if pump.wants_more(self._clock.monotonic_ns()):
+            # A source that never waits would leave no time for anything else.
+            await asyncio.sleep(0)
+        else:
+            await self._turn(pump)
+        self._raise_failure(pump)
+
+    async def drain(self, pump: Pump) -> None:
+        """Return when all that a pump was fed has left, and its time has come."""
+        while not pump.is_idle:
+            await self._turn(pump)
+            self._raise_failure(pump)
+        left_ns = pump.end_ns() - self._clock.monotonic_ns()
+        if left_ns > 0:
+            await asyncio.sleep(left_ns / NS_PER_S)
+
+    def forget(self, pump: Pump) -> None:
+        """Let a pump go; what waits in it does not leave any more."""
+        self._due = [entry for entry in self._due if entry[2] is not pump]
+        heapq.heapify(self._due)
+        self._queued.discard(id(pump))
+        waiting = self._waiting.pop(id(pump), None)
+        if waiting is not None and not waiting.done():
+            waiting.cancel()
+
+    def _enqueue(self, pump: Pump, now: int) -> None:
+        due_ns = pump.next_due_ns(now)
+        if due_ns is None or id(pump) in self._queued:
+            return
+        heapq.heappush(self._due, (due_ns, id(pump), pump))
+        self._queued.add(id(pump))
+        self._set_timer(now)
+
+    def _set_timer(self, now: int) -> None:
+        if not self._due:
+            return
+        due_ns = self._due[0][0]
+        if self._timer is not None:
+            if self._timer_ns <= due_ns:
+                return
+            self._timer.cancel()
+        self._timer_ns = due_ns
+        # Half of what a packet may be early makes up for a timer that is never early and mostly late.
+        delay_ns = max(0, due_ns - now - EARLY_NS // 2)
+        self._timer = self._loop.call_later(delay_ns / NS_PER_S, self._on_timer)
+
+    def _on_timer(self) -> None:
+        """Let every pump that is due depart once; the others keep their place."""
+        self._timer = None
+        now = self._clock.monotonic_ns()
+        due: list[Pump] = []
+        while self._due and self._due[0][0] <= now + EARLY_NS:
+            _, key, pump = heapq.heappop(self._due)
+            self._queued.discard(key)
+            due.append(pump)
+        for pump in due:
+            now = self._clock.monotonic_ns()
+            try:
+                pump.depart(now)
+            except Exception as error:  # noqa: BLE001 - it ends that stream and no other
+                self._fail(pump, error)
+                continue
+            self._enqueue(pump, now)
+            self._wake(pump, now)
+        self._set_timer(now)
+
+    def _wake(self, pump: Pump, now: int) -> None:
+        """Tell the source that its pump wants more."""
+        waiting = self._waiting.get(id(pump))
+        if waiting is not None and pump.wants_more(now):
+            del self._waiting[id(pump)]
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _fail(self, pump: Pump, error: Exception) -> None:
+        """End a stream whose pump failed: whoever feeds it gets the error."""
+        self._failed[id(pump)] = error
+        waiting = self._waiting.pop(id(pump), None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def _raise_failure(self, pump: Pump) -> None:
+        error = self._failed.pop(id(pump), None)
+        if error is not None:
+            raise error
+
+    async def _turn(self, pump: Pump) -> None:
+        """Return when the pump has departed and wants more, or failed."""
+        waiting = self._waiting[id(pump)] = self._loop.create_future()
+        await waiting
