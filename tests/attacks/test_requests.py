@@ -325,7 +325,7 @@ def test_device_asking_for_what_it_did_not_subscribe_to(tmp_path: Path) -> None:
 
 
 def test_flood_of_unknown_callers(tmp_path: Path) -> None:
-    """Requests by parties that do not exist leave no row at all, cost one read each, and others are served."""
+    """Requests by parties that do not exist leave no row, cost one read each, and others are served."""
 
     async def story(scene: Stage) -> None:
         before = digest.database(tmp_path, but=())
