@@ -1,22 +1,31 @@
 """Owns what makes generated bodies worth the server's while: parties that sign, and names it knows."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
+from sealcast.device.csr import make_csr
+from sealcast.device.newkeys import KeyKind
 from sealcast.messages import answers, jose, operations
 from sealcast.messages.encoding import encode
+from sealcast.messages.enrolment import new_token, token_hash
 from sealcast.messages.jwk import new_oct_key, new_sealing_pair, new_signing_pair
 from sealcast.messages.operations import Operation
+from server.newcomers import enrolled, invite, keys_of, newcomer
 from server.running import RANDOM, Caller, Running, material
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 FAULTS = ("none",) * 12 + ("claims as generated", "jti again", "another's signature", "a bit flipped")
 """What is wrong with a token beside its body: mostly nothing, so that the body is looked at."""
+
+NEWCOMERS = (KeyKind.SYMMETRIC, KeyKind.ED25519, KeyKind.P256)
+INVITATIONS = 8
 
 KNOWN_IN = 3
 """A field gets a value that the server knows in all but one of so many cases."""
@@ -58,6 +67,7 @@ class Sent:
 class Signers:
     """A party of each role at a server with a little of everything in it, and the values that it knows."""
 
+    server: Running
     callers: dict[str, Caller]
     known: dict[str, list[Any]] = field(default_factory=dict)
     nonce: str = ""
@@ -78,18 +88,25 @@ class Signers:
         for _, epoch in slots[:4]:
             assert (await server.publish(sender, "news", material(1, epoch))).status == 200
         assert (await server.report(sender, "news", *slots[0])).status == 200
-        signers = cls({"operator": server.operator, "device": device, "sender": sender})
+        certified = await enrolled(server, KeyKind.ED25519)
+        callers = {"operator": server.operator, "device": device, "sender": sender, "certified": certified}
+        signers = cls(server, callers)
         signers.known = _known_values(server, [ssrc for ssrc, _ in slots], [epoch for _, epoch in slots])
+        invited = [await invite(server, channels=["news"]) for _ in range(INVITATIONS)]
+        signers.known["token"] = [*invited, await invite(server, role="sender")]
         await server.operator.fetch_nonce()
         signers.nonce = server.operator.nonce
         return signers
 
     def sign(self, operation: Operation, body: Any, draw: Draw) -> Sent:
         """Return a generated body signed by a party that may ask for `operation`, or with a drawn fault."""
-        caller = self.callers.get(operation.role, self.callers["device"])
+        caller = self._caller(operation, draw)
         fault = draw(st.sampled_from(FAULTS))
         if isinstance(body, dict):
             body = _with_hostile_values(self._with_known_values(operation, body, draw), draw)
+            if operation.role == "newcomer" and draw(st.integers(0, KNOWN_IN - 1)):
+                body |= {"sealed_keys": None, "csr": None, "kek": None}
+                body |= msgspec.to_builtins(keys_of(caller))
             if fault != "claims as generated":
                 body |= self._claims(caller, operation, again=fault == "jti again")
         key = new_signing_pair(RANDOM) if fault == "another's signature" else caller.credential.signing
@@ -98,6 +115,11 @@ class Signers:
         if fault == "a bit flipped":
             token = token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:]
         return Sent(token, caller, fault)
+
+    def _caller(self, operation: Operation, draw: Draw) -> Caller:
+        if operation.role != "newcomer":
+            return self.callers[operation.role]
+        return newcomer(self.server, draw(st.sampled_from(NEWCOMERS)))
 
     def _claims(self, caller: Caller, operation: Operation, *, again: bool) -> dict[str, str]:
         if not again:
@@ -145,6 +167,12 @@ def _known_values(server: Running, ssrcs: list[int], epochs: list[int]) -> dict[
         "channel": ["news", "1", "spare"],
         "device": ["tv-1"],
         "id": ["tv-1", "new-1", "new-2"],
+        "role": ["device", "device", "sender"],
+        "csr": [make_csr(new_signing_pair(RANDOM)) for _ in range(3)],
+        "token_hash": [base64.b64encode(token_hash(new_token(RANDOM))).decode() for _ in range(3)],
+        "valid_s": [60],
+        "number": [1, 2, 3],
+        "channels": [["news"], []],
         "ssrc": ssrcs,
         "epoch": epochs,
         "key_id": [f"{1:08x}{epoch:08x}" for epoch in epochs],

@@ -12,9 +12,9 @@ from sealcast.keyserver.calls import Handler
 from sealcast.keyserver.values import refusal
 from sealcast.messages import operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
-from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH
+from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocument
 from sealcast.messages.problems import Problem
-from sealcast.server.openapi import openapi_config, operation_class
+from sealcast.server.openapi import answer_class, openapi_config, operation_class
 from sealcast.server.pipeline import HttpAnswer, Pipeline
 
 NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
@@ -80,7 +80,11 @@ def _plain_routes(pipeline: Pipeline, public: Public) -> list[HTTPRouteHandler]:
     async def metrics() -> Response[bytes]:
         return Response(public.render_metrics(), media_type=MEDIA_TYPE_METRICS)
 
-    @get(OPERATOR_PATH, summary="Who the operator is: its CA and the server's public keys, for newcomers")
+    @get(
+        OPERATOR_PATH,
+        summary="Who the operator is: its CA and the server's public keys, for newcomers",
+        operation_class=answer_class(OperatorDocument),
+    )
     async def operator() -> Response[bytes]:
         return Response(public.operator, media_type=problems.MEDIA_TYPE_JSON)
 

@@ -12,6 +12,7 @@ from litestar.openapi.spec import Operation as OpenAPIOperation
 
 import sealcast
 from sealcast.messages import operations, problems
+from sealcast.messages.enrolment import OperatorDocument
 from sealcast.messages.operations import Operation
 
 REFERENCE = "#/components/schemas/{name}"
@@ -57,6 +58,18 @@ def operation_class(operation: Operation) -> type[OpenAPIOperation]:
     return Documented
 
 
+def answer_class(answer: type[msgspec.Struct]) -> type[OpenAPIOperation]:
+    """Return the class that documents what is answered to everybody, in JSON made by ourselves."""
+
+    @dataclass
+    class Documented(OpenAPIOperation):
+        def __post_init__(self) -> None:
+            content = {problems.MEDIA_TYPE_JSON: _media(answer)}
+            self.responses = {"200": OpenAPIResponse(description=_first_sentence(answer), content=content)}
+
+    return Documented
+
+
 class _Document(JsonRenderPlugin):
     """The document with our schemas in it: the library keeps only those that it made itself."""
 
@@ -81,7 +94,9 @@ def _media(kind: type[msgspec.Struct]) -> OpenAPIMediaType:
 def _schemas() -> dict[str, Any]:
     """Return the JSON Schemas of all messages, as msgspec checks them."""
     kinds = {kind for operation in operations.ALL for kind in (operation.request, operation.answer)}
-    _, schemas = msgspec.json.schema_components([*kinds, problems.Problem], ref_template=REFERENCE)
+    _, schemas = msgspec.json.schema_components(
+        [*kinds, problems.Problem, OperatorDocument], ref_template=REFERENCE
+    )
     return schemas
 
 

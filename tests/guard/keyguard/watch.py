@@ -181,7 +181,7 @@ def _patch_enrolment(module: Any, known: KnownKeys) -> None:
     _tell_results(module, ("new_token", "read_invitation"), tell)
 
 
-def _patch_vault(module: Any, known: KnownKeys) -> None:
+def _patch_files(module: Any, known: KnownKeys) -> None:
     write = module.write_private
 
     def write_and_tell(path: Path, data: bytes) -> None:
@@ -195,7 +195,7 @@ PATCHES: dict[str, Callable[[Any, KnownKeys], None]] = {
     "sealcast.core.secret": _patch_secret,
     "sealcast.messages.jwk": _patch_jwk,
     "sealcast.messages.enrolment": _patch_enrolment,
-    "sealcast.device.vault": _patch_vault,
+    "sealcast.device.files": _patch_files,
 }
 """What is patched where. A function that is missing fails the import: then mend the patch, do not drop it."""
 
