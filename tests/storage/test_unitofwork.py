@@ -131,6 +131,27 @@ def test_full_queue_refuses_at_once(tmp_path: Path) -> None:
     assert rows_on_disk(tmp_path) == ["first"]
 
 
+def test_a_full_disk_is_a_refusal_until_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who writes to a full disk is told to ask again; nothing of it is kept, and with room all is well."""
+    with database(tmp_path) as unit_of_work:
+        pages = unit_of_work.run_blocking(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
+
+        def bounded(connection: sa.Connection, most: int) -> None:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
+
+        unit_of_work.run_blocking(lambda connection: bounded(connection, pages))
+        for _ in range(2):
+            with pytest.raises(RefusedError, match="database or disk is full") as refused:
+                unit_of_work.run_blocking(adding("x" * 100_000))
+            assert (refused.value.type, refused.value.status) == ("busy", 503)
+        unit_of_work.run_blocking(lambda connection: bounded(connection, 10_000))
+        unit_of_work.run_blocking(adding("room"))
+    assert rows_on_disk(tmp_path) == ["room"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
 def test_close_finishes_what_waits(tmp_path: Path) -> None:
     """Closing writes what was accepted; afterwards nothing is taken, and closing again does no harm."""
 

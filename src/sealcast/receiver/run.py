@@ -31,6 +31,9 @@ OBSERVE_S = 0.5
 REFUSED_RETRY_NS = 10 * NS_PER_S
 """With `wait`, or while the keys held still open the stream, a refused receiver asks again after this."""
 
+SERVER_FAULT_STATUS = 500
+"""From this HTTP status on a no is no decision: the server is overloaded, or its disk is full."""
+
 STRAY_CHANNELS_MAX = 5
 """How often a stream may name a channel that the key server does not know before we believe it."""
 
@@ -298,7 +301,8 @@ class _ReceiverRun:
             self._session.forget_channel()
             self._session.handle_fetch_failed(now, NS_PER_S)
             return
-        if not self._settings.wait and not (self._granted and self._session.opened_since(now)):
+        is_fault = error.status >= SERVER_FAULT_STATUS
+        if not self._settings.wait and not (self._granted and (is_fault or self._session.opened_since(now))):
             self._fail(error)
             return
         log.warning("refused", reason=error.detail, type=error.type)

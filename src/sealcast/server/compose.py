@@ -76,7 +76,7 @@ async def open_keyserver(
             await unit_of_work.run(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
         except (SealcastError, sa.exc.SQLAlchemyError):
             return False
-        return True
+        return unit_of_work.takes_writes
 
     def render_metrics() -> bytes:
         return metrics.render(channels_on_air=air.channels, stale_reports=desks.sending.stale_reports)

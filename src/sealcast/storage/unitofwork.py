@@ -9,6 +9,7 @@ given out only after the commit. A unit that raises is undone alone.
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -29,7 +30,17 @@ GATHER_NS = 5_000_000
 QUEUE_MAX = 4_096
 """Units waiting. Beyond it a caller waits too long to be served, and is told so at once."""
 
+DISK_CODES = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
+"""Errors that an operator mends by making room, or by letting go of the file (primary result codes)."""
+
 RETRY_AFTER_S = 1.0
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -95,13 +106,20 @@ class UnitOfWork:
         self._on_undone = on_undone
         self._queue: queue.Queue[_Unit[Any] | _Signal] = queue.Queue(QUEUE_MAX)
         self._closed = False
+        self._is_failing = False
         self._thread = threading.Thread(target=self._write, name="sealcast-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether the last write did not fail for the disk."""
+        return not self._is_failing
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` and return its result once it is durable; raises what `work` raises.
 
-        Raises RefusedError `busy` if too many wait, LocalError if the database does not take the commit.
+        Raises RefusedError `busy` if too many wait or the disk takes no commit, LocalError if the database
+        does not.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -142,7 +160,7 @@ class UnitOfWork:
 
     def _run_batch(self, first: _Unit[Any]) -> _Signal:
         """Run `first` and those that follow in one transaction; return what ended it."""
-        began_ns = time.monotonic_ns()
+        began_ns, changes_before = time.monotonic_ns(), self._driver.total_changes
         units: list[_Unit[Any]] = []
         following: _Unit[Any] | _Signal = first
         try:
@@ -154,6 +172,9 @@ class UnitOfWork:
         except Exception as error:  # noqa: BLE001 - whatever the database says, every caller must hear of it
             self._lose(units or [first], error)
         else:
+            if self._is_failing and self._driver.total_changes > changes_before:
+                self._is_failing = False
+                _log.warning("the database takes writes again")
             if self._on_batch is not None:
                 self._on_batch(Batch(len(units), time.monotonic_ns() - began_ns))
         _hand_out(units or [first])
@@ -172,8 +193,10 @@ class UnitOfWork:
         self._driver.execute("SAVEPOINT unit")
         try:
             unit.result = unit.work(self._connection)
-        except Exception as error:  # noqa: BLE001 - the error belongs to the unit's caller
-            unit.error = error
+        except Exception as error:
+            unit.error = self._why(error) if _is_of_the_disk(error) else error
+            if not self._driver.in_transaction:
+                raise  # A full disk has undone the whole transaction, and with it the other units.
             self._driver.execute("ROLLBACK TO unit")
             self._undone()
         self._driver.execute("RELEASE unit")
@@ -184,13 +207,30 @@ class UnitOfWork:
             self._driver.rollback()
         for unit in units:
             if unit.error is None:
-                unit.error = LocalError("the database did not take it: is the disk full or read-only?")
+                unit.error = self._why(error)
                 unit.error.__cause__ = error
         self._undone()
+
+    def _why(self, error: Exception) -> Exception:
+        """Say why something was not written: for the disk, which can be mended while we run, or for us."""
+        if not _is_of_the_disk(error):
+            return LocalError(f"the database did not take it: {error}")
+        reason = getattr(error, "orig", error)
+        if not self._is_failing:
+            self._is_failing = True
+            _log.error("the database takes no writes: %s; make room, and it goes on by itself", reason)
+        detail = f"the server cannot write its database ({reason}); ask again when there is room"
+        return RefusedError("busy", detail, 503, retry_after_s=RETRY_AFTER_S)
 
     def _undone(self) -> None:
         if self._on_undone is not None:
             self._on_undone()
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether it is the disk that fails: full, read-only, broken, or the file held by another program."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return isinstance(error, sa.exc.OperationalError) and code & 0xFF in DISK_CODES
 
 
 def _hand_out(units: list[_Unit[Any]]) -> None:
