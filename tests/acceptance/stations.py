@@ -29,7 +29,8 @@ class Station:
         self.terminal.good(
             "channel", "add", "news", "--group", self.group, "--interface", "lo", *self._options
         )
-        self.terminal.good("registry", "add", "studio", "--role", "sender", "--output", "studio.vault")
+        sending = ("--role", "sender", "--channel", "news")
+        self.terminal.good("registry", "add", "studio", *sending, "--output", "studio.vault")
         for number in range(1, self._viewers + 1):
             self.terminal.good("registry", "add", f"tv-{number}", "--output", f"tv-{number}.vault")
             self.terminal.good("subscriber", "add", "news", f"tv-{number}")

@@ -138,7 +138,9 @@ def test_refused(operator: Terminal, arguments: tuple[str, ...], expected: str, 
 def test_send_and_receive(operator: Terminal, type_at: Typist) -> None:
     """Missing file, no transport stream, unknown interface, unknown channel: one line each."""
     operator.good("channel", "add", "m1", *G)
-    operator.good("registry", "add", "m-studio", "--role", "sender", "--output", "m-studio.vault")
+    operator.good(
+        "registry", "add", "m-studio", "--role", "sender", "--channel", "m1", "--output", "m-studio.vault"
+    )
     operator.good("registry", "add", "m-tv", "--output", "m-tv.vault")
     (operator.folder / "text.ts").write_text("no transport stream " * 100)
     (operator.folder / "raw.bin").write_bytes(bytes(2000))

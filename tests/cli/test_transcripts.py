@@ -116,7 +116,9 @@ def test_registry_and_subscribers(operator: Terminal) -> None:
 def test_send_and_receive(operator: Terminal) -> None:
     """What goes in at the sender comes out at a subscriber, bit for bit, and both sum it up."""
     operator.good("channel", "add", "s1", "--group", "239.255.7.3:5004", "--lifetime", "1s")
-    operator.good("registry", "add", "s-studio", "--role", "sender", "--output", "s-studio.vault")
+    operator.good(
+        "registry", "add", "s-studio", "--role", "sender", "--channel", "s1", "--output", "s-studio.vault"
+    )
     operator.good("registry", "add", "S-1", "--output", "S-1.vault")
     operator.good("subscriber", "add", "s1", "S-1")
     data = os.urandom(400_000)  # noqa: TID251 - a test's data
@@ -150,7 +152,8 @@ def test_signals_end_a_stream_well(operator: Terminal, number: signal.Signals) -
     """SIGTERM and Ctrl-C end sender and receiver within 5 s with status 0 and a summary."""
     name = f"e{int(number)}"
     operator.good("channel", "add", name, "--group", f"239.255.7.{int(number)}:5104")
-    operator.good("registry", "add", f"{name}-studio", "--role", "sender", "--output", f"{name}.studio.vault")
+    sending = ("--role", "sender", "--channel", name)
+    operator.good("registry", "add", f"{name}-studio", *sending, "--output", f"{name}.studio.vault")
     operator.good("registry", "add", f"{name}-tv", "--output", f"{name}.tv.vault")
     operator.good("subscriber", "add", name, f"{name}-tv")
     (operator.folder / "zero.bin").write_bytes(bytes(10_000_000))

@@ -80,7 +80,7 @@ class Broadcast:
         """Add a channel and subscribe both devices to it."""
         sources = ("--source", source) if source else ()
         place = format_place(group, STREAM_PORT)
-        self.operator.good("channel", "add", name, "--group", place, *sources, *options)
+        self.operator.good("channel", "add", name, "--group", place, "--sender", "studio", *sources, *options)
         for viewer in (self.first, self.second):
             self.operator.good("subscriber", "add", name, viewer.device)
         return Channel(name, group, source)

@@ -179,7 +179,7 @@ def test_audit_says_who_did_what(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as server:
             await server.add_channel("news")
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             await server.register("tv", "device")
             await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
             await server.operator.ask(operations.SUBSCRIBER_ADD, channel="news", device="tv")
@@ -193,6 +193,7 @@ def test_audit_says_who_did_what(tmp_path: Path) -> None:
         database.close()
         assert done == [
             ("operator", "channel-add", "news"),
+            ("operator", "sender-add", "news studio"),
             ("operator", "registry-add", "sender studio"),
             ("operator", "registry-add", "device tv"),
             ("operator", "subscriber-add", "news tv"),

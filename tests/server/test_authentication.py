@@ -209,7 +209,7 @@ def test_jti_belongs_to_one_request_of_one_caller(tmp_path: Path) -> None:
             await server.operator.must(operations.CHANNEL_SHOW, channel="news", jti="mine")
             other = await server.operator.ask(operations.CHANNEL_SHOW, channel="other", jti="mine")
             assert (other.status, other.problem) == (409, "jti-reused")
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             await sender.must(operations.LEASE, channel="news", jti="mine")
 
     asyncio.run(story())

@@ -30,7 +30,7 @@ async def subscriber(server: Running, name: str, channel: str = "news") -> Calle
 async def on_air(server: Running) -> tuple[Caller, int, list[KeyMaterial], int]:
     """Put epoch 1 of `news` on air and publish epoch 2; return sender, number, both keys and the SSRC."""
     number = (await server.add_channel("news", lifetime_ms=100_000)).channel.number
-    sender = await server.register("studio", "sender")
+    sender = await server.register("studio", "sender", channels=["news"])
     lease = await sender.must(operations.LEASE, channel="news")
     keys = [material(number, 1), material(number, 2)]
     for key in keys:
@@ -101,7 +101,7 @@ def test_nothing_published_yet(tmp_path: Path) -> None:
             empty = await device.must(operations.KEYS, channel="news")
             assert (empty.keys, empty.streams, empty.window) == ([], [], None)
             assert empty.channel.port == 5004
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             await sender.must(operations.LEASE, channel="news")
             await server.publish(sender, "news", material(number, 1))
             grant = await device.must(operations.KEYS, channel=str(number))

@@ -29,7 +29,7 @@ def test_killed_right_after_the_answer(tmp_path: Path) -> None:
         async with process(tmp_path, port) as child, client(credential, url) as operator:
             server = Running(tmp_path, url, operator)
             number = (await server.add_channel("news")).channel.number
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             await sender.must(operations.LEASE, channel="news")
             await server.publish(sender, "news", material(number, 1))
             devices = [await server.register(f"tv-{i}", "device") for i in range(5)]

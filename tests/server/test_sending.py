@@ -30,7 +30,7 @@ def states(directory: Path) -> dict[int, str]:
 async def start(server: Running, **channel: Any) -> tuple[int, Caller, list[int]]:
     """Add a channel and a sender with a lease; return the number, the sender and its SSRCs."""
     added = await server.add_channel("news", **channel)
-    sender = await server.register("studio", "sender")
+    sender = await server.register("studio", "sender", channels=["news"])
     lease = await sender.must(operations.LEASE, channel="news")
     return added.channel.number, sender, [slot.ssrc for slot in lease.slots]
 
@@ -41,7 +41,7 @@ def test_lease_is_topped_up_and_durable(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as server:
             await server.add_channel("news")
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             await sender.fetch_nonce()
             token = sender.token(operations.LEASE, channel="news", first_unused=2**32 - 1)
             first = (await sender.post(operations.LEASE, token)).answer
@@ -81,7 +81,7 @@ def test_two_records_of_one_sender_share_no_slot(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as server:
             await server.add_channel("news")
-            sender = await server.register("studio", "sender")
+            sender = await server.register("studio", "sender", channels=["news"])
             none = 2**32 - 1
             one = await sender.must(operations.LEASE, channel="news", first_unused=none, held=[])
             two = await sender.must(operations.LEASE, channel="news", first_unused=none, held=[])
@@ -123,9 +123,23 @@ def test_only_its_own_channels(tmp_path: Path) -> None:
             other = await server.register("other", "sender")
             closed = await server.add_channel("closed", senders=["owner"])
             assert closed.senders == ["owner"]
-            refused = await other.ask(operations.LEASE, channel="closed")
-            assert (refused.status, refused.problem) == (403, "not-your-channel")
-            shared = (await server.add_channel("shared", port=6000)).channel.number
+            number, slot = (
+                closed.channel.number,
+                (await owner.must(operations.LEASE, channel="closed")).slots[0],
+            )
+            for refused in (
+                await other.ask(operations.LEASE, channel="closed"),
+                await server.publish(other, "closed", material(number, slot.epoch)),
+                await other.ask(operations.GENERATE, channel="closed", epoch=slot.epoch),
+                await server.report(other, "closed", slot.ssrc, slot.epoch),
+            ):
+                assert (refused.status, refused.problem) == (403, "not-your-channel")
+            nobodys = await server.add_channel("nobody", port=7000)
+            assert nobodys.senders == []
+            assert (await owner.ask(operations.LEASE, channel="nobody")).problem == "not-your-channel"
+            shared = (
+                await server.add_channel("shared", port=6000, senders=["owner", "other"])
+            ).channel.number
             lease = await owner.must(operations.LEASE, channel="shared")
             taken = await server.publish(other, "shared", material(shared, 1))
             assert (taken.status, taken.problem) == (409, "not-leased")

@@ -26,6 +26,7 @@ LATE_SHARE = 0.4
 """The late joiner comes after this share of the time on the air."""
 
 CHANNEL = "demo"
+SENDING = ("--role", "sender", "--channel", CHANNEL)
 SUBSCRIBERS = ("TV-1", "TV-2")
 LATE_JOINER = "TV-late"
 OUTSIDER = "TV-outsider"
@@ -138,7 +139,7 @@ class _Stage:
         await self._do("channel", "add", CHANNEL, "--group", self._group, "--lifetime", f"{LIFETIME_S}s")
         devices = (*SUBSCRIBERS, LATE_JOINER, OUTSIDER)
         await asyncio.gather(
-            self._do("registry", "add", "studio", "--role", "sender", "--output", "studio.vault"),
+            self._do("registry", "add", "studio", *SENDING, "--output", "studio.vault"),
             *(self._do("registry", "add", name, "--output", f"{name}.vault") for name in devices),
         )
         subscribed = (*SUBSCRIBERS, LATE_JOINER)

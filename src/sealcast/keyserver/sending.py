@@ -52,7 +52,7 @@ class SenderDesk:
         self._views = views
         self._air = air
         self._random = random
-        self._key_servers = key_servers
+        self.key_servers = key_servers
         self.stale_reports = 0
 
     def lease(self, call: Call, request: LeaseRequest) -> Reply:
@@ -81,7 +81,7 @@ class SenderDesk:
             channel=channel_data(view.spec),
             slots=slots,
             published=[key_material(tek) for tek in teks],
-            key_servers=list(self._key_servers),
+            key_servers=list(self.key_servers),
         )
         return Reply(answer, tuple(slot.epoch for slot in plan.slots))
 
@@ -95,7 +95,7 @@ class SenderDesk:
             channel=channel_data(view.spec),
             slots=[RunSlotData(ssrc=row.ssrc, epoch=row.epoch) for row in rows],
             published=[key_material(tek) for tek in teks],
-            key_servers=list(self._key_servers),
+            key_servers=list(self.key_servers),
         )
         return Reply(answer, epochs)
 
@@ -148,7 +148,7 @@ class SenderDesk:
 
     def _own_channel(self, call: Call, channel: str) -> ChannelView:
         view = self._views.get(call.connection, channel)
-        if view.senders and call.caller.id not in view.senders:
+        if call.caller.id not in view.senders:
             raise refusal("not-your-channel", f"channel {view.spec.name} is not among yours")
         return view
 

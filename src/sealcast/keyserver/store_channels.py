@@ -35,7 +35,7 @@ FIRST_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class StoredChannel:
-    """A live channel, and the senders that may lease it (none: any registered sender)."""
+    """A live channel, and the senders that may lease it (none: nobody may)."""
 
     spec: ChannelSpec
     senders: tuple[str, ...]

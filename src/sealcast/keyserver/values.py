@@ -32,7 +32,7 @@ class EpochRow:
 class ChannelView:
     """A live channel with its epochs that are not retired, in order, and the public keys of its senders.
 
-    `senders` are those that may lease it; none means any registered sender.
+    `senders` are those that may lease it; while there are none, nobody may.
     """
 
     spec: ChannelSpec

@@ -64,8 +64,9 @@ class Views:
 
     def _read(self, connection: sa.Connection, stored: store_channels.StoredChannel) -> ChannelView:
         epochs = store_epochs.live(connection, stored.spec.number)
-        senders = stored.senders or tuple(sorted({row.sender for row in epochs}))
-        keys = [(sender, store_principals.find(connection, sender, self._master)) for sender in senders]
+        keys = [
+            (sender, store_principals.find(connection, sender, self._master)) for sender in stored.senders
+        ]
         return ChannelView(
             spec=stored.spec,
             senders=stored.senders,
