@@ -34,8 +34,18 @@ VERBS = (
     ("channel", "list"),
     ("channel", "show"),
     ("channel", "remove"),
+    ("channel", "senders"),
+    ("enrol",),
     ("registry", "add"),
     ("registry", "list"),
+    ("registry", "remove"),
+    ("registry", "invite"),
+    ("registry", "invitations"),
+    ("ca", "issue"),
+    ("ca", "list"),
+    ("ca", "revoke"),
+    ("ca", "crl"),
+    ("ca", "renew-server"),
     ("subscriber", "add"),
     ("subscriber", "remove"),
     ("subscriber", "list"),
@@ -97,7 +107,7 @@ def test_completion(tmp_path: Path) -> None:
     words = terminal.run(
         _SEALCAST_COMPLETE="complete_bash", COMP_WORDS="sealcast channel ", COMP_CWORD="2"
     ).out
-    assert words.split() == ["add", "list", "show", "remove"]
+    assert words.split() == ["add", "list", "show", "remove", "senders"]
 
 
 def test_closed_output(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ Imported by commands when they run, not for their help.
 
 import asyncio
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,11 +15,13 @@ import typer
 from msgspec.structs import replace
 
 from sealcast.cli.given import given_of
+from sealcast.cli.passphrases import passphrase_source
 from sealcast.client import KeyServerClient
 from sealcast.config import logs
 from sealcast.config.load import Loaded, load
 from sealcast.core.errors import UsageError
-from sealcast.device.vault import Credential, load_vault
+from sealcast.device.vault import Credential, Vault, open_vault
+from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.operations import Operation
 from sealcast.transport.system import SystemRandom
 
@@ -26,9 +30,9 @@ Answer = TypeVar("Answer", bound=msgspec.Struct)
 HOW_TO_GET = {
     "operator": "make one with: sealcast init",
     "sender": "make one with: sealcast registry add NAME --role sender --output NAME.vault",
-    "device": "make one with: sealcast registry add SERIAL --output SERIAL.vault",
+    "device": "get one with: sealcast enrol, or on the operator's machine with: sealcast registry add",
 }
-ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a"}
+ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a", "replica": "a"}
 SECTION_OF = {"operator": "admin", "sender": "sender", "device": "receiver"}
 
 
@@ -42,8 +46,11 @@ def settings(context: typer.Context) -> Loaded:
 
 
 def open_credential(
-    loaded: Loaded, role: Literal["operator", "sender", "device"], flag: str | None = None
-) -> Credential:
+    context: typer.Context,
+    loaded: Loaded,
+    role: Literal["operator", "sender", "device"],
+    flag: str | None = None,
+) -> Vault:
     """Open the vault that `flag` or the settings name for a role; raises UsageError with what to do."""
     path = flag or _configured(loaded, role)
     if path is None:
@@ -54,27 +61,40 @@ def open_credential(
             else f"no operator's credential is given; {HOW_TO_GET[role]}, or name it as credential"
             f" under [admin] in {loaded.path}"
         )
-    credential = load_vault(Path(path))
-    if credential.role != role:
+    vault = open_vault(Path(path), passphrase_source(given_of(context)))
+    found = vault.credential
+    if found.id == NEWCOMER:
+        raise UsageError(f"{path} waits for the end of an enrolment: type the command sealcast enrol again")
+    if found.role != role:
         raise UsageError(
-            f"{path} belongs to {ARTICLE_OF[credential.role]} {credential.role},"
+            f"{path} belongs to {ARTICLE_OF[found.role]} {found.role},"
             f" and this takes {ARTICLE_OF[role]} {role}'s; {HOW_TO_GET[role]}"
         )
-    return credential
+    return vault
 
 
-def operator_credential(loaded: Loaded) -> Credential:
-    """Return the operator's credential; `urls` under [keyserver], where set, stand over its addresses."""
-    credential = open_credential(loaded, "operator")
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who administers: the credential, and what keeps it when its certificates were renewed."""
+
+    credential: Credential
+    keep: Callable[[Credential], None]
+
+
+def operator(context: typer.Context) -> Operator:
+    """Return who administers; `urls` under [keyserver], where set, stand over the credential's addresses."""
+    loaded = settings(context)
+    vault = open_credential(context, loaded, "operator")
     urls = loaded.settings.keyserver.urls
-    return replace(credential, servers=urls) if urls else credential
+    credential = replace(vault.credential, servers=urls) if urls else vault.credential
+    return Operator(credential, vault.keep_certificates)
 
 
-def ask(credential: Credential, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
+def ask(operator: Operator, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
     """Ask the key server once; raises as `KeyServerClient.call`."""
 
     async def once() -> Answer:
-        async with KeyServerClient(credential, SystemRandom()) as client:
+        async with KeyServerClient(operator.credential, SystemRandom(), operator.keep) as client:
             return await client.expect(operation, kind, **fields)
 
     return asyncio.run(once())

@@ -7,13 +7,17 @@ import typer
 
 from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import ChannelName, Json
-from sealcast.core.channel import KeyMaker, Suite, format_duration, parse_duration_ms
+from sealcast.core.channel import KeyMaker, Suite, parse_duration_ms
 
 if TYPE_CHECKING:
-    from sealcast.messages.answers import ChannelList, ChannelRow
+    from pathlib import Path
+
+    from sealcast.cli.acting import Operator
+    from sealcast.messages.answers import ChannelList
+    from sealcast.messages.channels import ChannelData
 
 app = typer.Typer(
-    help="Channels: add, list, show, remove.",
+    help="Channels: add, list, show, remove; who may send.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -35,17 +39,19 @@ PrefetchAt = Annotated[
 Senders = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME", help=escape("A sender that may send on it (again for more). [default: any]")
+        metavar="NAME", help=escape("A sender that may send on it (again for more). [default: nobody]")
     ),
 ]
-
-HEADERS = ("CHANNEL", "NUMBER", "GROUP", "SUITE", "KEYS", "LIFETIME", "STATE", "EPOCH", "SUBSCRIBERS")
+NewSender = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Make a sender for it, with a vault beside the configuration."),
+]
 
 
 @app.command(
     epilog=examples(
-        "sealcast channel add news --group 239.255.1.1:5004",
-        "sealcast channel add film --group 232.1.1.1:5004 --source 192.0.2.10 --suite aes-256-gcm",
+        "sealcast channel add news --group 239.255.1.1:5004 --new-sender studio",
+        "sealcast channel add film --group 232.1.1.1:5004 --source 192.0.2.10 --sender studio",
         "sealcast channel add six --group [ff15::1]:5004 --lifetime 90s --publish-at 60s --prefetch-at 25%",
     )
 )
@@ -69,12 +75,15 @@ def add(
     prefetch_at: PrefetchAt = "25%",
     keys: Annotated[KeyMaker, typer.Option(help="Who makes the keys.")] = KeyMaker.SENDER,
     sender: Senders = None,
+    new_sender: NewSender = None,
     json: Json = False,
 ) -> None:
-    """Add a channel. Channels that overlap in group and port, or port + 1, are refused."""
-    from sealcast.cli import acting, output
-    from sealcast.messages import operations
-    from sealcast.messages.answers import ChannelList
+    """Add a channel. Channels that overlap in group and port, or port + 1, are refused.
+
+    Only its senders may send on it. With --new-sender one more is made, and the configuration names its vault
+    if it named none.
+    """
+    from sealcast.cli import acting
     from sealcast.messages.channels import ChannelData, channel_spec
     from sealcast.transport.address import parse_group
 
@@ -92,42 +101,102 @@ def add(
         prefetch_at=prefetch_at,
     )
     channel_spec(data)
-    credential = acting.operator_credential(acting.settings(context))
-    answer = acting.ask(credential, operations.CHANNEL_ADD, ChannelList, channel=data, senders=sender or [])
+    operator = acting.operator(context)
+    if new_sender is None:
+        _print_added(_add(operator, data, sender or []), [], json=json)
+    else:
+        _add_with_sender(context, operator, data, sender or [], new_sender, json=json)
+
+
+def _add(operator: "Operator", data: "ChannelData", senders: list[str]) -> "ChannelList":
+    from sealcast.cli import acting
+    from sealcast.messages import operations
+    from sealcast.messages.answers import ChannelList
+
+    return acting.ask(operator, operations.CHANNEL_ADD, ChannelList, channel=data, senders=senders)
+
+
+def _add_with_sender(
+    context: typer.Context,
+    operator: "Operator",
+    data: "ChannelData",
+    senders: list[str],
+    name: str,
+    *,
+    json: bool,
+) -> None:
+    """Register a sender, then add the channel with it; a refused channel leaves no sender behind."""
+    from sealcast.cli import acting, parties
+    from sealcast.cli.configuring import config_path, name_credential
+    from sealcast.core.errors import RefusedError
+    from sealcast.device.vault import remove_vault
+    from sealcast.messages import operations
+    from sealcast.messages.answers import Done
+
+    config = config_path(context)
+    vault = _vault_place(config.parent, name)
+    parties.make_party(operator, name, "sender", channels=[], vault=vault)
+    try:
+        answer = _add(operator, data, [*senders, name])
+    except RefusedError:
+        acting.ask(operator, operations.REGISTRY_REMOVE, Done, id=name)
+        remove_vault(vault)
+        raise
+    named = name_credential(config, "sender", vault)
+    _print_added(answer, [f"sender {name} is registered; its vault is {vault}", named.line], json=json)
+
+
+def _vault_place(folder: "Path", name: str) -> "Path":
+    """Return where a new sender's vault goes; raises UsageError for a name that is no file's."""
+    from sealcast.core.errors import UsageError
+
+    if "/" in name or name.startswith("."):
+        raise UsageError(f"{name} cannot be the name of a file; use registry add, then --sender")
+    return folder / f"{name}.vault"
+
+
+def _print_added(answer: "ChannelList", more: list[str], *, json: bool) -> None:
+    from sealcast.cli import output
+    from sealcast.cli.channel_rows import place
+
     if json:
         output.print_json(answer)
-    else:
-        row = answer.channels[0].channel
-        output.print_line(
-            f"channel {row.name} has number {row.number} and is at {_place(answer.channels[0])}"
-        )
+        return
+    row = answer.channels[0]
+    for line in (
+        f"channel {row.channel.name} has number {row.channel.number} and is at {place(row)}",
+        *more,
+    ):
+        output.print_line(line)
 
 
 @app.command("list", epilog=examples("sealcast channel list", "sealcast channel list --json | jq .channels"))
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List all channels with their state and current epoch."""
     from sealcast.cli import acting
+    from sealcast.cli.channel_rows import print_channels
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
 
-    credential = acting.operator_credential(acting.settings(context))
-    _print(acting.ask(credential, operations.CHANNEL_LIST, ChannelList), json=json)
+    operator = acting.operator(context)
+    print_channels(acting.ask(operator, operations.CHANNEL_LIST, ChannelList), json=json)
 
 
 @app.command(epilog=examples("sealcast channel show news"))
 def show(context: typer.Context, channel: ChannelName, *, json: Json = False) -> None:
     """Show one channel."""
     from sealcast.cli import acting, output
+    from sealcast.cli.channel_rows import details
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
 
-    credential = acting.operator_credential(acting.settings(context))
-    answer = acting.ask(credential, operations.CHANNEL_SHOW, ChannelList, channel=channel)
+    operator = acting.operator(context)
+    answer = acting.ask(operator, operations.CHANNEL_SHOW, ChannelList, channel=channel)
     if json:
         output.print_json(answer.channels[0])
         return
     for row in answer.channels:
-        for label, value in _details(row):
+        for label, value in details(row):
             output.print_line(f"{label:<12} {value}")
 
 
@@ -138,57 +207,47 @@ def remove(context: typer.Context, channel: ChannelName, *, json: Json = False) 
     from sealcast.messages import operations
     from sealcast.messages.answers import Done
 
-    credential = acting.operator_credential(acting.settings(context))
-    answer = acting.ask(credential, operations.CHANNEL_REMOVE, Done, channel=channel)
+    operator = acting.operator(context)
+    answer = acting.ask(operator, operations.CHANNEL_REMOVE, Done, channel=channel)
     if json:
         output.print_json(answer)
     else:
         output.print_line(f"channel {channel} is removed")
 
 
-def _print(answer: "ChannelList", *, json: bool) -> None:
-    from sealcast.cli import output
+@app.command(
+    epilog=examples(
+        "sealcast channel senders news", "sealcast channel senders news --add studio --remove oldstudio"
+    )
+)
+def senders(
+    context: typer.Context,
+    channel: ChannelName,
+    *,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", metavar="NAME", help="Let this sender send on it.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="NAME", help="Let this sender do so no more.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show who may send on a channel, or change it.
 
+    A sender that is taken off can publish no further key; one under way ends with the key on air.
+    """
+    from sealcast.cli import acting, output
+    from sealcast.messages import operations
+    from sealcast.messages.answers import ChannelList
+
+    operator = acting.operator(context)
+    if add or remove:
+        fields = {"channel": channel, "add": add or [], "remove": remove or []}
+        answer = acting.ask(operator, operations.CHANNEL_SENDERS, ChannelList, **fields)
+    else:
+        answer = acting.ask(operator, operations.CHANNEL_SHOW, ChannelList, channel=channel)
+    row = answer.channels[0]
     if json:
-        output.print_json(answer)
-        return
-    rows = [
-        (
-            row.channel.name,
-            str(row.channel.number),
-            _place(row),
-            row.channel.suite,
-            row.channel.keys,
-            format_duration(row.channel.lifetime_ms),
-            row.state,
-            "-" if row.epoch is None else str(row.epoch),
-            str(row.subscribers),
-        )
-        for row in answer.channels
-    ]
-    output.print_table(HEADERS, rows, empty="no channel yet; add one with: sealcast channel add")
-
-
-def _place(row: "ChannelRow") -> str:
-    from sealcast.transport.address import format_place
-
-    place = format_place(row.channel.group, row.channel.port)
-    return f"{row.channel.source}@{place}" if row.channel.source else place
-
-
-def _details(row: "ChannelRow") -> list[tuple[str, str]]:
-    """Return label and value of each line of `channel show`."""
-    data = row.channel
-    remaining = "" if row.remaining_ms is None else f", {row.remaining_ms / 1000:.1f} s left"
-    return [
-        ("channel", f"{data.name} (number {data.number})"),
-        ("group", _place(row)),
-        ("interface", data.interface or "chosen by the sender"),
-        ("suite", data.suite),
-        ("keys", f"made by the {data.keys}, one each {format_duration(data.lifetime_ms)}"),
-        ("publish at", data.publish_at),
-        ("prefetch at", data.prefetch_at),
-        ("senders", ", ".join(row.senders) or "any registered sender"),
-        ("subscribers", str(row.subscribers)),
-        ("state", row.state + ("" if row.epoch is None else f", epoch {row.epoch}{remaining}")),
-    ]
+        output.print_json({"channel": row.channel.name, "senders": row.senders})
+    else:
+        output.print_line(f"{row.channel.name}: {', '.join(row.senders) or 'nobody may send'}")

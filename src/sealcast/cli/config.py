@@ -25,7 +25,7 @@ def check(context: typer.Context, *, json: Json = False) -> None:
     from sealcast.cli import acting, output
 
     loaded = acting.settings(context)
-    opened = _open_vaults(loaded)
+    opened = _open_vaults(context, loaded)
     if json:
         output.print_json({"path": str(loaded.path), "exists": loaded.path.exists(), "credentials": opened})
         return
@@ -53,16 +53,16 @@ def show(context: typer.Context, *, json: Json = False) -> None:
             output.print_line(f"{key} {text}" if value is None else f"{key} {text}  # {origin}")
 
 
-def _open_vaults(loaded: "Loaded") -> dict[str, str]:
+def _open_vaults(context: typer.Context, loaded: "Loaded") -> dict[str, str]:
     """Open each vault that the settings name and return whose it is by role; raises UsageError."""
     from sealcast.cli.acting import open_credential
 
     named = loaded.settings
     opened: dict[str, str] = {}
     if named.admin.credential:
-        opened["operator"] = open_credential(loaded, "operator").operator
+        opened["operator"] = open_credential(context, loaded, "operator").credential.operator
     if named.sender.credential:
-        opened["sender"] = open_credential(loaded, "sender").id
+        opened["sender"] = open_credential(context, loaded, "sender").credential.id
     if named.receiver.credential:
-        opened["device"] = open_credential(loaded, "device").id
+        opened["device"] = open_credential(context, loaded, "device").credential.id
     return opened

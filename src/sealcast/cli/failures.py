@@ -34,7 +34,7 @@ EXTRA_OF = {
 }
 """Which extra brings a module that may be missing."""
 
-GLOBAL_OPTIONS = ("-v", "--verbose", "-q", "--quiet", "--config")
+GLOBAL_OPTIONS = ("-v", "--verbose", "-q", "--quiet", "--config", "--passphrase-file")
 """Options that stand before the command; in another place they are unknown, and the line says so."""
 
 

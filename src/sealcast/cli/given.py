@@ -7,10 +7,11 @@ import typer
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The global options: the configuration file named, and by how many steps to log more."""
+    """The global options: the files named, and by how many steps to log more."""
 
     config: str | None = None
     louder: int = 0
+    passphrase_file: str | None = None
 
 
 def given_of(context: typer.Context) -> Given:

@@ -136,14 +136,12 @@ def _free_places(context: typer.Context, directory: Path | None) -> Places:
     """Return where things go; raises UsageError if the configuration or the vault is there already."""
     import os
 
-    from sealcast.cli.given import given_of
-    from sealcast.config.load import CONFIG_VARIABLE
-    from sealcast.config.places import FILE_NAME, config_dir, state_dir
+    from sealcast.cli.configuring import config_path, is_config_named
+    from sealcast.config.places import FILE_NAME, state_dir
     from sealcast.core.errors import UsageError
 
-    named = given_of(context).config or os.environ.get(CONFIG_VARIABLE)
     base = (Path.cwd() / directory) if directory else None
-    config = Path.cwd() / named if named else (base or config_dir(os.environ)) / FILE_NAME
+    config = base / FILE_NAME if base and not is_config_named(context) else config_path(context)
     places = Places(
         config=config,
         vault=(base or config.parent) / OPERATOR_VAULT,
@@ -157,32 +155,21 @@ def _free_places(context: typer.Context, directory: Path | None) -> Places:
 
 def _write_config(places: Places, listen: str, urls: tuple[str, ...]) -> None:
     """Write the configuration that the programs of this operator's machine read."""
+    from sealcast.cli.configuring import MARK, beside, toml_string
     from sealcast.device.files import write_private
 
     lines = [
-        "# Sealcast on this machine; `sealcast config show` lists every setting.",
+        MARK,
         "[keyserver]",
-        f"listen = {_toml(listen)}",
-        f"urls = [{', '.join(map(_toml, urls))}]",
-        f"state = {_toml(_beside(places.state, places.config))}",
+        f"listen = {toml_string(listen)}",
+        f"urls = [{', '.join(map(toml_string, urls))}]",
+        f"state = {toml_string(beside(places.state, places.config))}",
         "",
         "[admin]",
-        f"credential = {_toml(_beside(places.vault, places.config))}",
+        f"credential = {toml_string(beside(places.vault, places.config))}",
         "",
     ]
     write_private(places.config, "\n".join(lines).encode())
-
-
-def _beside(path: Path, config: Path) -> str:
-    """Return `path` relative to the configuration's folder if it is below it, so that the folder may move."""
-    return str(path.relative_to(config.parent) if path.is_relative_to(config.parent) else path)
-
-
-def _toml(text: str) -> str:
-    """Return a TOML string; JSON's escapes are among TOML's."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _what_next(

@@ -47,6 +47,13 @@ def sealcast(
             metavar="FILE", help="Configuration file, in place of $SEALCAST_CONFIG or the usual one."
         ),
     ] = None,
+    passphrase_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where a vault's passphrase stands, in place of $SEALCAST_PASSPHRASE_FILE or a question.",
+        ),
+    ] = None,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more.", show_default=False)
     ] = 0,
@@ -64,4 +71,4 @@ def sealcast(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit
-    context.obj = Given(config=config, louder=verbose - quiet)
+    context.obj = Given(config=config, louder=verbose - quiet, passphrase_file=passphrase_file)

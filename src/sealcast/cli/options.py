@@ -1,5 +1,6 @@
 """Owns the options and arguments that several commands have in common."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,3 +18,29 @@ Interface = Annotated[
 Credential = Annotated[
     str | None, typer.Option(metavar="FILE.vault", help="Vault to use, in place of the configuration's.")
 ]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="CHANNEL",
+        help="A channel that a device may receive, or a sender send on (again for more).",
+    ),
+]
+
+
+class PartyRole(StrEnum):
+    """What a registered party does."""
+
+    DEVICE = "device"
+    SENDER = "sender"
+    OPERATOR = "operator"
+    REPLICA = "replica"
+
+
+class KeyChoice(StrEnum):
+    """Which keys a newcomer makes (`device.newkeys`); a copy of its names, which help needs without it."""
+
+    SYMMETRIC = "symmetric"
+    ED25519 = "ed25519"
+    P256 = "p256"
+    RSA = "rsa"

@@ -72,13 +72,15 @@ def receive(
 
     loaded = acting.settings(context)
     configured = loaded.settings.receiver
+    vault = acting.open_credential(context, loaded, "device", credential)
     settings = ReceiveSettings(
-        credential=acting.open_credential(loaded, "device", credential),
+        credential=vault.credential,
         target=_target(target),
         interface=interface or configured.interface,
         reorder_ms=configured.reorder_ms if reorder_ms is None else reorder_ms,
         idle_exit_s=idle_exit,
         wait=wait,
+        keep=vault.keep_certificates,
     )
     sink = open_sink(output, settings.interface, digest=json)
     try:

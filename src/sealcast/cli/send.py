@@ -71,17 +71,18 @@ def send(
     from sealcast.sender.sources import open_source, parse_rate_bits_per_s
 
     loaded = acting.settings(context)
-    party = acting.open_credential(loaded, "sender", credential)
+    vault = acting.open_credential(context, loaded, "sender", credential)
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
     source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     settings = SendSettings(
-        credential=party,
+        credential=vault.credential,
         channel=channel,
         state_directory=private_dir(Path(loaded.settings.sender.state or state_dir(os.environ) / "sender")),
         interface=interface,
         ttl=ttl,
         seconds=seconds,
         first_seq=_first_seq(os.environ),
+        keep=vault.keep_certificates,
     )
     _run(settings, source, json=json)
 

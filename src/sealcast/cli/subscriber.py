@@ -44,8 +44,8 @@ def list_(
     from sealcast.messages import operations
     from sealcast.messages.answers import SubscriberList
 
-    credential = acting.operator_credential(acting.settings(context))
-    answer = acting.ask(credential, operations.SUBSCRIBER_LIST, SubscriberList, channel=channel)
+    operator = acting.operator(context)
+    answer = acting.ask(operator, operations.SUBSCRIBER_LIST, SubscriberList, channel=channel)
     if json:
         output.print_json(answer)
         return
@@ -60,8 +60,8 @@ def _change(context: typer.Context, channel: str, device: str, *, adds: bool, js
     from sealcast.messages.answers import Done
 
     operation = operations.SUBSCRIBER_ADD if adds else operations.SUBSCRIBER_REMOVE
-    credential = acting.operator_credential(acting.settings(context))
-    answer = acting.ask(credential, operation, Done, channel=channel, device=device)
+    operator = acting.operator(context)
+    answer = acting.ask(operator, operation, Done, channel=channel, device=device)
     if json:
         output.print_json(answer)
     else:

@@ -79,7 +79,16 @@ def new_credential(
 
 def is_for(credential: Credential, invitation: Invitation) -> bool:
     """Whether a credential waits for the answer to an enrolment with the operator of this invitation."""
-    return credential.id == NEWCOMER and _fingerprint(credential.ca_pem) == invitation.fingerprint
+    return credential.id == NEWCOMER and fingerprint_of(credential.ca_pem) == invitation.fingerprint
+
+
+def fingerprint_of(ca_pem: str) -> str:
+    """Return the fingerprint of a CA certificate in PEM, as invitations have it; raises UnreachableError."""
+    try:
+        certificate = x509.load_pem_x509_certificate(ca_pem.encode())
+    except ValueError as error:
+        raise UnreachableError("what should be the operator's CA is not a certificate") from error
+    return ca_fingerprint(certificate.public_bytes(Encoding.DER))
 
 
 async def enrol(
@@ -123,7 +132,7 @@ def _document(server: str, body: bytes) -> OperatorDocument:
 
 def _pinned(ca_pem: str, invitation: Invitation) -> str:
     """Return the one certificate that the invitation names, alone; raises UnreachableError for another."""
-    fingerprint = _fingerprint(ca_pem)
+    fingerprint = fingerprint_of(ca_pem)
     if fingerprint != invitation.fingerprint:
         raise UnreachableError(
             f"{invitation.server} is under another CA than the invitation names (its fingerprint is"
@@ -132,11 +141,3 @@ def _pinned(ca_pem: str, invitation: Invitation) -> str:
         )
     # What came may hold more certificates behind the right one; those are not trusted.
     return x509.load_pem_x509_certificate(ca_pem.encode()).public_bytes(Encoding.PEM).decode()
-
-
-def _fingerprint(ca_pem: str) -> str:
-    try:
-        certificate = x509.load_pem_x509_certificate(ca_pem.encode())
-    except ValueError as error:
-        raise UnreachableError("what should be the operator's CA is not a certificate") from error
-    return ca_fingerprint(certificate.public_bytes(Encoding.DER))

@@ -42,7 +42,10 @@ log = structlog.get_logger("sealcast.receiver")
 
 @dataclass(frozen=True, slots=True)
 class ReceiveSettings:
-    """What a receiver is told: `target` is a channel's name or number, or the address of a stream."""
+    """What a receiver is told: `target` is a channel's name or number, or the address of a stream.
+
+    `keep` takes the credential when its certificates were renewed.
+    """
 
     credential: Credential
     target: str | Endpoint
@@ -50,6 +53,7 @@ class ReceiveSettings:
     reorder_ms: int = 20
     idle_exit_s: float | None = None
     wait: bool = False
+    keep: Callable[[Credential], None] | None = None
 
 
 async def receive(
@@ -66,7 +70,7 @@ async def receive(
     Raises UsageError (interface, group), UnreachableError (no key server at first contact), RefusedError
     (the key server said no, and nothing opens). `observe` is called twice a second.
     """
-    async with KeyServerClient(settings.credential, random) as client:
+    async with KeyServerClient(settings.credential, random, settings.keep) as client:
         run = _ReceiverRun(settings, sink, client, clock, random)
         try:
             return await run.until(stop, observe)
