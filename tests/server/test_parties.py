@@ -38,8 +38,11 @@ def test_removal_takes_effect_at_once(tmp_path: Path) -> None:
                 assert gone.problem == "unknown-device"
         keys = "SELECT public_keys, wrapped_signing, wrapped_kek FROM principals"
         assert rows(tmp_path, keys) == [(None, None, None)]
-        removals = "SELECT subject FROM audit WHERE what = 'registry-remove'"
-        assert rows(tmp_path, removals) == [("device tv",)]
+        removals = "SELECT what, subject FROM audit WHERE what LIKE '%-remove'"
+        assert rows(tmp_path, removals) == [
+            ("subscriber-remove", "news tv"),
+            ("registry-remove", "device tv"),
+        ]
 
     asyncio.run(story())
 
@@ -229,6 +232,7 @@ def test_revoked_certificate(tmp_path: Path) -> None:
             again = await server.operator.ask(revoke, id=one.credential.id)
             assert again.problem == "unknown-certificate"
             assert (await two.ask(revoke, id=one.credential.id)).problem == "certificate-revoked"
+            assert len(await fetch(server, CRL_PATH, "application/pkix-crl")) > 0
             crl = x509.load_der_x509_crl(await fetch(server, CRL_PATH, "application/pkix-crl"))
             assert {f"{each.serial_number:x}" for each in crl} == {row.serial for row in listed}
 

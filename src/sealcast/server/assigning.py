@@ -50,9 +50,11 @@ class Assignments:
 
     def end(self, call: Call, party: str) -> None:
         """Take a party off all channels; reads every channel."""
-        for number in allow_list.remove_device(call.connection, party, call.wall_ms):
-            call.record("subscriber-remove", f"{number} {party}")
-        for stored in store_channels.live(call.connection):
+        live = store_channels.live(call.connection)
+        ended = allow_list.remove_device(call.connection, party, call.wall_ms)
+        for stored in live:
+            if stored.spec.number in ended:
+                call.record("subscriber-remove", f"{stored.spec.name} {party}")
             self.end_sender(call, self._views.get(call.connection, stored.spec.name), party)
 
     def start_sender(self, call: Call, view: ChannelView, sender: str) -> None:

@@ -25,11 +25,16 @@ Register = Callable[[Call, str, Role, RegisteredKeys, list[str]], None]
 """Registers a party by id, role and public keys, and gives it its channels; raises a refusal."""
 
 
+CRL_AGE_MS = 10_000
+"""How old a list may be that is given out again, so that a crowd of readers costs one signature."""
+
+
 class CertificateDesk:
     """Carries out what is asked about certificates; `forget` drops what is remembered of a party."""
 
     def __init__(self, *, issuer: Issuer, register: Register, forget: Callable[[str], None]) -> None:
         self._issuer = issuer
+        self._crl: tuple[int, bytes] | None = None
         self._register = register
         self._forget = forget
 
@@ -84,13 +89,20 @@ class CertificateDesk:
         if not gone:
             named = (request.serial or request.id or "")[:80]
             raise refusal("unknown-certificate", f"there is no valid certificate {named!r}; see: ca list")
+        self._crl = None
         call.record("certificate-revoke", f"{gone[0].principal} {request.reason}")
         self._forget(gone[0].principal)
         return Reply(self._rows(call, gone))
 
     def crl(self, connection: sa.Connection, wall_ms: int) -> bytes:
-        """Return the revocation list in DER; costs a signature and a line for each revoked certificate."""
-        return self._issuer.crl(store_certificates.revoked(connection, wall_ms), wall_ms)
+        """Return the revocation list in DER, at most `CRL_AGE_MS` old.
+
+        A fresh one costs a signature and a line for each revoked certificate; anybody may ask for it.
+        """
+        if self._crl is None or not 0 <= wall_ms - self._crl[0] < CRL_AGE_MS:
+            revoked = store_certificates.revoked(connection, wall_ms)
+            self._crl = wall_ms, self._issuer.crl(revoked, wall_ms)
+        return self._crl[1]
 
     def _rows(self, call: Call, entries: Iterable[CertificateEntry]) -> CertificateList:
         return CertificateList(certificates=[_row(entry, call.wall_ms) for entry in entries])
