@@ -4,14 +4,16 @@ On a terminal the line is live; elsewhere the log gets it now and then, and at l
 """
 
 import asyncio
+import contextlib
 import dataclasses
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import structlog
+
+from sealcast.cli.signals import Signals, status_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,36 +32,41 @@ log = structlog.get_logger("sealcast.cli")
 
 
 def run_until_signal(
-    work: Callable[[asyncio.Event], Awaitable[Result]], *, end_within_s: float = END_WITHIN_S
+    work: Callable[[asyncio.Event], Awaitable[Result]],
+    *,
+    end_within_s: float = END_WITHIN_S,
+    reload: Callable[[], None] | None = None,
 ) -> Result | None:
-    """Run `work` and return its result; SIGTERM and SIGINT set its event.
+    """Run `work` and return its result; SIGTERM and SIGINT set its event, SIGHUP calls `reload`.
 
-    Returns None where it did not end within `end_within_s` of the signal, or a second one came.
+    Where it did not end within `end_within_s` of the signal, or a second one came, the work is cut short:
+    returns None after SIGTERM and raises KeyboardInterrupt after SIGINT.
     """
-    return asyncio.run(_until_signal(work, end_within_s))
+    return asyncio.run(_until_signal(work, end_within_s, reload))
 
 
 async def _until_signal(
-    work: Callable[[asyncio.Event], Awaitable[Result]], end_within_s: float
+    work: Callable[[asyncio.Event], Awaitable[Result]],
+    end_within_s: float,
+    reload: Callable[[], None] | None,
 ) -> Result | None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work(stop))
 
     def end() -> None:
-        if stop.is_set():
-            task.cancel()
         stop.set()
         loop.call_later(end_within_s, task.cancel)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return None
+    with Signals(end, task.cancel, reload) as signals:
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if signals.last is None:
+                raise
+            if status_of(signals.last):
+                raise KeyboardInterrupt from None
+            return None
 
 
 class StatusLine(Generic[Status]):
@@ -87,7 +94,8 @@ class StatusLine(Generic[Status]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
 
     def __call__(self, status: Status) -> None:
         """Show a status."""
@@ -95,7 +103,9 @@ class StatusLine(Generic[Status]):
         if self._live is not None:
             from rich.text import Text  # noqa: PLC0415 - as in __enter__
 
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+            # A terminal may close at any moment; the stream goes on without its line.
+            with contextlib.suppress(OSError):
+                self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             log.debug("status", **dataclasses.asdict(status))
             self._seen += 1

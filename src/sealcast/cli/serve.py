@@ -36,31 +36,47 @@ def keyserver(
         Path | None, typer.Option(metavar="DIR", help="Its state, in place of the configuration's.")
     ] = None,
 ) -> None:
-    """Serve keys over HTTPS until told to end; prints its address once it accepts connections."""
+    """Serve keys over HTTPS until told to end; prints its address once it accepts connections.
+
+    SIGHUP has it read configuration, certificate and operators' files again.
+    """
+    from sealcast.cli.signals import expect_signals
+
+    expect_signals()
+
     import asyncio
     import os
     import sys
 
-    from sealcast.cli import acting, output
+    from sealcast.cli import acting, output, running
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
-    from sealcast.server.run import serve_keyserver
+    from sealcast.server.run import Reloads, serve_keyserver
     from sealcast.server.settings import KeyserverSettings
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    configured = acting.settings(context).settings.keyserver
-    host, port = parse_listen(listen or configured.listen)
-    folder = state or Path(configured.state or state_dir(os.environ) / "keyserver")
-    settings = KeyserverSettings(
-        state_directory=Path.cwd() / folder,
-        host=host,
-        port=port,
-        urls=tuple(configured.urls),
-        certificate_days=configured.certificate_days,
-    )
+    def configured() -> KeyserverSettings:
+        section = acting.settings(context).settings.keyserver
+        host, port = parse_listen(listen or section.listen)
+        folder = state or Path(section.state or state_dir(os.environ) / "keyserver")
+        return KeyserverSettings(
+            state_directory=Path.cwd() / folder,
+            host=host,
+            port=port,
+            urls=tuple(section.urls),
+            certificate_days=section.certificate_days,
+        )
 
     def ready(url: str) -> None:
         output.print_line(f"key server listens on {url}")
         sys.stdout.flush()
 
-    asyncio.run(serve_keyserver(settings, clock=SystemClock(), random=SystemRandom(), ready=ready))
+    settings = configured()
+    reloads = Reloads(configured)
+
+    async def work(stop: asyncio.Event) -> None:
+        await serve_keyserver(
+            settings, clock=SystemClock(), random=SystemRandom(), ready=ready, stop=stop, reloads=reloads
+        )
+
+    running.run_until_signal(work, reload=reloads.ask)

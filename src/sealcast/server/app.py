@@ -22,9 +22,12 @@ MEDIA_TYPE_CRL = "application/pkix-crl"
 MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Public:
-    """What the server tells everybody: health, metrics, `operator` in JSON, the revocation list in DER."""
+    """What the server tells everybody: health, metrics, `operator` in JSON, the revocation list in DER.
+
+    `operator` changes with a reload.
+    """
 
     is_healthy: Callable[[], Awaitable[bool]]
     render_metrics: Callable[[], bytes]

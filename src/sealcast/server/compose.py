@@ -31,6 +31,16 @@ class Keyserver:
 
     app: Litestar
     unit_of_work: UnitOfWork
+    desks: Desks
+    principals: Principals
+    public: Public
+
+    async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
+        """Go on with the operators and addresses of `state` and `settings`; the rest stays as it was."""
+        urls = settings.urls or state.urls
+        await self.unit_of_work.run(lambda _: self.principals.set_operators(state.operators))
+        self.desks.use_key_servers(urls)
+        self.public.operator = _document(state, urls)
 
     async def close(self) -> None:
         """Finish the writes that wait and close the database."""
@@ -88,7 +98,7 @@ async def open_keyserver(
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
     public = Public(is_healthy, render_metrics, _document(state, shared.urls), crl)
     app = make_app(pipeline, desks.handlers(), public=public)
-    return Keyserver(app, unit_of_work)
+    return Keyserver(app, unit_of_work, desks, principals, public)
 
 
 def _document(state: ServerState, urls: tuple[str, ...]) -> bytes:

@@ -79,6 +79,10 @@ class Desks:
         self._channels = ChannelDesk(views=views, air=air, assignments=assignments)
         self._subscribers = SubscriberDesk(views=views)
 
+    def use_key_servers(self, urls: tuple[str, ...]) -> None:
+        """Tell parties these addresses from now on."""
+        self.sending.key_servers = self._keys.key_servers = urls
+
     def handlers(self) -> tuple[Handler, ...]:
         """Return how each operation is carried out."""
         keys, channels, subscribers = self._keys, self._channels, self._subscribers

@@ -29,9 +29,7 @@ class Principals:
     """Finds callers by id."""
 
     def __init__(self, operators: tuple[OperatorKeys, ...], master: Secret) -> None:
-        self._operators = {
-            each.id: Principal(each.id, "operator", each.signing, each.kek) for each in operators
-        }
+        self._operators = _by_id(operators)
         self._master = master
         self._remembered: dict[str, Principal] = {}
         self._unknown: set[str] = set()
@@ -39,6 +37,11 @@ class Principals:
     def is_reserved(self, principal_id: str) -> bool:
         """Whether an id is nobody's to have: the server's, a newcomer's, that of an operator's file."""
         return principal_id in {SERVER_ID, NEWCOMER} or principal_id in self._operators
+
+    def set_operators(self, operators: tuple[OperatorKeys, ...]) -> None:
+        """Take over the operators of files that were read anew; in the writer's thread."""
+        self._operators = _by_id(operators)
+        self.clear()
 
     async def find(self, principal_id: str, unit_of_work: UnitOfWork) -> Principal | None:
         """Return the principal of that id; reads the database only for one that is not remembered."""
@@ -74,3 +77,7 @@ class Principals:
                 self._remembered.clear()
             self._remembered[principal_id] = found
         return found
+
+
+def _by_id(operators: tuple[OperatorKeys, ...]) -> dict[str, Principal]:
+    return {each.id: Principal(each.id, "operator", each.signing, each.kek) for each in operators}

@@ -50,7 +50,7 @@ class KeyDesk:
         self._views = views
         self._air = air
         self._admission = admission
-        self._key_servers = key_servers
+        self.key_servers = key_servers
         self._on_grants = on_grants
 
     def request(self, call: Call, request: KeyRequest) -> Reply:
@@ -83,7 +83,7 @@ class KeyDesk:
             on_air,
             {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs},
             jti=request.jti,
-            key_servers=self._key_servers,
+            key_servers=self.key_servers,
             now=call.now,
         )
         return Reply(grant, epochs)

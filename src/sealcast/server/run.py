@@ -1,4 +1,4 @@
-"""Owns the run of a key server: the listening address, readiness, and an end within five seconds."""
+"""Owns the run of a key server: the listening address, readiness, reloads, and an end within five seconds."""
 
 import asyncio
 import contextlib
@@ -6,28 +6,40 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
 
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.server.embed import Server
+import structlog
 
-from sealcast.core.errors import LocalError, UsageError
+from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ports import Clock, Random
-from sealcast.server.compose import open_keyserver
+from sealcast.server.compose import Keyserver, open_keyserver
+from sealcast.server.listening import Listener
+from sealcast.server.reload import reread_state
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState, load_server_state
-
-STOP_WAIT_S = 2.5
-"""How long open requests may take to finish after the end was asked for; the promise is 5 s in all."""
 
 READY_WAIT_S = 10.0
 """A server that does not listen by then never will."""
 
 READY_POLL_S = 0.02
-BACKLOG = 4_096
-"""Connections waiting to be accepted, and requests at work at once: receivers come in crowds at a change."""
-
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not listened on
+
+log = structlog.get_logger("sealcast.server")
+
+
+class Reloads:
+    """How a running key server is told to read its files again; `reread` gives its settings as of now.
+
+    `reread` is called in another thread and raises UsageError for settings that do not do.
+    """
+
+    def __init__(self, reread: Callable[[], KeyserverSettings]) -> None:
+        self.reread = reread
+        self.asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Ask for a reload; to be called in the server's loop."""
+        self.asked.set()
 
 
 async def serve_keyserver(
@@ -37,6 +49,7 @@ async def serve_keyserver(
     random: Random,
     ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
+    reloads: Reloads | None = None,
 ) -> None:
     """Serve until `stop` is set, or until SIGTERM or SIGINT if no `stop` is given; then return.
 
@@ -48,71 +61,64 @@ async def serve_keyserver(
     with _ended_by_signal(stop) as ended:
         keyserver = await open_keyserver(state, settings, clock, random)
         try:
-            await _serve(keyserver.app, state, address, ended, ready)
+            service = _Service(keyserver, state, settings, address)
+            await service.run(ended, ready, reloads or Reloads(lambda: settings))
         finally:
             await keyserver.close()
 
 
-class _Embedded(Server):
-    """Granian's embedded server, with an end that waits a bounded time for open requests.
+class _Service:
+    """A key server between its start and its end."""
 
-    The library's own end either waits for ever or cancels a future that it then sets (granian 2.8).
-    """
+    def __init__(
+        self, keyserver: Keyserver, state: ServerState, settings: KeyserverSettings, address: tuple[str, int]
+    ) -> None:
+        """`address` is numeric."""
+        self._keyserver, self._state, self._settings, self._address = keyserver, state, settings, address
+        self._listener = Listener(keyserver.app, *address, *_certificate(state))
 
-    async def _stop_workers(self) -> None:
-        for worker in self.wrks:
-            worker.terminate()  # type: ignore[no-untyped-call]
-        tasks = [worker._task for worker in self.wrks if worker._task]  # noqa: SLF001 - no public wait
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_WAIT_S)
-        self.wrks.clear()
+    async def run(self, ended: asyncio.Event, ready: Callable[[str], None] | None, reloads: Reloads) -> None:
+        """Serve until `ended`, and reload as often as asked."""
+        serving = asyncio.create_task(self._listener.serve())
+        waiting = asyncio.create_task(ended.wait())
+        reloading = asyncio.create_task(self._reload_when_asked(reloads))
+        try:
+            await _wait_until_listening(serving, self._state, self._address)
+            if ready is not None:
+                ready(_url(self._address))
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                raise LocalError("the HTTPS server ended by itself; see its log, then start it again")
+        finally:
+            waiting.cancel()
+            reloading.cancel()
+            self._listener.stop()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(Exception):
+                await serving
+
+    async def _reload_when_asked(self, reloads: Reloads) -> None:
+        while True:
+            await reloads.asked.wait()
+            reloads.asked.clear()
+            try:
+                await self._reload(reloads)
+            except SealcastError as error:
+                log.error("not reloaded, the old settings stay in force", reason=str(error))  # noqa: TRY400 - a line, no traceback
+
+    async def _reload(self, reloads: Reloads) -> None:
+        """Take over certificate, operators and addresses, once all of them are known to do."""
+        settings = await asyncio.to_thread(reloads.reread)
+        state = await asyncio.to_thread(reread_state, settings, self._state)
+        self._listener.renew_certificate(*_certificate(state))
+        await self._keyserver.reload(state, settings)
+        self._state = state
+        log.info("reloaded", operators=len(state.operators), urls=list(settings.urls or state.urls))
+        if (settings.host, settings.port) != (self._settings.host, self._settings.port):
+            log.warning("the listening address changes with a restart only", listens_on=_url(self._address))
 
 
-async def _serve(
-    app: Any,  # noqa: ANN401 - granian takes any ASGI application
-    state: ServerState,
-    address: tuple[str, int],
-    ended: asyncio.Event,
-    ready: Callable[[str], None] | None,
-) -> None:
-    server = _make_server(app, state, address)
-    serving = asyncio.create_task(server.serve())
-    waiting = asyncio.create_task(ended.wait())
-    try:
-        await _wait_until_listening(serving, state, address)
-        if ready is not None:
-            ready(_url(address))
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            raise LocalError("the HTTPS server ended by itself; see its log, then start it again")
-    finally:
-        waiting.cancel()
-        server.stop()  # type: ignore[no-untyped-call]
-        with contextlib.suppress(Exception):
-            await serving
-
-
-def _make_server(app: Any, state: ServerState, address: tuple[str, int]) -> _Embedded:  # noqa: ANN401 - as _serve
-    try:
-        return _Embedded(
-            app,
-            address=address[0],
-            port=address[1],
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=BACKLOG,
-            log_enabled=False,
-            log_dictconfig={"handlers": {}, "loggers": {}},
-            ssl_cert=state.certificate_path,
-            ssl_key=state.certificate_key_path,
-            ssl_protocol_min=SSLProtocols.tls13,
-        )
-    except (ssl.SSLError, OSError) as error:
-        raise UsageError(
-            f"{state.certificate_path} and {state.certificate_key_path} do not fit each other: {error}"
-        ) from error
+def _certificate(state: ServerState) -> tuple[Path, Path]:
+    return state.certificate_path, state.certificate_key_path
 
 
 async def _wait_until_listening(
