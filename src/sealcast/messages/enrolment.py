@@ -196,7 +196,7 @@ def read_invitation(text: str) -> Invitation:
     token, dot, fingerprint = rest.partition(".")
     if not server.startswith("https://") or not mark or not dot:
         raise FormatError("an invitation reads https://HOST:PORT#TOKEN.FINGERPRINT; copy the whole line")
-    if len(b64url_decode(token)) != TOKEN_BYTES or len(b64url_decode(fingerprint)) != FINGERPRINT_BYTES:
+    if not (_has_bytes(token, TOKEN_BYTES) and _has_bytes(fingerprint, FINGERPRINT_BYTES)):
         raise FormatError("a part of the invitation is missing; copy the whole line")
     return Invitation(server.rstrip("/"), token, fingerprint)
 
@@ -204,3 +204,10 @@ def read_invitation(text: str) -> Invitation:
 def ca_fingerprint(certificate_der: bytes) -> str:
     """Return SHA-256 of a CA certificate in DER, in base64url: what an invitation pins."""
     return b64url_encode(hashlib.sha256(certificate_der).digest())
+
+
+def _has_bytes(text: str, count: int) -> bool:
+    try:
+        return len(b64url_decode(text)) == count
+    except FormatError:
+        return False
