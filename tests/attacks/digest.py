@@ -29,9 +29,10 @@ COUNTED = {
     (ReceiverSession, "_opened_ns"),
     (ReceiverSession, "_first_opened_ns"),
     (ReceiverSession, "_joined"),
+    (ReceiverSession, "_trains"),
     (Stream, "_keys"),
 }
-"""Figures for people, and session keys kept ready: nothing is decided by them."""
+"""Figures for people, session keys kept ready, and buffers: nothing is decided by them."""
 
 WAITING = {
     (ReceiverSession, "_pending"),

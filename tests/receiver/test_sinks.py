@@ -20,12 +20,13 @@ from sealcast.receiver.sinks import (
     UdpSink,
     open_sink,
 )
+from sealcast.receiver.values import Slab
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import open_receiver
 
 GROUP = "239.255.7.4"
-PAYLOADS = [bytes([i]) * 1316 for i in range(50)]
-WHOLE = b"".join(PAYLOADS)
+PAYLOADS = [Slab(bytes([i]) * 1316, 1316) for i in range(50)]
+WHOLE = b"".join(slab.data for slab in PAYLOADS)
 WAIT_S = 10.0
 
 
@@ -164,7 +165,7 @@ def test_udp_sends_each_payload_as_a_datagram() -> None:
             receiver.settimeout(WAIT_S)
             sink = open_sink(f"udp://{text}:{receiver.getsockname()[1]}", digest=True)
             sink.write(PAYLOADS)
-            assert [receiver.recv(2000) for _ in PAYLOADS] == PAYLOADS
+            assert b"".join(receiver.recv(2000) for _ in PAYLOADS) == WHOLE
             assert sink.sha256() == hashlib.sha256(WHOLE).hexdigest()
             sink.close()
 
@@ -178,7 +179,7 @@ def test_udp_sends_to_a_group() -> None:
         sink = open_sink(f"udp://{GROUP}:{port}", "lo")
         sink.write(PAYLOADS[:4])
         sink.close()
-        assert receiver.receive_batch(10) == PAYLOADS[:4]
+        assert receiver.receive_batch(10) == [slab.data for slab in PAYLOADS[:4]]
 
 
 def test_udp_counts_what_does_not_leave() -> None:
@@ -191,7 +192,7 @@ def test_udp_counts_what_does_not_leave() -> None:
         sink.write(PAYLOADS[:1])
     assert sink.failures > 0
     before = sink.failures
-    sink.write([b"x" * 70_000])
+    sink.write([Slab(b"x" * 70_000, 70_000)])
     assert sink.failures > before
     assert sink.dropped_bytes == 70_000
     sink.close()

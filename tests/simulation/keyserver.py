@@ -15,7 +15,7 @@ from sealcast.keyserver.service_keys import OnAir, choose_epochs, key_id_of, mak
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.messages.answers import Grant
-from sealcast.receiver.session import FetchRequest
+from sealcast.receiver.values import FetchRequest
 from sealcast.sender.actions import GenerateKey, PublishKey, RenewLease, ReportAir
 from simulation.parts import copy_key, sender_key
 

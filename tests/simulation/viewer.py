@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from sealcast.core.errors import RefusedError, RemoteError
 from sealcast.messages.answers import Grant
-from sealcast.receiver.session import FetchRequest, ReceiverSession
+from sealcast.receiver.session import ReceiverSession
+from sealcast.receiver.values import FetchRequest
 from sealcast.testing import PERFECT, Link, PacketArrival
 from simulation.keyserver import Answer
 from simulation.parts import number_of

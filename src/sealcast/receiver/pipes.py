@@ -11,11 +11,13 @@ import select
 import stat
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ports import NS_PER_MS
 from sealcast.receiver.tally import Tally, explain_write
+from sealcast.receiver.values import Slab
 
 MAX_HELD_BYTES = 8 * 1024 * 1024
 """Held back for a slow reader: 8 s of a stream of 8 Mbit/s; a player that pauses longer loses some."""
@@ -50,14 +52,14 @@ class PipeSink(Tally):
         self._step_bytes = MAX_HELD_BYTES if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_WRITE_BYTES
         _widen_pipe(fd)
 
-    def write(self, payloads: list[bytes]) -> None:
+    def write(self, slabs: Sequence[Slab]) -> None:
         """Write as much as the reader takes now and hold back the rest; raises SinkClosed."""
-        for payload in payloads:
-            if len(self._held) + len(payload) > MAX_HELD_BYTES:
-                self.dropped_bytes += len(payload)
+        for slab in slabs:
+            if len(self._held) + len(slab.data) > MAX_HELD_BYTES:
+                self.dropped_bytes += len(slab.data)
                 continue
-            self._held += payload
-            self.accept(payload)
+            self._held += slab.data
+            self.accept(slab.data)
         self._pass_on(wait_ms=0)
 
     def close(self) -> None:

@@ -40,6 +40,18 @@ class ReorderBuffer:
         self._waiting[index] = payload
         return True
 
+    def pass_run(self, index: int, count: int) -> bool:
+        """Let payloads of consecutive indices through at once; False if one before them is awaited.
+
+        Those that are let through leave before anything that is pushed later.
+        """
+        if self._waiting or index != self._next:
+            if self._wait_ns or self._waiting or (self._next is not None and index < self._next):
+                return False
+            self._advance_to(index)
+        self._next = index + count
+        return True
+
     def pop_ready(self, now: int) -> list[bytes]:
         """Return what may leave now, in order."""
         if self._wait_ns == 0:

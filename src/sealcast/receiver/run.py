@@ -13,15 +13,19 @@ from sealcast.core.ports import NS_PER_S, Clock, Random
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
-from sealcast.receiver.session import FetchRequest, ReceiverSession
+from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.sinks import Sink, SinkClosed
 from sealcast.receiver.status import ReceiveStatus, status_of
+from sealcast.receiver.values import FetchRequest, Slab
 from sealcast.transport.address import Endpoint, format_place
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, open_receiver
 
-BATCH_PACKETS = 256
-"""Datagrams taken at a time, before timers get their turn."""
+TRAINS_PER_TURN = 16
+"""Trains of datagrams taken at a time, before timers get their turn: some hundred packets."""
+
+CONTROL_PACKETS = 64
+"""Control packets taken at a time; a sender makes fifteen in a second."""
 
 GATHER_S_MAX = 0.005
 GATHER_SHARE = 0.25
@@ -154,6 +158,7 @@ class _ReceiverRun:
         self._joined_ns = self._heard_ns = self._clock.monotonic_ns()
         self._data = open_receiver(group, port, choice.interface, source)
         self._control = open_receiver(group, port + 1, choice.interface, source)
+        self._data.take_trains()
         log.info("joined", group=group, port=port, source=source, interface=str(choice))
         advice = self._data.buffer_advice()
         if advice is not None:
@@ -173,28 +178,34 @@ class _ReceiverRun:
         self._gathering = None
         taken = self._take_data(receiver)
         if taken:
-            wait_s = 0 if taken == BATCH_PACKETS else self._gather_s
+            wait_s = 0 if taken == TRAINS_PER_TURN else self._gather_s
             self._gathering = self._loop.call_later(wait_s, self._gather, receiver)
         else:
             self._loop.add_reader(receiver.fileno(), self._on_data, receiver)
 
     def _take_data(self, receiver: MulticastReceiver) -> int:
-        packets = self._take(receiver)
-        if packets:
-            now = self._heard_ns = self._clock.monotonic_ns()
-            self._session.handle_data(packets, now)
-            self._advance(now)
-        return len(packets)
+        """Take the trains that wait, at most `TRAINS_PER_TURN`; return how many there were."""
+        buffer, taken = self._session.train_buffer, 0
+        try:
+            while taken < TRAINS_PER_TURN and (train := receiver.receive_train(buffer)) is not None:
+                self._heard_ns = self._clock.monotonic_ns()
+                self._session.handle_train(*train, self._heard_ns)
+                taken += 1
+        except UnreachableError as error:
+            log.warning(str(error))
+        if taken:
+            self._advance(self._heard_ns)
+        return taken
 
     def _on_control(self, receiver: MulticastReceiver) -> None:
         now = self._clock.monotonic_ns()
-        for packet in self._take(receiver):
+        for packet in self._take_control(receiver):
             self._session.handle_control(packet, now)
         self._advance(now)
 
-    def _take(self, receiver: MulticastReceiver) -> list[bytes]:
+    def _take_control(self, receiver: MulticastReceiver) -> list[bytes]:
         try:
-            return receiver.receive_batch(BATCH_PACKETS)
+            return receiver.receive_batch(CONTROL_PACKETS)
         except UnreachableError as error:
             log.warning(str(error))
             return []
@@ -211,7 +222,7 @@ class _ReceiverRun:
         """Carry out what the session wants, and set the timer."""
         if self._done.done():
             return
-        self._write(self._session.poll_payloads(now))
+        self._write(self._session.poll_slabs(now))
         if self._fetching is None and (request := self._session.poll_fetch(now)) is not None:
             self._fetching = self._loop.create_task(self._fetch(request))
         if self._session.is_over(now):
@@ -223,11 +234,11 @@ class _ReceiverRun:
             self._timer_ns = due_ns
             self._timer = self._loop.call_later(max(0, due_ns - now) / NS_PER_S, self._on_timer)
 
-    def _write(self, payloads: list[bytes]) -> None:
-        if not payloads:
+    def _write(self, slabs: list[Slab]) -> None:
+        if not slabs:
             return
         try:
-            self._sink.write(payloads)
+            self._sink.write(slabs)
         except SinkClosed:
             self._finish("output closed")
         except SealcastError as error:
@@ -238,7 +249,8 @@ class _ReceiverRun:
             return
         self._done.set_result(reason)
         if reason != "output closed":
-            self._write(self._session.drain(self._clock.monotonic_ns()))
+            rest = self._session.drain(self._clock.monotonic_ns())
+            self._write([Slab(payload, len(payload)) for payload in rest])
 
     def _stop(self) -> None:
         """End because we are told to, with all that has arrived."""

@@ -11,8 +11,6 @@ A packet's key is found by its MKI: current, next, previous, else ask (S1-3). No
 state beyond a counter, a place in a bounded queue, and one rate-limited question.
 """
 
-from dataclasses import dataclass
-
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError, UsageError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
@@ -28,10 +26,10 @@ from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
 from sealcast.receiver.streams import Stream
-from sealcast.wire import rtp, srtp
+from sealcast.receiver.trains import PACKET_BYTES_MIN, TrainReader
+from sealcast.receiver.values import FetchRequest, ReceiverState, Slab
 from sealcast.wire.seal import Seal, SealWindow
 
-PACKET_BYTES_MIN = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
 AFTER_BYE_NS = 500 * NS_PER_MS
 """How long the last packets may still come after the BYE."""
 
@@ -43,30 +41,6 @@ HINTED_SERVERS_MAX = 8
 
 STREAMS_MAX = 16
 """Senders' runs remembered on a channel; the one that was vouched for longest ago goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
-    """A key request to make: `channel` by name or number, the key ID seen if any, the keys held."""
-
-    channel: str
-    key_id: str | None
-    held: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverState:
-    """What a person watching a receiver wants to know."""
-
-    channel: str | None
-    epoch: int | None
-    holds_next: bool
-    remaining_ms: int
-    extended: bool
-    lost: int
-    held_back: int
-    first_opened_ns: int | None
-    joined_at_roc: int | None
 
 
 class ReceiverSession:
@@ -82,6 +56,9 @@ class ReceiverSession:
         self._fetch = FetchPlanner(random, now)
         self._pending = PendingPackets()
         self._streams: dict[int, Stream] = {}
+        self._trains = TrainReader(
+            self._ring, self._streams, take_one=self._take_one, note_opened=self._note_opened
+        )
         self._switch_loss = SwitchLoss()
         self._ends_ns = now
         self._extended = False
@@ -99,14 +76,19 @@ class ReceiverSession:
         """Take datagrams of the data port. About 8 µs each."""
         self.stats.received += len(packets)
         for packet in packets:
-            if len(packet) < PACKET_BYTES_MIN:
-                self.stats.refused += 1
-                continue
-            held = self._ring.find(packet[-KEY_ID_BYTES:])
-            if held is None:
-                self._hold_without_key(packet, now)
-            else:
-                self._open(held, packet, now, now)
+            self._take_one(packet, now)
+
+    @property
+    def train_buffer(self) -> memoryview:
+        """Where to receive a train that is handed to `handle_train`."""
+        return self._trains.buffer
+
+    def handle_train(self, size_bytes: int, packet_bytes: int, now: int) -> None:
+        """Take the datagrams that stand in `train_buffer`, each `packet_bytes` long, the last maybe shorter.
+
+        About 0.6 µs each beside the cipher, where they follow each other.
+        """
+        self.stats.received += self._trains.take(size_bytes, packet_bytes, now)
 
     def handle_control(self, packet: bytes, now: int) -> None:
         """Take a datagram of the control port. About 150 µs for the signature of a good one."""
@@ -172,8 +154,17 @@ class ReceiverSession:
         seen = self._fetch.seen
         return FetchRequest(channel, str(seen) if seen else None, tuple(str(key) for key in self._ring.held))
 
+    def poll_slabs(self, now: int) -> list[Slab]:
+        """Return the payloads that leave now, each stream's in order of its index, as they stand together."""
+        ready = self._trains.pop_ready()
+        ready += [Slab(payload, len(payload)) for payload in self._pop_reordered(now)]
+        return ready
+
     def poll_payloads(self, now: int) -> list[bytes]:
-        """Return the payloads that leave now, each stream's in order of its index."""
+        """Do as `poll_slabs`, and return the payloads one by one."""
+        return [payload for slab in self.poll_slabs(now) for payload in slab.payloads()]
+
+    def _pop_reordered(self, now: int) -> list[bytes]:
         ready: list[bytes] = []
         for stream in self._streams.values():
             ready += stream.reorder.pop_ready(now)
@@ -181,8 +172,8 @@ class ReceiverSession:
         return ready
 
     def drain(self, now: int) -> list[bytes]:
-        """Return all payloads that still wait, at the end."""
-        ready: list[bytes] = []
+        """Return all payloads that still wait, at the end, one by one."""
+        ready = [payload for slab in self._trains.pop_ready() for payload in slab.payloads()]
         for stream in self._streams.values():
             ready += stream.reorder.drain()
             self._count_gap(stream, now)
@@ -243,6 +234,16 @@ class ReceiverSession:
 
     # Below this line nobody calls from outside.
 
+    def _take_one(self, packet: bytes, now: int) -> None:
+        if len(packet) < PACKET_BYTES_MIN:
+            self.stats.refused += 1
+            return
+        held = self._ring.find(packet[-KEY_ID_BYTES:])
+        if held is None:
+            self._hold_without_key(packet, now)
+        else:
+            self._open(held, packet, now, now)
+
     def _open(self, held: HeldKey, packet: bytes, arrived_ns: int, now: int) -> None:
         stream = self._streams.get(int.from_bytes(packet[8:12], "big"))
         if stream is None:
@@ -258,14 +259,17 @@ class ReceiverSession:
         except (AuthenticationError, FormatError):
             self.stats.refused += 1
             return
+        self._note_opened(held, stream, 1, len(payload), now)
+        if not stream.reorder.push(index, payload, now):
+            self.stats.late += 1
+
+    def _note_opened(self, held: HeldKey, stream: Stream, packets: int, size_bytes: int, now: int) -> None:
         self._ring.mark_used(held.key_id, now)
-        self.stats.opened += 1
-        self.stats.opened_bytes += len(payload)
+        self.stats.opened += packets
+        self.stats.opened_bytes += size_bytes
         self._opened_ns = now
         if self._first_opened_ns is None:
             self._first_opened_ns, self._joined = now, stream
-        if not stream.reorder.push(index, payload, now):
-            self.stats.late += 1
 
     def _hold_without_key(self, packet: bytes, now: int) -> None:
         key_id = KeyId.unpack(packet[-KEY_ID_BYTES:])
@@ -299,6 +303,7 @@ class ReceiverSession:
     def _ask_for(self, key_id: KeyId, now: int) -> None:
         if self._spec is None and self._asked_channel is None:
             self._asked_channel = str(key_id.channel)
+        # Before the first grant we are alone in our hurry: we have only just come.
         self._fetch.want_unknown(key_id, now)
 
     def _apply(self, seal: Seal, now: int) -> None:

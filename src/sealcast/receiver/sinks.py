@@ -8,19 +8,25 @@ one system call, and what was written outlives the process.
 import contextlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.receiver.pipes import PipeSink, SinkClosed, StdoutSink, open_special
-from sealcast.receiver.tally import Tally, explain_write
+from sealcast.receiver.tally import Tally, explain_write, join_slabs
+from sealcast.receiver.values import Slab
 from sealcast.transport.address import Scheme, is_group, parse_endpoint
-from sealcast.transport.batches import DatagramSender
+from sealcast.transport.batches import SEGMENTS_MAX, DatagramSender
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import open_sender
 from sealcast.transport.unicast import open_unicast_sender
 
 __all__ = ["FileSink", "NullSink", "PipeSink", "Sink", "SinkClosed", "StdoutSink", "UdpSink", "open_sink"]
+
+
+TRAIN_BYTES_MAX = 65_507
+"""The longest UDP payload over IPv4."""
 
 
 class Sink(Protocol):
@@ -36,7 +42,7 @@ class Sink(Protocol):
         """Bytes lost because the reader was too slow, or the network refused them."""
         ...
 
-    def write(self, payloads: list[bytes]) -> None:
+    def write(self, slabs: Sequence[Slab]) -> None:
         """Take payloads, without waiting; raises SinkClosed when nobody reads any more."""
         ...
 
@@ -65,9 +71,9 @@ class FileSink(Tally):
         except OSError as error:
             raise UsageError(f"cannot write {self._path}: {explain_write(error)}") from error
 
-    def write(self, payloads: list[bytes]) -> None:
+    def write(self, slabs: Sequence[Slab]) -> None:
         """Write all of them at once; raises LocalError when the disk is full or fails."""
-        data = b"".join(payloads)
+        data = join_slabs(slabs)
         try:
             if not self._is_ours:
                 os.ftruncate(self._fd, 0)
@@ -99,15 +105,24 @@ class UdpSink(Tally):
         """Datagrams that did not leave, or that nobody was there for."""
         return self._failures + self._sender.refused
 
-    def write(self, payloads: list[bytes]) -> None:
+    def write(self, slabs: Sequence[Slab]) -> None:
         """Send them in order. What a full socket or a broken network refuses is counted, not repeated."""
+        for slab in slabs:
+            payload_bytes = max(1, slab.payload_bytes)
+            # No call to the system takes more than one train.
+            step_bytes = payload_bytes * max(1, min(SEGMENTS_MAX, TRAIN_BYTES_MAX // payload_bytes))
+            for at in range(0, max(1, len(slab.data)), step_bytes):
+                self._send(memoryview(slab.data)[at : at + step_bytes], payload_bytes)
+
+    def _send(self, train: memoryview, payload_bytes: int) -> None:
         try:
-            sent = self._sender.send_batch(payloads)
+            sent = self._sender.send_train(train, payload_bytes)
         except SealcastError:
             sent = 0
-        self.accept(b"".join(payloads[:sent]))
-        self._failures += len(payloads) - sent
-        self.dropped_bytes += sum(map(len, payloads[sent:]))
+        sent_bytes = min(sent * payload_bytes, len(train))
+        self.accept(train[:sent_bytes])
+        self._failures += -(-len(train) // payload_bytes) - sent
+        self.dropped_bytes += len(train) - sent_bytes
 
     def close(self) -> None:
         """Close the socket."""
@@ -120,9 +135,9 @@ class NullSink(Tally):
     def __init__(self, *, digest: bool = False) -> None:
         super().__init__(digest=digest)
 
-    def write(self, payloads: list[bytes]) -> None:
+    def write(self, slabs: Sequence[Slab]) -> None:
         """Count the payloads."""
-        self.accept(b"".join(payloads))
+        self.accept(join_slabs(slabs))
 
     def close(self) -> None:
         """Do nothing: there is nothing open."""

@@ -58,7 +58,7 @@ class Stream:
             header_bytes, padded = header.length_bytes, header.padded
         seq = packet[2] << 8 | packet[3]
         window = self._windows.get(held.key_id) or ReplayWindow()
-        key = self._key(held)
+        key = self.key(held)
         replayed = False
         for index in self.counter.guesses(seq, now):
             if not window.is_new(index):
@@ -78,6 +78,32 @@ class Stream:
             raise ReplayError("a packet that was opened before, or is too old to tell")
         raise AuthenticationError("a packet whose tag does not verify")
 
+    def index_of_run(self, key_id: KeyId, seq: int, count: int, now: int) -> int | None:
+        """Return the index of the first of `count` packets in a row that are new beyond doubt, or None."""
+        if not self.counter.is_committed(now):
+            return None
+        guesses, ends = self.counter.guesses(seq, now), self.counter.guesses(seq + count - 1 & 0xFFFF, now)
+        if not guesses or not ends or ends[0] - guesses[0] != count - 1:
+            return None
+        window = self._windows.get(key_id)
+        return guesses[0] if window is not None and window.is_ahead(guesses[0]) else None
+
+    def note_run(self, key_id: KeyId, index: int, count: int, now: int, *, is_announced: bool = True) -> None:
+        """Remember packets that verified, the first at `index`, which `index_of_run` gave."""
+        self._windows[key_id].mark_run(index, count)
+        self.first_index = min(self.first_index, index)
+        self.last_index = max(self.last_index, index + count - 1)
+        self.opened += count
+        if is_announced or not self.counter.is_vouched(now):
+            self.counter.commit(index + count - 1, now)
+
+    def key(self, held: HeldKey) -> srtp.StreamKey:
+        """Return a held key as this SSRC uses it."""
+        key = self._keys.get(held.key_id)
+        if key is None:
+            key = self._keys[held.key_id] = held.rtp.stream(self.ssrc)
+        return key
+
     def keep_only(self, held: Collection[KeyId]) -> None:
         """Drop what belongs to keys that are no longer held."""
         for key_id in [key_id for key_id in self._windows if key_id not in held]:
@@ -89,9 +115,3 @@ class Stream:
             self.first_index = index
         self.last_index = max(self.last_index, index)
         self.opened += 1
-
-    def _key(self, held: HeldKey) -> srtp.StreamKey:
-        key = self._keys.get(held.key_id)
-        if key is None:
-            key = self._keys[held.key_id] = held.rtp.stream(self.ssrc)
-        return key

@@ -2,6 +2,9 @@
 
 import errno
 import hashlib
+from collections.abc import Sequence
+
+from sealcast.receiver.values import Slab
 
 
 class Tally:
@@ -16,11 +19,16 @@ class Tally:
         """Return the digest of the accepted bytes in hex, or None if it was not asked for."""
         return None if self._digest is None else self._digest.hexdigest()
 
-    def accept(self, data: bytes) -> None:
+    def accept(self, data: bytes | memoryview) -> None:
         """Count bytes that the sink took."""
         self.written_bytes += len(data)
         if self._digest is not None:
             self._digest.update(data)
+
+
+def join_slabs(slabs: Sequence[Slab]) -> bytes:
+    """Return all payloads, one behind the other; a single slab is not copied."""
+    return slabs[0].data if len(slabs) == 1 else b"".join(slab.data for slab in slabs)
 
 
 def explain_write(error: OSError) -> str:

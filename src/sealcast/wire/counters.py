@@ -19,11 +19,11 @@ CANDIDATES_MAX = 4
 
 INDEX_MAX = (1 << 48) - 1
 
-AHEAD_PACKETS = 8_192
-"""The most that a sender sends between two SEAL packets: so far the stream may be ahead of the newer one."""
+AHEAD_PACKETS = 16_384
+"""What a sender sends between three SEAL packets at most: the stream may be ahead of the last so far."""
 
 AHEAD_NS_PER_PACKET = 1 << 14
-"""Without SEAL packets the bound moves on at 61,000 packets a second, 640 Mbit/s: faster than we receive."""
+"""Without SEAL packets the bound moves on at 61,000 packets a second, 640 Mbit/s."""
 
 BEHIND_PACKETS = SEQ_MODULUS // 2
 """A packet further behind the signed counters is no late one: it is played again."""

@@ -30,5 +30,17 @@ class ReplayWindow:
         else:
             self._seen |= 1 << -ahead
 
+    def is_ahead(self, index: int) -> bool:
+        """Whether a packet of that index, and all that follow, are newer than any seen."""
+        return index > self._highest
+
+    def mark_run(self, index: int, count: int) -> None:
+        """Record `count` packets that verified, the first at `index`; call it only after `is_ahead`."""
+        last = index + count - 1
+        ahead = last - self._highest
+        shifted = self._seen << ahead if ahead < WINDOW_PACKETS else 0
+        self._seen = (shifted | (1 << count) - 1) & _MASK
+        self._highest = last
+
 
 _MASK = (1 << WINDOW_PACKETS) - 1
