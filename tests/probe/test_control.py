@@ -91,7 +91,7 @@ def test_an_ssrc_without_data_is_strange() -> None:
     """Once data of another SSRC has come for a while, a SEAL packet of one without any is told."""
     judge = SealJudge()
     silent = DataView(None, 0, None, first_data_ns=0)
-    judge.take(seal_packet(1), lambda _: silent, NS_PER_S // 2)
+    judge.take(seal_packet(1), lambda _: silent, NS_PER_S // 10)
     judge.take(seal_packet(2, ssrc=1), lambda _: silent, LATER)
     assert dict(judge.oddities) == {Oddity.SSRC: 1}
 

@@ -43,7 +43,7 @@ def doctor(
     interface: Interface = None,
     credential: Credential = None,
     wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.5, max=600, help="How long to listen.")
+        float, typer.Option(metavar="SECONDS", min=0.5, max=600, help="How long to listen at the most.")
     ] = 3.0,
     json: Json = False,
 ) -> None:

@@ -44,12 +44,15 @@ MEMBERSHIP_FILTER = (
 """Classic BPF: IPv4 with IGMP, or IPv6 with hop-by-hop options, as MLD has; a stream's packets stay out."""
 
 
-async def hear_queries(interface: Interface, wait_s: float) -> list[Query]:
-    """Return the queries heard within `wait_s`; raises UsageError where the system does not let us listen."""
-    queries: list[Query] = []
+async def hear_queries(interface: Interface, wait_s: float, family: int) -> list[Query]:
+    """Return the queries heard until one of `family` (4 or 6) was, within `wait_s` at the most.
+
+    Raises UsageError where the system does not let us listen.
+    """
+    ears = _Ears(family)
     with _open(interface) as sock:
         loop = asyncio.get_running_loop()
-        loop.add_reader(sock.fileno(), _take, sock, queries)
+        loop.add_reader(sock.fileno(), ears.take, sock)
         try:
             with contextlib.ExitStack() as joined:
                 for group in SCRATCH_GROUPS:
@@ -57,10 +60,11 @@ async def hear_queries(interface: Interface, wait_s: float) -> list[Query]:
                         joined.enter_context(open_receiver(group, 0, interface))
                 scratch_s = min(SCRATCH_S_MAX, wait_s * SCRATCH_SHARE)
                 await asyncio.sleep(scratch_s)
-            await asyncio.sleep(wait_s - scratch_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ears.heard.wait(), wait_s - scratch_s)
         finally:
             loop.remove_reader(sock.fileno())
-    return queries
+    return ears.queries
 
 
 def _open(interface: Interface) -> socket.socket:
@@ -84,9 +88,20 @@ def _open(interface: Interface) -> socket.socket:
     return sock
 
 
-def _take(sock: socket.socket, queries: list[Query]) -> None:
-    with contextlib.suppress(OSError):
-        for _ in range(PACKETS_MAX):
-            query = read_query(sock.recv(PACKET_BYTES))
-            if query is not None and len(queries) < QUERIES_MAX:
-                queries.append(query)
+class _Ears:
+    """What was heard so far."""
+
+    def __init__(self, family: int) -> None:
+        self.queries: list[Query] = []
+        self.heard = asyncio.Event()
+        self._family = family
+
+    def take(self, sock: socket.socket) -> None:
+        """Read what waits in the socket."""
+        with contextlib.suppress(OSError):
+            for _ in range(PACKETS_MAX):
+                query = read_query(sock.recv(PACKET_BYTES))
+                if query is not None and len(self.queries) < QUERIES_MAX:
+                    self.queries.append(query)
+                    if query.family == self._family:
+                        self.heard.set()

@@ -21,6 +21,9 @@ USUAL_PLACE = Endpoint("239.255.1.1", 5004)
 JOIN_GROUPS = {"IPv4": "239.255.255.252", "IPv6": "ff15::fffc"}
 """Nobody's groups: joined and left at once."""
 
+STREAM_S = 1.0
+"""Listened to a stream once its first packet came: long enough for key IDs and SEAL packets."""
+
 SERVERS_MAX = 4
 """Key servers looked at, at the same time."""
 
@@ -58,7 +61,7 @@ class Place:
 
 
 async def examine(examination: Examination, *, clock: Clock, random: Random) -> list[Finding]:
-    """Return all findings; takes about `wait_s` and the time of a few questions. Raises nothing of ours.
+    """Return all findings within `wait_s` and the time of a few questions; raises nothing of ours.
 
     With a channel's name the key server is asked for its keys, as `receive` does.
     """
@@ -146,7 +149,7 @@ async def _check_querier(interface: Interface, place: Place, wait_s: float) -> l
     findings: list[Finding] = []
     heard = False
     try:
-        queries = await listening.hear_queries(interface, wait_s)
+        queries = await listening.hear_queries(interface, wait_s, place.family)
         heard = bool(queries)
         findings.append(
             group.check_querier(
@@ -167,7 +170,7 @@ async def _check_stream(examination: Examination, place: Place | None, clock: Cl
         return []
     address = group.check_address(place.endpoint)
     wanted = examination.interface or examination.settings.receiver.interface
-    settings = ProbeSettings(place.endpoint, examination.wait_s, wanted)
+    settings = ProbeSettings(place.endpoint, examination.wait_s, wanted, STREAM_S)
     try:
         report = await probe(settings, clock=clock, stop=asyncio.Event())
     except SealcastError as error:

@@ -10,7 +10,6 @@ from cryptography import x509
 
 from sealcast.client import KeyServerClient
 from sealcast.client.limits import CONNECT_S_MAX
-from sealcast.client.transfer import Transfer, trust
 from sealcast.core.errors import FormatError, SealcastError
 from sealcast.core.ports import NS_PER_S, Clock, Random
 from sealcast.device.vault import Credential
@@ -57,6 +56,9 @@ def certificate_end_ns(pem: str) -> int:
 
 
 async def _ask_time(url: str, credential: Credential, clock: Clock) -> ServerLook:
+    # aiohttp is slow to import: an examination without a credential is spared it.
+    from sealcast.client.transfer import Transfer  # noqa: PLC0415 - see above
+
     transfer = Transfer(credential.ca_pem)
     try:
         before_ns = clock.wall_ns()
@@ -82,6 +84,8 @@ def nonce_time_ms(nonce: str) -> int | None:
 
 async def _look_at_certificate(look: ServerLook, credential: Credential) -> ServerLook:
     """Return `look` with the names and the end of the certificate that a verified connection shows."""
+    from sealcast.client.transfer import trust  # noqa: PLC0415 - as in _ask_time
+
     parts = urlsplit(look.url)
     try:
         async with asyncio.timeout(CONNECT_S_MAX):

@@ -25,8 +25,8 @@ COUNTDOWN_MS = 1_000
 SEQ_APART_MAX = SEQ_MODULUS // 4
 """How far SEAL's highest SEQ may be from the data's: packets between two SEALs, and those that wait."""
 
-SETTLED_NS = NS_PER_S
-"""Once data has come for so long, a SEAL packet of an SSRC without any is strange."""
+SETTLED_NS = NS_PER_S // 5
+"""Once data has come for so long (the interval of SEAL packets), one of an SSRC without any is strange."""
 
 
 class Oddity(StrEnum):
@@ -49,12 +49,12 @@ class Oddity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DataView:
-    """What the data packets of one SSRC say; None where there were none, or no key ID was found."""
+    """What the data packets say of one SSRC; `highest_seq` is None where none of it came."""
 
     highest_seq: int | None
     packets: int
     key_ids: frozenset[KeyId] | None
-    """The key IDs seen so far; None while packet endings do not look like key IDs."""
+    """The SSRC's key IDs so far, all SSRCs' for one without data; None while nothing looks like key IDs."""
 
     first_data_ns: int | None
     """When the first data packet of any SSRC came."""
@@ -129,13 +129,14 @@ def _against_itself(seal: Seal, mki: bytes) -> set[Oddity]:
 
 
 def _against_data(seal: Seal, view: DataView, now: int) -> set[Oddity]:
-    if view.highest_seq is None:
-        settled = view.first_data_ns is not None and now - view.first_data_ns > SETTLED_NS
-        return {Oddity.SSRC} if settled and not seal.bye else set()
     odd: set[Oddity] = set()
-    apart = (seal.seq - view.highest_seq) % SEQ_MODULUS
-    if min(apart, SEQ_MODULUS - apart) > SEQ_APART_MAX:
-        odd.add(Oddity.SEQ)
+    if view.highest_seq is None:
+        if view.first_data_ns is not None and now - view.first_data_ns > SETTLED_NS and not seal.bye:
+            odd.add(Oddity.SSRC)
+    else:
+        apart = (seal.seq - view.highest_seq) % SEQ_MODULUS
+        if min(apart, SEQ_MODULUS - apart) > SEQ_APART_MAX:
+            odd.add(Oddity.SEQ)
     if view.key_ids and not any(_is_near(seal.current, key_id) for key_id in view.key_ids):
         odd.add(Oddity.DATA)
     return odd

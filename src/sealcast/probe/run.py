@@ -19,11 +19,15 @@ BATCH_PACKETS = 256
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
-    """Where to listen (the data port; control is the next one), for how long, and on which interface."""
+    """Where to listen (the data port; control is the next one), for how long, and on which interface.
+
+    With `enough_s` it ends so long after the first data packet, `for_s` being the most.
+    """
 
     target: Endpoint
     for_s: float
     interface: str | None = None
+    enough_s: float | None = None
 
 
 async def probe(settings: ProbeSettings, *, clock: Clock, stop: asyncio.Event) -> ProbeReport:
@@ -32,7 +36,7 @@ async def probe(settings: ProbeSettings, *, clock: Clock, stop: asyncio.Event) -
     Raises UsageError and UnreachableError as `choose_interface` and `open_receiver`.
     """
     choice = choose_interface(settings.target.host, settings.interface)
-    listener = _Listener(settings.target, choice, clock)
+    listener = _Listener(settings.target, choice, clock, lambda: _end_soon(settings, stop))
     try:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), settings.for_s)
@@ -41,13 +45,22 @@ async def probe(settings: ProbeSettings, *, clock: Clock, stop: asyncio.Event) -
     return listener.report()
 
 
+def _end_soon(settings: ProbeSettings, stop: asyncio.Event) -> None:
+    """Act on the first data packet."""
+    if settings.enough_s is not None:
+        asyncio.get_running_loop().call_later(settings.enough_s, stop.set)
+
+
 class _Listener:
     """The joined sockets of one probe."""
 
-    def __init__(self, target: Endpoint, choice: InterfaceChoice, clock: Clock) -> None:
+    def __init__(
+        self, target: Endpoint, choice: InterfaceChoice, clock: Clock, on_first: Callable[[], None]
+    ) -> None:
         self._target = target
         self._choice = choice
         self._clock = clock
+        self._on_first: Callable[[], None] | None = on_first
         self._session = ProbeSession()
         self._began_ns = clock.monotonic_ns()
         self._ended_ns = self._began_ns
@@ -87,6 +100,9 @@ class _Listener:
 
     def _on_data(self, receiver: MulticastReceiver) -> None:
         self._session.handle_data(receiver.receive_batch(BATCH_PACKETS), self._clock.monotonic_ns())
+        if self._on_first is not None:
+            self._on_first()
+            self._on_first = None
 
     def _on_control(self, receiver: MulticastReceiver) -> None:
         now = self._clock.monotonic_ns()

@@ -110,9 +110,11 @@ class ProbeSession:
 
     def _view_of(self, ssrc: int) -> DataView:
         stream = self._streams.get(ssrc)
+        spoken = [stream] if stream is not None else list(self._streams.values())
+        endings = {ending for one in spoken for ending in one.key_ids}
+        seen = frozenset(map(KeyId.unpack, endings)) if self._has_key_ids() else None
         if stream is None:
-            return DataView(None, 0, None, self._first_ns)
-        seen = frozenset(map(KeyId.unpack, stream.key_ids)) if self._has_key_ids() else None
+            return DataView(None, 0, seen, self._first_ns)
         return DataView(stream.sequence.highest_seq, stream.sequence.packets, seen, self._first_ns)
 
     def _key_ids(self) -> tuple[KeyIdReport, ...]:
