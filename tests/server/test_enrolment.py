@@ -78,6 +78,20 @@ def test_stolen_invitation_used_twice(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_two_newcomers_at_once(tmp_path: Path) -> None:
+    """Of many who bring the same invitation at the same moment exactly one is enrolled."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            token = await invite(server)
+            callers = [newcomer(server) for _ in range(10)]
+            replies = await asyncio.gather(*(enrol(caller, token) for caller in callers))
+            assert sorted(reply.problem for reply in replies) == ["", *["invitation-used"] * 9]
+            assert rows(tmp_path, COUNTS) == [(1, 1)]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("kind", [KeyKind.SYMMETRIC, KeyKind.ED25519])
 def test_lost_answer_is_given_again(tmp_path: Path, kind: KeyKind) -> None:
     """A newcomer that asks again with its keys gets the same answer, also late, and is registered once."""
