@@ -6,6 +6,7 @@ as needed, leave it.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from sealcast.client.transfer import Reply, Transfer
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+Use = Callable[[Credential, Keep], None]
+"""Hands a credential that was read anew, and what keeps it, to a client that is in use."""
 
 USE_NONCE = "use-nonce"
 OTHER_SERVER_STATUS = 500
@@ -65,14 +69,31 @@ class KeyServerClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._transfer is not None:
-            await self._renewal.finish()
-            await self._transfer.close()
-            self._transfer = None
+            try:
+                await self._renewal.finish()
+            finally:
+                await self._transfer.close()
+                self._transfer = None
 
     @property
     def server(self) -> str:
         """Address of the server that answered last; of the first one before any call."""
         return self._servers[0]
+
+    def use_credential(self, credential: Credential, keep: Keep | None = None) -> None:
+        """Go on as the same party with a credential that was read anew; the server in use stays first.
+
+        Its keys are those of before. Raises FormatError for a credential without servers.
+        """
+        if not credential.servers:
+            raise FormatError(f"the credential of {credential.id} names no key server: enrol again")
+        is_moved = credential.servers != self._credential.servers
+        self._credential = credential
+        self._renewal.take_over(credential, keep)
+        if is_moved:
+            # The present server may be one that is gone, so it is asked first only if it is still named.
+            present = self._servers[0]
+            self._servers = sorted(dict.fromkeys(credential.servers), key=lambda server: server != present)
 
     def use_servers(self, servers: list[str]) -> None:
         """Take over the addresses that a grant or lease announced; the present server stays first."""

@@ -58,11 +58,15 @@ class Renewal:
             self._not_before_s = loop.time() + limits.RENEW_PAUSE_S
             self._task = loop.create_task(self._renew())
 
+    def take_over(self, credential: Credential, keep: Keep | None) -> None:
+        """Go on with a credential that was read anew; a renewal under way ends with its own."""
+        self._credential, self._keep, self._not_before_s = credential, keep, 0.0
+
     async def finish(self) -> None:
         """Wait a moment for a renewal under way, then give it up."""
-        if self._task is not None:
-            await asyncio.wait((self._task,), timeout=limits.RENEW_FINISH_S)
-            self._task.cancel()
+        if (task := self._task) is not None:
+            await asyncio.wait((task,), timeout=limits.RENEW_FINISH_S)
+            task.cancel()
 
     async def _renew(self) -> None:
         try:
