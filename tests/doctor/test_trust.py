@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from sealcast.config.schema import KeyServerSection, ReceiverSection, SenderSection, Settings
+from sealcast.config.schema import AdminSection, KeyServerSection, ReceiverSection, SenderSection, Settings
 from sealcast.core.errors import RefusedError, UnreachableError, UsageError
 from sealcast.core.ports import NS_PER_S
 from sealcast.core.secret import Secret
-from sealcast.device.vault import save_vault
+from sealcast.device.passphrase import passphrase_of
+from sealcast.device.vault import load_vault, new_vault, save_vault
 from sealcast.doctor import papers, trust
 from sealcast.doctor.finding import Result
 from sealcast.doctor.servers import nonce_time_ms
 from sealcast.doctor.trust import FolderLook, ServerLook
+from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.nonces import mint_nonce
 from sealcast.server.state import create_server_state
 from sealcast.testing import SimRandom
@@ -108,12 +111,33 @@ def test_vaults(vault: Path) -> None:
     assert held.any is None
     wrong = Settings(receiver=ReceiverSection(credential=str(vault)))
     findings, _ = papers.check_vaults(wrong, None, NOW)
-    assert "belongs to a operator" in findings[0].detail or "belongs to an operator" in findings[0].detail
+    assert "is of the role operator" in findings[0].detail
     vault.with_suffix(".key").chmod(0o644)
     findings, held = papers.check_vaults(wrong, None, NOW)
     assert findings[0].result is Result.FAIL
     assert "chmod 600" in findings[0].detail
     assert held.any is None
+
+
+def test_a_vault_under_a_passphrase(vault: Path, tmp_path: Path) -> None:
+    """A passphrase that is given opens it; without one the finding says how to give it."""
+    secret = passphrase_of("correct horse battery", is_new=True)
+    sealed = tmp_path / "sealed.vault"
+    new_vault(sealed, load_vault(vault), SimRandom(3), passphrase=secret)
+    settings = Settings(admin=AdminSection(credential=str(sealed)))
+    findings, held = papers.check_vaults(settings, None, NOW, lambda _: secret)
+    assert (findings[0].result, held.any is None) == (Result.OK, False)
+    findings, held = papers.check_vaults(settings, None, NOW)
+    assert (findings[0].result, held.any is None) == (Result.FAIL, True)
+
+
+def test_an_enrolment_that_has_not_ended(vault: Path, tmp_path: Path) -> None:
+    """A vault that still waits for its party's name is told, and no server is asked with it."""
+    waiting = tmp_path / "waiting.vault"
+    new_vault(waiting, replace(load_vault(vault), id=NEWCOMER), SimRandom(3))
+    findings, held = papers.check_vaults(Settings(), str(waiting), NOW)
+    assert (findings[0].result, held.any, held.device) == (Result.WARN, None, None)
+    assert "sealcast enrol again" in findings[0].advice
 
 
 def test_state_folders(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def doctor(
     import os
 
     from sealcast.cli import output
+    from sealcast.cli.given import given_of
+    from sealcast.cli.passphrases import passphrase_source
     from sealcast.cli.running import run_until_signal
     from sealcast.doctor.finding import Result
     from sealcast.doctor.run import Examination, examine
@@ -72,6 +74,7 @@ def doctor(
         interface=interface,
         credential=credential,
         wait_s=wait,
+        passphrase_for=passphrase_source(given_of(context)),
     )
     findings = run_until_signal(
         lambda _: examine(examination, clock=SystemClock(), random=SystemRandom()), end_within_s=0

@@ -9,18 +9,19 @@ from msgspec.structs import replace
 from sealcast.config.places import state_dir
 from sealcast.config.schema import Settings
 from sealcast.core.errors import FormatError, UsageError
-from sealcast.device.vault import Credential, load_vault
+from sealcast.device.vault import Credential, PassphraseFor, Vault, open_vault
 from sealcast.doctor import trust
 from sealcast.doctor.finding import Finding, fail, ok, warn
 from sealcast.doctor.servers import certificate_end_ns
 from sealcast.doctor.system import look_at_folder
+from sealcast.messages.enrolment import NEWCOMER
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """The credentials that open: `device` for questions about channels, `any` for key servers."""
+    """The vaults that open: `device` for questions about channels, `any` for key servers."""
 
-    device: Credential | None = None
+    device: Vault | None = None
     any: Credential | None = None
 
 
@@ -31,25 +32,34 @@ def check_configuration(path: Path, error: UsageError | None) -> Finding:
     return ok("configuration", str(path) if path.exists() else f"no file {path}: the defaults")
 
 
-def check_vaults(settings: Settings, flag: str | None, wall_ns: int) -> tuple[list[Finding], Papers]:
-    """Open each vault that the settings or `flag` name; return what was found and the credentials."""
+def check_vaults(
+    settings: Settings, flag: str | None, wall_ns: int, passphrase_for: PassphraseFor | None = None
+) -> tuple[list[Finding], Papers]:
+    """Open each vault that the settings or `flag` name; return what was found and what opened."""
     named = {
         "device": flag or settings.receiver.credential,
         "sender": settings.sender.credential,
         "operator": settings.admin.credential,
     }
     findings: list[Finding] = []
-    opened: dict[str, Credential] = {}
+    opened: dict[str, Vault] = {}
     for role, path in named.items():
         if path is None:
             continue
         try:
-            credential = load_vault(Path(path))
+            vault = open_vault(Path(path), passphrase_for)
         except UsageError as error:
-            findings.append(fail("credential", str(error), "mend it as said, or enrol again"))
+            findings.append(
+                fail(
+                    "credential",
+                    str(error),
+                    "do as it says; if the vault is lost, ask the operator for an invitation and enrol again",
+                )
+            )
             continue
-        findings += _check_credential(path, role, credential, wall_ns)
-        opened[credential.role] = credential
+        findings += _check_credential(path, role, vault.credential, wall_ns)
+        if vault.credential.id != NEWCOMER:
+            opened[vault.credential.role] = vault
     if not any(named.values()):
         findings.append(
             warn(
@@ -59,7 +69,7 @@ def check_vaults(settings: Settings, flag: str | None, wall_ns: int) -> tuple[li
             )
         )
     first = next(iter(opened.values()), None)
-    return findings, Papers(opened.get("device"), _with_urls(first, settings))
+    return findings, Papers(opened.get("device"), _with_urls(first.credential if first else None, settings))
 
 
 def check_folders(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
@@ -78,8 +88,11 @@ def check_folders(settings: Settings, environment: Mapping[str, str]) -> list[Fi
 
 
 def _check_credential(path: str, role: str, credential: Credential, wall_ns: int) -> list[Finding]:
+    if credential.id == NEWCOMER:
+        detail = f"{path} waits for the end of an enrolment"
+        return [warn("credential", detail, "type the command sealcast enrol again")]
     if credential.role != role:
-        detail = f"{path} belongs to a {credential.role}, and a {role}'s is wanted"
+        detail = f"{path} is of the role {credential.role}, and one of the role {role} is wanted"
         return [fail("credential", detail, "sealcast config show")]
     findings = [ok("credential", f"{path} opens: {role} {credential.id} of {credential.operator}")]
     if credential.certificates is not None:

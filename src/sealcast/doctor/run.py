@@ -8,6 +8,7 @@ from pathlib import Path
 from sealcast.config.schema import Settings
 from sealcast.core.errors import SealcastError, UsageError
 from sealcast.core.ports import Clock, Random
+from sealcast.device.vault import PassphraseFor
 from sealcast.doctor import filters, group, host, listening, papers, servers, system, trust
 from sealcast.doctor.finding import Finding, fail, ok, warn
 from sealcast.messages.channels import channel_spec
@@ -40,6 +41,7 @@ class Examination:
     interface: str | None
     credential: str | None
     wait_s: float
+    passphrase_for: PassphraseFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ async def examine(examination: Examination, *, clock: Clock, random: Random) -> 
     """
     findings = [papers.check_configuration(examination.config_path, examination.config_error)]
     findings += papers.check_folders(examination.settings, examination.environment)
-    vaults, held = papers.check_vaults(examination.settings, examination.credential, clock.wall_ns())
+    vaults, held = papers.check_vaults(
+        examination.settings, examination.credential, clock.wall_ns(), examination.passphrase_for
+    )
     findings += vaults
     asking = asyncio.ensure_future(_ask_servers(held, clock))
     about, place = await _find_place(examination, held, random)
@@ -174,7 +178,7 @@ async def _check_stream(examination: Examination, place: Place | None, clock: Cl
     try:
         report = await probe(settings, clock=clock, stop=asyncio.Event())
     except SealcastError as error:
-        return [address, fail("stream", str(error), "mend it as said")]
+        return [address, fail("stream", str(error), "do as it says")]
     return [address, group.check_stream(report, place.channel)]
 
 

@@ -12,7 +12,7 @@ from sealcast.client import KeyServerClient
 from sealcast.client.limits import CONNECT_S_MAX
 from sealcast.core.errors import FormatError, SealcastError
 from sealcast.core.ports import NS_PER_S, Clock, Random
-from sealcast.device.vault import Credential
+from sealcast.device.vault import Credential, Vault
 from sealcast.doctor.trust import ServerLook, clock_ahead_ms
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
@@ -37,11 +37,11 @@ async def look_at_server(url: str, credential: Credential, clock: Clock) -> Serv
 
 
 async def ask_for_keys(
-    credential: Credential, channel: str, random: Random
+    vault: Vault, channel: str, random: Random
 ) -> tuple[Grant | None, SealcastError | None]:
     """Ask for a channel's keys, as `receive` does; the key server records what it gives, we keep nothing."""
     try:
-        async with KeyServerClient(credential, random) as client:
+        async with KeyServerClient(vault.credential, random, vault.keep_certificates) as client:
             return await client.expect(operations.KEYS, Grant, channel=channel), None
     except SealcastError as error:
         return None, error
