@@ -110,12 +110,13 @@ class Child:
 class Forks:
     """The process that forks: one serves all tests. Calls may come from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forks.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, **environment},
             text=True,
         )
 

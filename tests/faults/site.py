@@ -109,6 +109,19 @@ class Site:
         child.wait_for("joined")
         return child
 
+    def play(self, channel: str, viewer: str) -> tuple[Child, Child]:
+        """Start a receiver and a sender; return them once the stream opens."""
+        receiver = self.receive(channel, viewer, "--wait")
+        sender = self.send(channel)
+        self.wait_for_a_key(receiver)
+        return receiver, sender
+
+    @staticmethod
+    def wait_for_a_key(receiver: Child) -> None:
+        """Wait until a receiver was granted a key."""
+        while not receiver.wait_for("granted")["keys"]:
+            pass
+
     def query(self, text: str, *values: object) -> list[tuple[object, ...]]:
         """Read the key server's database, without a word from the key server."""
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10) as connection:

@@ -14,8 +14,8 @@ from faults.site import Site, holds, new_site
 pytestmark = pytest.mark.mounts
 
 LIFETIME = ("--lifetime", "1500ms")
-FULL_S = 4.0
-"""More than two lifetimes of a key."""
+FULL_S = 2.0
+"""More than a lifetime of a key."""
 
 
 def test_disk_full_under_the_key_server(tmp_path: Path, forks: Forks) -> None:
@@ -24,9 +24,7 @@ def test_disk_full_under_the_key_server(tmp_path: Path, forks: Forks) -> None:
         site.add_channel("film", *LIFETIME)
         site.add_channel("lab", *LIFETIME)
         site.add_viewer("viewer", "film", "lab")
-        receiver = site.receive("film", "viewer", "--wait")
-        sender = site.send("film")
-        sender.wait_for("on air")
+        receiver, sender = site.play("film", "viewer")
         assert site.keyserver is not None
         with Askers(site, ["viewer"], ["film"], "lab", seed=1) as askers:
             time.sleep(1)

@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from cli.terminal import READY_LINE
 from faults.asking import Askers
 from faults.books import check_books
 from faults.capture import Capture, Nonces
-from faults.nursery import Child
+from faults.nursery import POLL_S, WAIT_S, Child
 from faults.site import Site, holds
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
@@ -125,16 +126,27 @@ def kill_often(site: Site, kills: int, seed: int) -> None:
 
 
 def check_recovery(killing: Killing) -> None:
-    """With the key server back, all senders change keys again, and their last runs are on air."""
+    """With the key server back, all senders change keys again, and their viewers open what they send."""
     for channel in KILLED_CHANNELS:
         if not killing.senders[channel].is_alive():
             assert killing.senders[channel].status == 3, killing.senders[channel].err
             killing.captures[channel].next_run()
             killing.senders[channel] = killing.site.send(channel)
             killing.senders[channel].wait_for("on air")
-    for sender in killing.senders.values():
+    for channel, sender in killing.senders.items():
         sender.skip_log()
         sender.wait_for("on air")
+        # A viewer that has no key when the stream ends cannot know that it ended.
+        grows(killing.site.folder / f"viewer-{channel}.bin")
+
+
+def grows(file: Path) -> None:
+    """Wait until more is written to a file."""
+    size = file.stat().st_size
+    ends = time.monotonic() + WAIT_S
+    while file.stat().st_size == size:
+        assert time.monotonic() < ends, f"{file.name} does not grow"
+        time.sleep(POLL_S)
 
 
 def report(killing: Killing, askers: Askers, nonces: Nonces) -> None:

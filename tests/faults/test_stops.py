@@ -10,7 +10,7 @@ from faults.nursery import Child
 from faults.site import Site, holds
 
 LIFETIMES = 3
-SHORT_S = 1.5
+SHORT_S = 1.2
 """The lifetime of a key in the short form, where a stop lasts three of them."""
 
 LONG_S = 20.0
@@ -28,11 +28,9 @@ def stop_each(site: Site, lifetime_s: float) -> None:
     site.add_channel("film", "--lifetime", f"{lifetime_s}s")
     site.add_viewer("one", "film")
     site.add_viewer("two", "film")
-    one, two = (site.receive("film", viewer, "--wait") for viewer in ("one", "two"))
-    sender = site.send("film")
-    for receiver in (one, two):
-        while not receiver.wait_for("granted")["keys"]:
-            pass
+    two = site.receive("film", "two", "--wait")
+    one, sender = site.play("film", "one")
+    site.wait_for_a_key(two)
     assert site.keyserver is not None
     stop_for_a_while(site.keyserver, lifetime_s)
     changes_again(sender)
