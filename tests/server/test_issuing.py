@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
@@ -84,6 +84,8 @@ def test_a_party_gets_two_certificates(signing: Jwk, kek: Jwk) -> None:
         assert certificate.not_valid_before_utc == dt.datetime.fromtimestamp(
             WALL_MS / 1000, dt.UTC
         ) - dt.timedelta(days=1)
+        extended = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(extended) == [ExtendedKeyUsageOID.CLIENT_AUTH], "never a server's"
     usage = [each.extensions.get_extension_for_class(x509.KeyUsage).value for each in pair]
     assert (usage[0].digital_signature, usage[0].key_agreement) == (True, False)
     assert (usage[1].key_agreement, usage[1].key_encipherment) == (kek.kty != "RSA", kek.kty == "RSA")

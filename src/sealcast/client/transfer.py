@@ -16,6 +16,9 @@ from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, MEDIA_TYPE_JOSE
 
+RETRY_AFTER_DIGITS_MAX = 12
+"""More would be no longer a wait; the number is bounded after it was read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -35,6 +38,8 @@ def trust(ca_pem: str) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # The common name of a party's certificate is its id: one called as a host must not pass for that host.
+    context.hostname_checks_common_name = False
     # An operator's own CA may stand below another one; we trust it alone.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
@@ -122,7 +127,9 @@ async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
 
 
 def _seconds(value: str | None) -> float | None:
-    return float(value) if value is not None and value.isdigit() else None
+    if value is None or not (value.isascii() and value.isdigit()):
+        return None
+    return min(float(value[:RETRY_AFTER_DIGITS_MAX]), limits.RETRY_AFTER_S_MAX)
 
 
 def _explain(server: str, error: Exception) -> str:

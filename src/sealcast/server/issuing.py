@@ -1,9 +1,11 @@
 """Owns the certificates of parties: reading a request, issuing the two of a party, the revocation list.
 
-| certificate | key     | key usage                                    |
-|-------------|---------|----------------------------------------------|
-| signing     | signing | digitalSignature; clientAuth                 |
-| kek         | KEK     | keyAgreement, or for RSA keyEncipherment     |
+| certificate | key     | key usage                                            |
+|-------------|---------|------------------------------------------------------|
+| signing     | signing | digitalSignature; clientAuth                         |
+| kek         | KEK     | keyAgreement, or for RSA keyEncipherment; clientAuth |
+
+None is a TLS server's: without the extended use it could be, for a host of the same name as its party.
 
 Subject: O = operator, OU = role, CN = id. A request's own subject is not looked at: the server names parties.
 """
@@ -124,13 +126,13 @@ class Issuer:
             days=self._days,
             not_after=self._ca.certificate.not_valid_after_utc,
         ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        usage = "key_encipherment" if kek.kty == "RSA" else "key_agreement"
         if use == USE_SIGNING:
-            builder = builder.add_extension(key_usage("digital_signature"), critical=True).add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-            )
-        else:
-            usage = "key_encipherment" if kek.kty == "RSA" else "key_agreement"
-            builder = builder.add_extension(key_usage(usage), critical=True)
+            usage = "digital_signature"
+        builder = builder.add_extension(key_usage(usage), critical=True)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
         return self._ca.sign(builder)
 
 
@@ -147,7 +149,8 @@ def read_csr(csr: str) -> Jwk:
         signing = jwk_of(request.public_key())
         # The kind first: nobody has us check a signature under a huge key of a kind that cannot sign here.
         is_by_it = bool(signing.signing_algorithm) and request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, UnicodeEncodeError) as error:
+    except Exception as error:
+        # The library has an error of its own for each fault of a request: its version, key, extensions, text.
         raise FormatError(
             "not a certificate request (PKCS #10 in PEM) for a key that is used here"
         ) from error
