@@ -22,7 +22,7 @@ def dataplane(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure.")] = 3.0,
     json: Json = False,
 ) -> None:
-    """Sealing and opening, in microseconds per 1316-byte packet, beside the bare cipher."""
+    """Sealing, sending, receiving and opening, per 1316-byte packet on one core, beside the bare cipher."""
     from sealcast.bench.dataplane import measure_dataplane
     from sealcast.cli import output
     from sealcast.transport.system import SystemClock, SystemRandom
@@ -31,8 +31,8 @@ def dataplane(
     if json:
         output.print_json(figures)
         return
-    output.print_line(
-        f"cipher alone  {figures.floor_us:6.2f} µs to seal   {figures.open_floor_us:6.2f} µs to open"
-    )
-    output.print_line(f"Sealcast      {figures.seal_us:6.2f} µs to seal   {figures.open_us:6.2f} µs to open")
-    output.print_line(f"ratio         {figures.seal_ratio:6.2f}              {figures.open_ratio:6.2f}")
+    rows = [
+        (name, f"{us:.2f}", f"{figures.ratio[name]:.2f}", f"{figures.gbit_per_s[name]:.2f}")
+        for name, us in figures.us.items()
+    ]
+    output.print_table(("WORK", "µs A PACKET", "RATIO TO CIPHER", "Gbit/s"), rows, empty="")
