@@ -103,5 +103,7 @@ def test_streams() -> None:
         "239.1.2.3:5004: 1 of 51 packets are MPEG-TS in the clear, the others are not",
     )
     assert "packets of channel 7, not 8" in stream(sealed(100), 8)[1]
+    silent = ProbeSession().report(target="239.1.2.3:5004", interface="eth0", listened_ns=0, now=0)
+    assert group.check_stream(silent, 7, on_air=False).result is Result.WARN
     result, detail = stream(sealed(50) + sealed(50, first=160))
     assert (result, detail.endswith("10 lost")) == (Result.WARN, True)

@@ -130,9 +130,15 @@ def _check_bridge(bridge: Bridge, *, has_querier: bool) -> Finding:
     )
 
 
-def check_stream(report: ProbeReport, channel: int | None) -> Finding:
-    """Judge what was heard of a channel; `channel` is its number where it is known."""
+def check_stream(report: ProbeReport, channel: int | None, *, on_air: bool = True) -> Finding:
+    """Judge what was heard of a channel; `channel` is its number where it is known.
+
+    `on_air` is False where the key server knows of no sender on the air.
+    """
     check = "stream"
+    if not report.heard and not on_air:
+        detail = f"nothing of {report.target} came, and the key server knows of no sender on the air"
+        return warn(check, detail, "start it: sealcast send CHANNEL --input FILE")
     if not report.heard:
         return fail(
             check,

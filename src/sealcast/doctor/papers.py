@@ -17,6 +17,9 @@ from sealcast.doctor.system import look_at_folder
 from sealcast.messages.enrolment import NEWCOMER
 
 
+LOST_VAULT = "do as it says; if the vault is lost, ask the operator for an invitation and enrol again"
+
+
 @dataclass(frozen=True, slots=True)
 class Papers:
     """The vaults that open: `device` for questions about channels, `any` for key servers."""
@@ -49,13 +52,7 @@ def check_vaults(
         try:
             vault = open_vault(Path(path), passphrase_for)
         except UsageError as error:
-            findings.append(
-                fail(
-                    "credential",
-                    str(error),
-                    "do as it says; if the vault is lost, ask the operator for an invitation and enrol again",
-                )
-            )
+            findings.append(fail("credential", str(error), LOST_VAULT))
             continue
         findings += _check_credential(path, role, vault.credential, wall_ns)
         if vault.credential.id != NEWCOMER:

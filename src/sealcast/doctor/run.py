@@ -46,10 +46,14 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The stream that the examination is about; `channel` its number where the key server told it."""
+    """The stream that the examination is about; `channel` its number where the key server told it.
+
+    `on_air` is False where the key server knows of no sender on the air.
+    """
 
     endpoint: Endpoint
     channel: int | None = None
+    on_air: bool = True
 
     @property
     def family(self) -> int:
@@ -179,7 +183,7 @@ async def _check_stream(examination: Examination, place: Place | None, clock: Cl
         report = await probe(settings, clock=clock, stop=asyncio.Event())
     except SealcastError as error:
         return [address, fail("stream", str(error), "do as it says")]
-    return [address, group.check_stream(report, place.channel)]
+    return [address, group.check_stream(report, place.channel, on_air=place.on_air)]
 
 
 async def _ask_servers(held: papers.Papers, clock: Clock) -> list[Finding]:
@@ -209,4 +213,5 @@ async def _find_place(
     if grant is None:
         return [finding], None
     spec = channel_spec(grant.channel)
-    return [finding], Place(Endpoint(spec.group, spec.port, spec.source, Scheme.RTP), spec.number)
+    endpoint = Endpoint(spec.group, spec.port, spec.source, Scheme.RTP)
+    return [finding], Place(endpoint, spec.number, on_air=bool(grant.streams))
