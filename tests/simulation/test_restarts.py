@@ -13,6 +13,7 @@ from simulation.harness import Scene
 from simulation.parts import MS, SECOND, make_spec
 
 LIFETIME_MS = 3_000
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "sealcast"
 Buffer = bytes | bytearray | memoryview
 
 
@@ -94,6 +95,29 @@ def test_no_nonce_twice_across_crashes(tmp_path: Path, recorder: Recorder, keys:
     numbers = viewer.numbers
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == scene.studio.number - 1 or scene.studio.number - numbers[-1] < 10
+
+
+@pytest.mark.parametrize("keys", list(KeyMaker))
+def test_the_recorder_sees_every_packet_that_leaves(
+    tmp_path: Path, recorder: Recorder, keys: KeyMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data, SEAL packets and BYE, over changes of keys: as many pairs as packets, and no other cipher."""
+    scene = Scene(tmp_path, make_spec(LIFETIME_MS, keys=keys), first_seq=5)
+    left: list[bytes] = []
+    send = scene.world.network.send
+
+    def sending(group: object, data: bytes, now: int) -> None:
+        left.append(bytes(data))
+        send(group, data, now)
+
+    monkeypatch.setattr(scene.world.network, "send", sending)
+    scene.studio.start()
+    scene.world.run_for(4 * LIFETIME_MS * MS)
+    scene.finish()
+    assert sum(recorder.used.values()) == len(left) > 1_000
+    recorder.assert_fresh()
+    sealing = [path for part in ("sender", "wire", "keys") for path in (SOURCE / part).rglob("*.py")]
+    assert [path.name for path in sealing if "AESGCM(" in path.read_text()] == ["srtp.py"]
 
 
 @pytest.mark.parametrize("place", ["before publish", "before consume", "after consume"])
