@@ -127,6 +127,20 @@ def test_refusal_carries_the_reason(authority: Authority, tmp_path: Path) -> Non
     assert error.retry_after_s == 2
 
 
+def test_a_busy_server_is_asked_again_when_it_says(authority: Authority, tmp_path: Path) -> None:
+    """After `busy` with Retry-After the same call asks once more, that much later, and gets its answer."""
+    stage = Stage(authority, tmp_path)
+    asked: list[float] = []
+
+    async def busy_once(_: web.Request) -> web.StreamResponse | None:
+        asked.append(asyncio.get_running_loop().time())
+        return stage.server.refuse("busy", "too many requests wait") if len(asked) == 1 else None
+
+    stage.server.before = busy_once
+    asyncio.run(lease_once(stage))
+    assert asked[1] - asked[0] >= 1.9
+
+
 def test_answers_that_are_not_ours(authority: Authority, tmp_path: Path) -> None:
     """Another request's answer, another signer's and one that our key does not open are refused."""
     stage = Stage(authority, tmp_path)

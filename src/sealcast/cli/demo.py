@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
-DEMO_END_WITHIN_S = 15.0
-"""After Ctrl-C the programs get their 5 s each to end, side by side, and the folder is removed."""
-
 SECONDS_MIN = 6.0
 """Below this no key changes before the late joiner comes."""
 
@@ -49,19 +46,29 @@ def demo(
     Each is a program of its own, started with the command shown, on loopback and in a temporary folder. Ends
     with status 0 only if all held: nothing lost, output equal to input, and nothing for the outsider.
     """
+    from sealcast.cli.signals import expect_signals
+
+    expect_signals()
+
     import asyncio
 
+    import structlog
+
     from sealcast.cli import output, running
-    from sealcast.cli.failures import FAILED, INTERRUPTED, say
+    from sealcast.cli.failures import FAILED, say
     from sealcast.config import logs
     from sealcast.demo.run import DemoSettings, run_demo
     from sealcast.transport.system import SystemRandom
 
     logs.set_up("info", "auto")
+
+    def nothing_to_reload() -> None:
+        structlog.get_logger("sealcast.cli").info("the demo has nothing to reload")
+
     settings = DemoSettings(seconds=seconds, source=source)
     with _stage(json=json) as shown:
 
-        async def work(stop: asyncio.Event) -> "tuple[Verdict, list[str]] | None":
+        async def work(stop: asyncio.Event) -> "tuple[Verdict, list[str]]":
             playing = asyncio.create_task(run_demo(settings, shown, SystemRandom()))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -69,12 +76,12 @@ def demo(
             if not playing.done():
                 playing.cancel()
                 await asyncio.wait((playing,))
-                return None
+                raise asyncio.CancelledError
             return playing.result()
 
-        outcome = running.run_until_signal(work, end_within_s=DEMO_END_WITHIN_S)
+        outcome = running.run_until_signal(work, reload=nothing_to_reload)
     if outcome is None:
-        raise typer.Exit(INTERRUPTED)
+        return
     verdict, faults = outcome
     for fault in faults:
         say(fault)

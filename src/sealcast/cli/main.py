@@ -10,6 +10,7 @@ from sealcast.cli.commands import LazyGroup
 from sealcast.cli.failures import guarded
 from sealcast.cli.given import Given
 from sealcast.cli.helps import examples
+from sealcast.cli.settling import settle
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -29,7 +30,9 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    settle()
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:

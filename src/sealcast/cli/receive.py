@@ -9,6 +9,7 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Credential, Interface, Json
 
 if TYPE_CHECKING:
+    from sealcast.cli.reloading import Reloading
     from sealcast.receiver.run import ReceiveSettings
     from sealcast.receiver.sinks import Sink
     from sealcast.receiver.status import ReceiveStatus
@@ -66,13 +67,19 @@ def receive(
 
     Ends with status 0 when the sender ends the stream, on Ctrl-C and on SIGTERM.
     """
+    from sealcast.cli.signals import expect_signals
+
+    expect_signals()
+
     from sealcast.cli import acting
+    from sealcast.cli.reloading import Reloading
     from sealcast.receiver.run import ReceiveSettings
     from sealcast.receiver.sinks import open_sink
 
     loaded = acting.settings(context)
     configured = loaded.settings.receiver
     vault = acting.open_credential(context, loaded, "device", credential)
+    reloading = Reloading(context, vault)
     settings = ReceiveSettings(
         credential=vault.credential,
         target=_target(target),
@@ -81,17 +88,18 @@ def receive(
         idle_exit_s=idle_exit,
         wait=wait,
         keep=vault.keep_certificates,
+        attach=reloading.attach,
     )
     sink = open_sink(output, settings.interface, digest=json)
     try:
-        summary = _run(settings, sink)
+        summary = _run(settings, sink, reloading)
     finally:
         sink.close()
     if summary is not None:
         _print(summary, sink, json=json, to_stderr=output == "-")
 
 
-def _run(settings: "ReceiveSettings", sink: "Sink") -> "ReceiveStatus | None":
+def _run(settings: "ReceiveSettings", sink: "Sink", reloading: "Reloading") -> "ReceiveStatus | None":
     """Receive, with a status line, to the end; None if it was cut short."""
     import asyncio
 
@@ -107,7 +115,7 @@ def _run(settings: "ReceiveSettings", sink: "Sink") -> "ReceiveStatus | None":
                 settings, sink, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
             )
 
-        return running.run_until_signal(work)
+        return running.run_until_signal(work, reload=reloading.ask)
 
 
 def _print(summary: "ReceiveStatus", sink: "Sink", *, json: bool, to_stderr: bool) -> None:

@@ -11,6 +11,7 @@ from sealcast.cli.options import ChannelName, Credential, Interface, Json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sealcast.cli.reloading import Reloading
     from sealcast.sender.run import SendSettings, SendStatus
     from sealcast.sender.sources import Source
 
@@ -62,16 +63,22 @@ def send(
 
     A transport stream is paced by its clock. Ctrl-C and SIGTERM end it well, with status 0.
     """
+    from sealcast.cli.signals import expect_signals
+
+    expect_signals()
+
     import os
     from pathlib import Path
 
     from sealcast.cli import acting
+    from sealcast.cli.reloading import Reloading
     from sealcast.config.places import private_dir, state_dir
     from sealcast.sender.run import SendSettings
     from sealcast.sender.sources import open_source, parse_rate_bits_per_s
 
     loaded = acting.settings(context)
     vault = acting.open_credential(context, loaded, "sender", credential)
+    reloading = Reloading(context, vault)
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
     source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     settings = SendSettings(
@@ -83,11 +90,12 @@ def send(
         seconds=seconds,
         first_seq=_first_seq(os.environ),
         keep=vault.keep_certificates,
+        attach=reloading.attach,
     )
-    _run(settings, source, json=json)
+    _run(settings, source, reloading, json=json)
 
 
-def _run(settings: "SendSettings", source: "Source", *, json: bool) -> None:
+def _run(settings: "SendSettings", source: "Source", reloading: "Reloading", *, json: bool) -> None:
     """Send, with a status line, to the end; print the summary."""
     import asyncio
 
@@ -102,7 +110,7 @@ def _run(settings: "SendSettings", source: "Source", *, json: bool) -> None:
                 settings, source, clock=SystemClock(), random=SystemRandom(), stop=stop, observe=line
             )
 
-        summary = running.run_until_signal(work)
+        summary = running.run_until_signal(work, reload=reloading.ask)
     if summary is None:
         return
     if json:

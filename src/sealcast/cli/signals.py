@@ -32,8 +32,7 @@ END_AGAIN_S = 0.3
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 Handler = Callable[[int, FrameType | None], None]
-_TERMINALS = (0, 2)
-"""Standard input and error: a program on a terminal has at least one of them there."""
+_STANDARD = (0, 1, 2)
 
 log = structlog.get_logger("sealcast.cli")
 
@@ -71,7 +70,7 @@ class Signals:
         self._end, self._cut, self._reload = end, cut, reload
         self._end_hard_s = end_hard_s
         self._ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self._terminals = [fd for fd in _TERMINALS if _is_terminal(fd)]
+        self._terminals = [fd for fd in _STANDARD if os.isatty(fd)]
         self._before: dict[int, Any] = {}
         self._orders: queue.SimpleQueue[tuple[float, int] | None] = queue.SimpleQueue()
         self.last: int | None = None
@@ -103,9 +102,11 @@ class Signals:
         self._call(self._end if is_first else self._cut)
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
-        is_closed = any(not _is_terminal(fd) for fd in self._terminals)
-        if is_closed and not self._ignores_hangup:
-            self._terminals.clear()
+        # A terminal that was hung up is none any more.
+        closed = [fd for fd in self._terminals if not os.isatty(fd)]
+        self._terminals = [fd for fd in self._terminals if fd not in closed]
+        _put_nowhere(closed)
+        if closed and not self._ignores_hangup:
             if self.last is None:
                 self._on_end(number, frame)
         elif self._reload is not None and self.last is None:
@@ -127,6 +128,9 @@ def _end_in_time(orders: "queue.SimpleQueue[tuple[float, int] | None]") -> None:
             os._exit(status)
 
 
-def _is_terminal(fd: int) -> bool:
-    """Whether a descriptor is an open terminal; one that was hung up is none any more."""
-    return os.isatty(fd)
+def _put_nowhere(closed: list[int]) -> None:
+    """Have reads end and writes vanish where a terminal was: each would be an error, the log's first."""
+    for fd in closed:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, fd)
+        os.close(nowhere)

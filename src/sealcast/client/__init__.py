@@ -1,5 +1,5 @@
 """The HTTPS client through which senders, receivers and operators ask their key servers."""
 
-from sealcast.client.keyserver import KeyServerClient
+from sealcast.client.keyserver import KeyServerClient, Use
 
-__all__ = ["KeyServerClient"]
+__all__ = ["KeyServerClient", "Use"]

@@ -136,9 +136,10 @@ class KeyServerClient:
     ) -> bytes:
         """Try each server in turn, at most `ROUNDS_MAX` times; stay with the one that answers."""
         fault: UnreachableError | RefusedError | None = None
+        pause_s = limits.ROUND_PAUSE_S
         for attempt in range(limits.ROUNDS_MAX):
             if attempt:
-                await asyncio.sleep(limits.ROUND_PAUSE_S)
+                await asyncio.sleep(pause_s)
             for server in tuple(self._servers):
                 try:
                     body = await self._ask(transfer, server, operation, jti, fields)
@@ -150,6 +151,7 @@ class KeyServerClient:
                         self._prefer(server)
                         raise
                     fault = error
+                    pause_s = max(pause_s, min(error.retry_after_s or 0, limits.BUSY_PAUSE_S_MAX))
                     continue
                 self._prefer(server)
                 return body
@@ -199,6 +201,9 @@ class KeyServerClient:
 
 def _refusal(server: str, reply: "Reply") -> RefusedError:
     """Return a server's no; one without problem details still names the server and the status."""
+    retry_after_s = reply.retry_after_s
+    if retry_after_s is not None:
+        retry_after_s = min(retry_after_s, limits.RETRY_AFTER_S_MAX)
     try:
         problem = decode(reply.body, Problem)
     except FormatError:
@@ -206,11 +211,11 @@ def _refusal(server: str, reply: "Reply") -> RefusedError:
             "not-a-key-server" if reply.status < OTHER_SERVER_STATUS else "internal",
             f"{server} answered HTTP {reply.status} without a reason: is it a key server?",
             reply.status,
-            retry_after_s=reply.retry_after_s,
+            retry_after_s=retry_after_s,
         )
     return RefusedError(
         problem_name(problem.type),
         " ".join((problem.detail or problem.title).split()),
         reply.status,
-        retry_after_s=reply.retry_after_s,
+        retry_after_s=retry_after_s,
     )

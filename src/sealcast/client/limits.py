@@ -15,6 +15,12 @@ ROUNDS_MAX = 2
 ROUND_PAUSE_S = 0.3
 """Between the rounds; a listening server that restarts is back within it."""
 
+RETRY_AFTER_S_MAX = 10.0
+"""A busy server is believed up to this when it says when to ask again: keys must not wait for minutes."""
+
+BUSY_PAUSE_S_MAX = 3.0
+"""Of that, what a call waits itself between its rounds, so that `CALL_S_MAX` has room for the second."""
+
 NONCE_REPEATS_MAX = 1
 """A nonce handed over with a refusal is fresh, so a second refusal would be the server's fault."""
 
@@ -32,3 +38,6 @@ RENEW_FINISH_S = 2.0
 
 SERVERS_MAX = 16
 """Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""
+
+RETRY_AFTER_S_MAX = 600.0
+"""A server that asks for a longer pause is asked again all the same: a key may change within ten minutes."""

@@ -23,6 +23,9 @@ from sealcast.messages.enrolment import Certificates
 from sealcast.messages.jwk import Jwk, new_oct_key
 from sealcast.messages.requests import Role
 
+UNCHANGING = ("role", "id", "operator", "signing", "kek", "ca_pem", "server_key", "server_kek")
+"""What a program that runs on a vault keeps until its end; the rest of the vault may change meanwhile."""
+
 PassphraseFor = Callable[[Path], Secret]
 """Gives the passphrase of an existing vault, or raises UsageError with how to give it."""
 
@@ -72,8 +75,23 @@ class Vault:
         replace_private(self.path, _sealed(credential, self.key, self.derivation))
 
     def keep_certificates(self, renewed: Credential) -> None:
-        """Put the certificates of `renewed` into the file, and leave all else there as it is."""
-        self.keep(replace(self.credential, certificates=renewed.certificates))
+        """Put the certificates of `renewed` into the file, and leave all else there as it is by now."""
+        self.keep(replace(self.reopen().credential, certificates=renewed.certificates))
+
+    def reopen(self) -> "Vault":
+        """Return what the file holds by now, under the same key; no passphrase is asked for again.
+
+        Raises UsageError if it is another party's, or sealed under another key or passphrase.
+        """
+        token = read_private(self.path).strip()
+        try:
+            credential = decode(jose.unseal_direct(token, self.key, typ=jose.TYP_VAULT), Credential)
+        except SealcastError as error:
+            raise UsageError(f"{self.path} does not open as before: restart the program") from error
+        for name in UNCHANGING:
+            if getattr(credential, name) != getattr(self.credential, name):
+                raise UsageError(f"{self.path} is another party's by now ({name}): restart the program")
+        return Vault(self.path, credential, self.key, self.derivation)
 
 
 def key_path(vault: Path) -> Path:

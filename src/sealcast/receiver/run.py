@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from sealcast.client import KeyServerClient
+from sealcast.client import KeyServerClient, Use
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
 from sealcast.core.ports import NS_PER_S, Clock, Random
@@ -48,7 +48,8 @@ log = structlog.get_logger("sealcast.receiver")
 class ReceiveSettings:
     """What a receiver is told: `target` is a channel's name or number, or the address of a stream.
 
-    `keep` takes the credential when its certificates were renewed.
+    `keep` takes the credential when its certificates were renewed; `attach` is given the way to hand over one
+    that was read anew.
     """
 
     credential: Credential
@@ -58,6 +59,7 @@ class ReceiveSettings:
     idle_exit_s: float | None = None
     wait: bool = False
     keep: Callable[[Credential], None] | None = None
+    attach: Callable[[Use], None] | None = None
 
 
 async def receive(
@@ -75,6 +77,8 @@ async def receive(
     (the key server said no, and nothing opens). `observe` is called twice a second.
     """
     async with KeyServerClient(settings.credential, random, settings.keep) as client:
+        if settings.attach is not None:
+            settings.attach(client.use_credential)
         run = _ReceiverRun(settings, sink, client, clock, random)
         try:
             return await run.until(stop, observe)

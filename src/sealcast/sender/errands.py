@@ -92,6 +92,9 @@ class Errands:
                 self._session.handle_refused(action, self._now())
             else:
                 log.warning("not done, will try again", action=type(action).__name__, reason=str(error))
+                if isinstance(error, RefusedError) and error.retry_after_s is not None:
+                    # Under way until then, so that the session asks nothing of the kind meanwhile.
+                    await asyncio.sleep(error.retry_after_s)
                 self._session.handle_failed(action, self._now())
         self._answered()
 

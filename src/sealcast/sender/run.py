@@ -1,14 +1,15 @@
 """Owns the loop of a sender: source, socket, timers and errands around one `SenderSession`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sealcast.client import KeyServerClient
+from sealcast.client import KeyServerClient, Use
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, RefusedError, UnreachableError
 from sealcast.core.ids import Epoch
@@ -36,6 +37,8 @@ ON_AIR_WAIT_S = 30.0
 BYE_SPACING_S = 0.02
 LAST_REPORT_S = 2.0
 
+Result = TypeVar("Result")
+
 log = structlog.get_logger("sealcast.sender")
 
 
@@ -43,7 +46,8 @@ log = structlog.get_logger("sealcast.sender")
 class SendSettings:
     """What a sender is told. `seconds` ends it after so much of the stream; `first_seq` is for tests.
 
-    `keep` takes the credential when its certificates were renewed.
+    `keep` takes the credential when its certificates were renewed; `attach` is given the way to hand over one
+    that was read anew.
     """
 
     credential: Credential
@@ -54,6 +58,7 @@ class SendSettings:
     seconds: float | None = None
     first_seq: int | None = None
     keep: Callable[[Credential], None] | None = None
+    attach: Callable[[Use], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,9 @@ async def send(
     try:
         store.open()
         async with KeyServerClient(settings.credential, random, settings.keep) as client:
-            servers = await _lease(settings, store, client)
+            if settings.attach is not None:
+                settings.attach(client.use_credential)
+            servers = await _unless_told(stop, _lease(settings, store, client))
             run = _SenderRun(
                 settings=settings,
                 source=source,
@@ -120,6 +127,20 @@ async def send(
     finally:
         source.close()
         store.close()
+
+
+async def _unless_told(stop: asyncio.Event, work: Coroutine[None, None, Result]) -> Result:
+    """Return what `work` gives; raises CancelledError if `stop` is set before: nothing was begun yet."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise asyncio.CancelledError
+        return working.result()
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClient) -> list[str]:
