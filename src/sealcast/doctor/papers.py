@@ -16,7 +16,6 @@ from sealcast.doctor.servers import certificate_end_ns
 from sealcast.doctor.system import look_at_folder
 from sealcast.messages.enrolment import NEWCOMER
 
-
 LOST_VAULT = "do as it says; if the vault is lost, ask the operator for an invitation and enrol again"
 
 
