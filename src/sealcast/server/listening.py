@@ -20,7 +20,7 @@ BACKLOG = 4_096
 """Connections waiting to be accepted, and connections open at once: receivers come in crowds at a change."""
 
 HEADER_WAIT_MS = 10_000
-"""A request's header comes within this, also after a pause on an open connection, or the connection ends."""
+"""A request's header that has begun is whole within this, or the connection ends (HTTP/1)."""
 
 PING_MS = 15_000
 PING_WAIT_S = 10
