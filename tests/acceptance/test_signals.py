@@ -380,19 +380,17 @@ def test_keyserver_refuses_files_that_do_not_do(tmp_path: Path) -> None:
     terminal = new_operator(tmp_path)
     place, trust = place_of(terminal), trust_of(terminal)
     log, key, settings = (tmp_path / name for name in ("log", "keyserver/tls.key", "sealcast.toml"))
-    good_key, good_settings = key.read_bytes(), settings.read_text()
+    good_settings = settings.read_text()
     with terminal.running("serve", "keyserver", stderr=log, **JSON_LOG) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         shown = serial(place, trust)
         for path, bad in ((key, (tmp_path / "keyserver/ca.key").read_text()), (settings, "[nonsense]\n")):
-            good = path.read_text()
-            before = log.read_text().count("not reloaded")
+            good, before = path.read_text(), log.read_text().count("not reloaded")
             path.write_text(bad)
             process.send_signal(signal.SIGHUP)
             wait_for(lambda n=before: log.read_text().count("not reloaded") == n + 1, "refusal")
             path.write_text(good)
-        assert (key.read_bytes(), settings.read_text()) == (good_key, good_settings)
         assert serial(place, trust) == shown
         moved = good_settings.replace(str(place[1]), "1")
         settings.write_text(moved)

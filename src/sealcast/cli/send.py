@@ -66,7 +66,6 @@ def send(
     from sealcast.cli.signals import expect_signals
 
     expect_signals()
-
     import os
     from pathlib import Path
 
