@@ -49,7 +49,6 @@ def demo(
     from sealcast.cli.signals import expect_signals
 
     expect_signals()
-
     import asyncio
 
     import structlog
