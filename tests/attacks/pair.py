@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, groupby
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -111,6 +111,23 @@ def forged_data(tek: Tek, ssrc: int, index: int, body: bytes = b"forged") -> byt
     header = rtp.pack_header(33, index % rtp.SEQ_MODULUS, 0, ssrc)
     key = srtp.derive_rtp(tek.key, tek.salt).stream(ssrc)
     return srtp.seal(key, header, body, index, tek.key_id.pack())
+
+
+def one_by_one(session: ReceiverSession, packets: list[bytes], now: int) -> None:
+    """Hand over data packets one by one."""
+    session.handle_data(packets, now)
+
+
+def as_trains(session: ReceiverSession, packets: list[bytes], now: int) -> None:
+    """Hand over data packets as the kernel gathers them: neighbours of one length together."""
+    for length, neighbours in groupby(packets, len):
+        train = b"".join(neighbours)
+        session.train_buffer[: len(train)] = train
+        session.handle_train(len(train), length, now)
+
+
+WAYS = (one_by_one, as_trains)
+"""Both ways in which data reaches a session."""
 
 
 def flip(packet: bytes, bit: int) -> bytes:

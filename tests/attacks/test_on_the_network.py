@@ -8,11 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attacks import digest
-from attacks.pair import Pair, flip
+from attacks.pair import Pair, flip, forged_data, sealed_control
 from sealcast.receiver.fetch import UNKNOWN_KEY_NS
 from sealcast.receiver.pending import PENDING_PACKETS_MAX
+from sealcast.wire import srtcp
+from sealcast.wire.seal import Seal, SenderCounts, build_seal
 from simulation.harness import Scene, assert_perfect
-from simulation.parts import CHANNEL, MS, SECOND, make_receiver, make_spec
+from simulation.parts import CHANNEL, MS, SECOND, STRANGER, make_receiver, make_spec
 from simulation.studio import CONTROL, DATA
 from simulation.viewer import Viewer
 
@@ -115,3 +117,53 @@ def test_an_early_packet_of_the_next_key_moves_nothing(tmp_path: Path) -> None:
     scene.finish()
     assert_perfect(viewer)
     assert viewer.lost == 0
+
+
+AHEAD_FORGED = 4_000
+"""So far ahead the attacker forges, beside what is refused; so much is lost until the stream is there."""
+
+
+class Turncoat:
+    """A subscriber who seals packets of his own, 50 a second, under every key that he was granted."""
+
+    def __init__(self, scene: Scene, *, from_ns: int, until_ns: int) -> None:
+        self.random = scene.world.random.fork("turncoat")
+        self.scene, self.until_ns = scene, until_ns
+        self.sent = 0
+        scene.world.at(from_ns, self.attack)
+
+    def attack(self, now: int) -> None:
+        """Send one packet: data near or far ahead, or an announcement signed with his own key."""
+        session = self.scene.studio.live_session()
+        for tek in self.scene.keyserver.teks.values():
+            ahead = self.random.below(AHEAD_FORGED) if self.sent % 3 else 60_000
+            index = session.state(now).packets + ahead
+            forged = forged_data(tek, session.ssrc, index, b"\xff" * 100)
+            self.scene.world.network.send(DATA, forged, now)
+            word = srtcp.index_word(1 << 20)
+            lie = Seal(session.ssrc, tek.key_id, 0, 1, roc=9, seq=9, bye=True)
+            compound = build_seal(lie, SenderCounts(0, 0, 0), "x", word, STRANGER.sign)
+            control = sealed_control(tek, compound, session.ssrc, 1 << 20)
+            self.scene.world.network.send(CONTROL, control, now)
+            self.sent += 1
+        if now < self.until_ns:
+            self.scene.world.at(now + 20 * MS, self.attack)
+
+
+def test_a_subscriber_attacks_a_running_stream(tmp_path: Path) -> None:
+    """While he forges, data is lost and false data comes; the keys go their way, and with him it is over."""
+    scene = Scene(tmp_path, make_spec(4_000), packets_per_second=500, first_seq=0)
+    viewer = scene.viewer()
+    scene.studio.start()
+    scene.world.run_until(3 * SECOND)
+    turncoat = Turncoat(scene, from_ns=3 * SECOND, until_ns=5 * SECOND)
+    scene.world.run_until(5 * SECOND + 100 * MS)
+    assert viewer.wrong > 0
+    assert viewer.session.stats.control_refused >= turncoat.sent * 0.9
+    scene.world.run_until(14 * SECOND)
+    assert viewer.session.state(scene.world.now).epoch == scene.studio.switches[-1][1]
+    assert viewer.session.stats.key_changes == len(scene.studio.switches) - 1
+    wrong, before, start = viewer.wrong, len(viewer.numbers), scene.studio.number
+    scene.world.run_until(18 * SECOND)
+    assert viewer.wrong == wrong
+    assert len(viewer.numbers) - before >= scene.studio.number - start - 50

@@ -1,13 +1,15 @@
 """Attacks on receivers by those who hold no key: replays, changed bits, wrong sizes, floods."""
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from attacks import digest
-from attacks.pair import Pair, fates, flips, joined, rose
+from attacks.pair import WAYS, Pair, fates, flips, joined, rose
 from sealcast.receiver.fetch import UNKNOWN_KEY_NS
 from sealcast.receiver.pending import PENDING_BYTES_MAX, PENDING_PACKETS_MAX
+from sealcast.receiver.session import ReceiverSession
 from simulation.parts import (
     CHANNEL,
     SECOND,
@@ -24,14 +26,15 @@ MKI_BYTES = 8
 SSRC_PLACE = range(8, 12)
 
 
+@pytest.mark.parametrize("hand_over", WAYS)
 @pytest.mark.parametrize("after_s", [0, 3, 30])
-def test_replay_of_data(after_s: int) -> None:
+def test_replay_of_data(after_s: int, hand_over: Callable[[ReceiverSession, list[bytes], int], None]) -> None:
     """Packets played again, at once or when the counters are in doubt, are counted and change nothing."""
     pair = Pair()
     now = after_s * SECOND
     pair.receiver.poll_payloads(now)
     before, counted = digest.whole(pair.receiver), fates(pair.receiver)
-    pair.receiver.handle_data([*pair.packets[:5], *reversed(pair.packets[:5])], now)
+    hand_over(pair.receiver, [*pair.packets[:5], *reversed(pair.packets[:5])], now)
     assert digest.whole(pair.receiver) == before
     assert rose(counted, pair.receiver) == {"received": 10, "replayed": 10}
 

@@ -4,18 +4,22 @@ There is no source authentication of data inside a group: who can open packets c
 signed, so the keys' life, the counters and the end of the stream are the sender's alone.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from attacks import digest
-from attacks.pair import Pair, fates, forged_data, rose
+from attacks.pair import WAYS, Pair, fates, forged_data, rose
 from sealcast.core.ids import Epoch, KeyId
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import GRACE_MS_MAX
+from sealcast.receiver.session import ReceiverSession
 from sealcast.wire.counters import AHEAD_PACKETS
 from simulation.parts import CHANNEL, MS, SECOND, SIGNER, copy_key, make_key, media, number_of, serve
 
+Way = Callable[[ReceiverSession, list[bytes], int], None]
+TRAIN_PACKETS = 40
 FORGED = b"\xff" * 100
 FAR = (30_000, 3 * 65_536, 1 << 40)
 NEAR = (10, 500, AHEAD_PACKETS)
@@ -48,7 +52,8 @@ def change_keys(pair: Pair, now: int) -> None:
         pair.receiver.handle_control(packet, now)
 
 
-def test_early_packets_under_the_next_key_from_a_subscriber() -> None:
+@pytest.mark.parametrize("hand_over", WAYS)
+def test_early_packets_under_the_next_key_from_a_subscriber(hand_over: Way) -> None:
     """Data may open; no key, counter or plan moves, and the switch comes as it would."""
     pair, twin = Pair(), Pair()
     tek, _ = copy_key(pair.publish_next()), twin.publish_next()
@@ -58,7 +63,7 @@ def test_early_packets_under_the_next_key_from_a_subscriber() -> None:
         each.overhear(now)
     notices = early_notices(pair, tek)
     before, counted = digest.course(pair.receiver), fates(pair.receiver)
-    pair.receiver.handle_data(early_packets(pair, tek), now)
+    hand_over(pair.receiver, early_packets(pair, tek), now)
     for packet in notices:
         pair.receiver.handle_control(packet, now)
     assert digest.course(pair.receiver) == before
@@ -86,7 +91,8 @@ def test_a_subscriber_forges_data() -> None:
 
 
 @pytest.mark.parametrize("ahead", [5_000, AHEAD_PACKETS, 20_000, 60_000, 10 * 65_536])
-def test_a_subscriber_leads_no_counter_away(ahead: int) -> None:
+@pytest.mark.parametrize("hand_over", WAYS)
+def test_a_subscriber_leads_no_counter_away(ahead: int, hand_over: Way) -> None:
     """A forged packet costs the stream no more than the packets up to its place, and that is bounded."""
     pair = Pair()
     pair.receiver.handle_data([forged_data(copy_key(pair.tek), pair.sender.ssrc, 4 + ahead, FORGED)], 0)
@@ -96,7 +102,9 @@ def test_a_subscriber_leads_no_counter_away(ahead: int) -> None:
         now = SECOND + start * MS
         for packet in pair.sender.poll_control(now):
             pair.receiver.handle_control(packet, now)
-        pair.receiver.handle_data(pair.sender.seal(media(*range(start, start + 1_000)), now), now)
+        packets = pair.sender.seal(media(*range(start, start + 1_000)), now)
+        for first in range(0, len(packets), TRAIN_PACKETS):
+            hand_over(pair.receiver, packets[first : first + TRAIN_PACKETS], now)
         got += [number_of(each) for each in pair.receiver.poll_payloads(now + SECOND)]
     assert got == sorted(set(got))
     assert got[-1] == start + 999
