@@ -86,7 +86,7 @@ def fingerprint_of(ca_pem: str) -> str:
     """Return the fingerprint of a CA certificate in PEM, as invitations have it; raises UnreachableError."""
     try:
         certificate = x509.load_pem_x509_certificate(ca_pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise UnreachableError("what should be the operator's CA is not a certificate") from error
     return ca_fingerprint(certificate.public_bytes(Encoding.DER))
 

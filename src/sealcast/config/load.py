@@ -74,7 +74,8 @@ def _parse(text: str, path: Path) -> Tables:
     """Return the checked tables of a file; raises UsageError naming line and key."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Mostly TOMLDecodeError; the others are for numbers and nesting beyond all measure.
         raise UsageError(f"{path}: {_first_line(error)}") from error
     for section, table in tables.items():
         kind = SECTIONS.get(section)
@@ -82,21 +83,26 @@ def _parse(text: str, path: Path) -> Tables:
         if kind is None or not isinstance(table, dict):
             raise UsageError(f"{where}: no such section; there are {', '.join(SECTIONS)}")
         for key, value in table.items():
-            _check(kind, section, key, value, f"{path}:{_line_of(text, section, key)}: [{section}] {key}")
+            where = f"{path}:{_line_of(text, section, key)}: [{section}] {key}"
+            table[key] = _check(kind, section, key, value, where)
     return tables
 
 
-def _check(kind: type[msgspec.Struct], section: str, key: str, value: object, where: str) -> object:
-    """Return `value` under its key's type; raises UsageError that starts with `where`."""
+def _check(
+    kind: type[msgspec.Struct], section: str, key: str, value: object, where: str, *, strict: bool = True
+) -> object:
+    """Return `value` under its key's type, read from text unless `strict`; raises UsageError with `where`."""
     hints = get_type_hints(kind, include_extras=True)
     if key not in kind.__struct_fields__:
         raise UsageError(f"{where}: no such key; there are {', '.join(kind.__struct_fields__)}")
     try:
-        converted: object = msgspec.convert(value, hints[key], strict=not isinstance(value, str))
+        converted: object = msgspec.convert(value, hints[key], strict=strict)
         if (section, key) == ("keyserver", "listen"):
             parse_listen(str(converted))
         if (section, key) == ("keyserver", "urls") and isinstance(converted, list):
             return [check_url(url) for url in converted]
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{where}: not text in UTF-8") from error
     except (msgspec.ValidationError, UsageError) as error:
         raise UsageError(f"{where}: {_first_line(error)}") from error
     return converted
@@ -111,7 +117,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], o
         if not name.startswith(ENVIRONMENT_PREFIX) or kind is None:
             continue
         value: object = [part.strip() for part in text.split(",") if part.strip()] if key == "urls" else text
-        found[section, key] = _check(kind, section, key, value, name)
+        found[section, key] = _check(kind, section, key, value, name, strict=isinstance(value, list))
     return found
 
 
@@ -131,7 +137,7 @@ def _home_in(text: str, where: str) -> Path:
     """Return a path with `~` resolved; raises UsageError for a user that this machine does not know."""
     try:
         return Path(text).expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise UsageError(f"{where}: no home folder is known for {text!r}; write the whole path") from error
 
 

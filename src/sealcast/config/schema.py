@@ -12,6 +12,7 @@ REORDER_MS_MAX = 10_000
 """Ten seconds of a stream waiting for one packet is beyond every network this is made for."""
 
 REORDER_MS_DEFAULT = 20
+PORT_DIGITS_MAX = 5
 
 CERTIFICATE_DAYS_DEFAULT = 30
 """A stolen device is of use for so long at most, and one that is switched off on holiday comes back."""
@@ -96,7 +97,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     address = host[1:-1] if bracketed else host
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65_536:
+    if not colon or not port.isdecimal() or len(port) > PORT_DIGITS_MAX or not 0 < int(port) < 65_536:
         raise UsageError(f"not an address to listen on: {text!r}; write for instance 0.0.0.0:8443")
     try:
         version = ipaddress.ip_address(address).version

@@ -4,7 +4,7 @@ No clock is read: whether a certificate is still good is the key server's word.
 """
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from sealcast.core.errors import AuthenticationError, FormatError
@@ -42,16 +42,20 @@ def life_s(certificates: Certificates) -> float:
 
 
 def _read(pem: str) -> x509.Certificate:
+    """Return a certificate whose key, subject and extensions can be read, whatever is in them."""
     try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        # The library reads these when they are asked for, and has an error of its own for each fault.
+        _ = certificate.public_key(), certificate.subject, certificate.extensions
+    except Exception as error:
         raise FormatError("not a certificate in PEM") from error
+    return certificate
 
 
 def _check_issued(certificate: x509.Certificate, by: x509.Certificate, what: str) -> None:
     try:
         certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise AuthenticationError(f"{what} is not by the operator's CA") from error
 
 

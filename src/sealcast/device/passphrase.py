@@ -94,4 +94,7 @@ def passphrase_of(text: str, *, is_new: bool) -> Secret:
         raise UsageError("the passphrase is empty")
     if len(normal) > CHARS_MAX or (is_new and len(normal) < CHARS_MIN):
         raise UsageError(f"a passphrase has {CHARS_MIN} to {CHARS_MAX} characters; take some words")
-    return Secret(normal.encode())
+    try:
+        return Secret(normal.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError("the passphrase is not text in UTF-8") from error
