@@ -1,5 +1,6 @@
 """A full disk: what cannot be recorded is not done, everybody is told, and with room all goes on."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -50,6 +51,30 @@ def test_disk_full_under_the_key_server(tmp_path: Path, forks: Forks) -> None:
         levels = [entry["level"] for entry in site.keyserver.log]
         assert levels == ["error", "warning"], site.keyserver.err
         check_books(site, askers.memory, "lab")
+
+
+@pytest.mark.soak
+def test_a_key_server_starts_on_a_full_disk(tmp_path: Path, forks: Forks) -> None:
+    """After a kill it refuses what it cannot record; where it cannot open its database it says why."""
+    with small_disk(tmp_path / "keyserver", "12m") as disk, new_site(tmp_path, forks) as site:
+        site.add_channel("film", *LIFETIME)
+        assert site.keyserver is not None
+        disk.fill()
+        site.keyserver.kill()
+        site.serve()
+        refusal = site.nursery.start("channel", "remove", "film")
+        assert refusal.end() == 4
+        assert "database or disk is full" in refusal.err
+        disk.free()
+        site.nursery.good("channel", "remove", "film")
+        site.keyserver.send(signal.SIGTERM)
+        assert site.keyserver.end() == 0
+        disk.fill()
+        refused = site.serve(wait=False)
+        assert refused.end() == 2
+        assert "is its disk full or read-only?" in refused.err
+        disk.free()
+        site.serve()
 
 
 def test_disk_full_under_the_run_slots(tmp_path: Path, site: Site) -> None:

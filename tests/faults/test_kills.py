@@ -27,7 +27,7 @@ FILM, NEWS, TALK, LAB = "film", "news", "talk", "lab"
 
 KILLED_CHANNELS = (NEWS, TALK)
 SENDER_SHARE = 0.35
-LIFE_S_MAX = 1.0
+LIFE_S_MAX = 0.7
 """The longest wait before a kill: over a change of keys or two."""
 
 

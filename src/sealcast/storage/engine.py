@@ -23,6 +23,14 @@ PRAGMAS = (
 """`secure_delete`: what is erased is overwritten, not only forgotten."""
 
 PRIVATE_MODE = 0o600
+DISK_CODES = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
+"""Errors that an operator mends by making room, or by letting go of the file (primary result codes)."""
 
 
 def open_engine(path: Path) -> sa.Engine:
@@ -48,8 +56,18 @@ def open_engine(path: Path) -> sa.Engine:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
     except sa.exc.DBAPIError as error:
         engine.dispose()
+        if is_of_the_disk(error):
+            raise UsageError(
+                f"cannot open the database {path}: {error.orig}; is its disk full or read-only?"
+            ) from error
         raise UsageError(f"{path} is not a database of Sealcast: {error.orig}") from error
     return engine
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether it is the disk that fails: full, read-only, broken, or the file held by another program."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return isinstance(error, sa.exc.OperationalError) and code & 0xFF in DISK_CODES
 
 
 def _prepare(raw: sqlite3.Connection, _record: object) -> None:

@@ -23,21 +23,13 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from sealcast.core.errors import LocalError, RefusedError
+from sealcast.storage.engine import is_of_the_disk
 
 GATHER_NS = 5_000_000
 """The longest that a transaction gathers units after its first: what a lone request may wait for others."""
 
 QUEUE_MAX = 4_096
 """Units waiting. Beyond it a caller waits too long to be served, and is told so at once."""
-
-DISK_CODES = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY,
-}
-"""Errors that an operator mends by making room, or by letting go of the file (primary result codes)."""
 
 RETRY_AFTER_S = 1.0
 _log = logging.getLogger(__name__)
@@ -194,7 +186,7 @@ class UnitOfWork:
         try:
             unit.result = unit.work(self._connection)
         except Exception as error:
-            unit.error = self._why(error) if _is_of_the_disk(error) else error
+            unit.error = self._why(error) if is_of_the_disk(error) else error
             if not self._driver.in_transaction:
                 raise  # A full disk has undone the whole transaction, and with it the other units.
             self._driver.execute("ROLLBACK TO unit")
@@ -213,7 +205,7 @@ class UnitOfWork:
 
     def _why(self, error: Exception) -> Exception:
         """Say why something was not written: for the disk, which can be mended while we run, or for us."""
-        if not _is_of_the_disk(error):
+        if not is_of_the_disk(error):
             return LocalError(f"the database did not take it: {error}")
         reason = getattr(error, "orig", error)
         if not self._is_failing:
@@ -225,12 +217,6 @@ class UnitOfWork:
     def _undone(self) -> None:
         if self._on_undone is not None:
             self._on_undone()
-
-
-def _is_of_the_disk(error: Exception) -> bool:
-    """Whether it is the disk that fails: full, read-only, broken, or the file held by another program."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
-    return isinstance(error, sa.exc.OperationalError) and code & 0xFF in DISK_CODES
 
 
 def _hand_out(units: list[_Unit[Any]]) -> None:
