@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sealcast.core.channel import ChannelSpec, Threshold
 from sealcast.core.ids import ChannelNumber
-from sealcast.keys.policy import GRACE_MS, GUARD_MS_MIN, fetch_window, grace_ms, publish_in_ms
+from sealcast.keys.policy import GRACE_MS, GUARD_MS_MIN, fetch_window, grace_ms, publish_in_ms, spread_ms
 
 
 def channel(lifetime_ms: int, publish_at: str = "50%", prefetch_at: str = "25%") -> ChannelSpec:
@@ -59,6 +59,16 @@ def test_windows_are_windows(lifetime_ms: int, remaining_ms: int, rate: float) -
     """Whatever the thresholds and what remains: 0 ≤ opens ≤ closes, and closed before the switch."""
     window = fetch_window(channel(lifetime_ms, prefetch_at=f"{rate * 100:.4f}%"), remaining_ms)
     assert 0 <= window.opens_in_ms <= window.closes_in_ms <= remaining_ms
+
+
+def test_spread() -> None:
+    """A question that no window foretold is spread as in a window, but packets wait no longer than 4 s."""
+    assert [spread_ms(channel(lifetime)) for lifetime in (600_000, 20_000, 10_000, 1_000)] == [
+        4_000,
+        4_000,
+        2_000,
+        150,
+    ]
 
 
 @pytest.mark.parametrize(("lifetime_ms", "grace"), [(1_000, 1_000), (10_000, 10_000), (600_000, GRACE_MS)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
-from sealcast.receiver.fetch import RETRY_NS_MAX, UNKNOWN_KEY_NS, FetchPlanner
+from sealcast.receiver.fetch import NO_KEY_YET_NS, RETRY_NS_MAX, UNKNOWN_KEY_NS, FetchPlanner
 from sealcast.testing import SimRandom
 from simulation.parts import MS, SECOND
 
@@ -171,12 +171,31 @@ def test_failures_back_off(retry_after_ns: int | None) -> None:
     assert all(step >= (retry_after_ns or 125 * MS) for step in steps)
 
 
-def test_permitted_but_no_key_yet_asks_again_in_a_second() -> None:
-    """A receiver that is there before the sender asks each second."""
-    planner = FetchPlanner(SimRandom(1), 0)
-    planner.poll(0)
-    planner.handle_answer(0, has_keys=False)
-    assert due(planner) == SECOND
+def test_permitted_but_no_key_yet_asks_again_at_leisure() -> None:
+    """Receivers that wait for a stream ask every five to ten seconds, each at instants of its own."""
+    instants = set()
+    for seed in range(50):
+        planner = FetchPlanner(SimRandom(seed), 0)
+        planner.poll(0)
+        planner.handle_answer(0, has_keys=False)
+        instants.add(due(planner))
+    assert len(instants) == 50
+    assert all(NO_KEY_YET_NS // 2 <= at <= NO_KEY_YET_NS for at in instants)
+
+
+def test_a_key_met_unprepared_is_asked_for_within_the_spread() -> None:
+    """All receivers meet a restarted sender in one millisecond; of 10,000 a tenth asks in each tenth."""
+    bins: Counter[int] = Counter()
+    for seed in range(10_000):
+        planner = make_planner(seed)
+        planner.want_unknown(key_id(2), SECOND, 1_999)
+        first = due(planner)
+        planner.want_unknown(key_id(2), SECOND + MS, 1_999)
+        assert due(planner) == first, "the instant is drawn once"
+        bins[(first - SECOND) // (200 * MS)] += 1
+    assert set(bins) == set(range(10))
+    chi_square = sum((bins[i] - 1_000) ** 2 / 1_000 for i in range(10))
+    assert chi_square < 27.9, "less likely than one in a thousand, were they uniform"
 
 
 EVENTS = st.lists(

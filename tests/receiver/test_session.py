@@ -26,6 +26,8 @@ from simulation.parts import (
 )
 
 SPEC = make_spec(10_000)
+SPREAD_NS = 2 * SECOND
+"""Within this a receiver of this channel asks for a key that it meets unprepared."""
 
 
 def asked(session: ReceiverSession, now: int = 0) -> None:
@@ -174,7 +176,7 @@ def test_keys_that_are_held_are_named_in_the_request() -> None:
     sender = make_sender(SPEC)
     session = joined(sender)
     session.handle_data([bytes(40) + bytes([0, 0, 0, CHANNEL, 0, 0, 0, 9])], 3 * SECOND)
-    request = session.poll_fetch(3 * SECOND)
+    request = session.poll_fetch(3 * SECOND + SPREAD_NS)
     assert request is not None
     assert (request.held, request.key_id) == ((f"{CHANNEL:08x}00000001",), f"{CHANNEL:08x}00000009")
 
@@ -184,9 +186,9 @@ def test_a_grant_that_repeats_nothing_is_no_reason_to_hurry() -> None:
     sender = make_sender(SPEC)
     session = joined(sender)
     session.handle_data([bytes(40) + bytes([0, 0, 0, CHANNEL, 0, 0, 0, 9])], 3 * SECOND)
-    asked(session, 3 * SECOND)
+    asked(session, 3 * SECOND + SPREAD_NS)
     empty = make_grant(SPEC, None)
-    session.handle_grant(empty, 3 * SECOND)
+    session.handle_grant(empty, 3 * SECOND + SPREAD_NS)
     assert session.poll_fetch(6 * SECOND) is None
 
 
@@ -203,7 +205,7 @@ def test_a_grant_that_does_not_fit_changes_nothing(fault: str) -> None:
     session = joined(sender)
     asked_key = bytes(40) + bytes([0, 0, 0, CHANNEL, 0, 0, 0, 9])
     session.handle_data([asked_key], 3 * SECOND)
-    asked(session, 3 * SECOND)
+    asked(session, 3 * SECOND + SPREAD_NS)
     grant = make_grant(SPEC, make_key(2), make_key(3))
     if fault == "channel":
         grant = swapped(grant, channel=type(grant.channel)(name="other", group="239.9.9.9", port=6, number=8))

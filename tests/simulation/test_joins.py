@@ -165,11 +165,11 @@ def test_a_long_outage_ends_with_the_first_packets(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_is_there_first(tmp_path: Path) -> None:
-    """A receiver that starts before the sender asks each second and misses nothing of the stream."""
+    """A receiver that starts before the sender asks now and then, and misses nothing of the stream."""
     scene = Scene(tmp_path)
     viewer = scene.viewer()
     scene.world.run_until(10 * SECOND)
-    assert 9 <= len(viewer.fetched_ns) <= 11
+    assert 2 <= len(viewer.fetched_ns) <= 3
     scene.studio.start()
     scene.world.run_for(10 * SECOND)
     scene.finish()

@@ -19,6 +19,9 @@ GUARD_RATE = 0.2
 GUARD_MS_MIN = 100
 """No guard is shorter: a fetch takes a few round trips."""
 
+SPREAD_MS_MAX = 4_000
+"""Packets wait 5 s for their key (receiver.pending): who asks within 4 s and is answered loses none."""
+
 GRACE_MS = 10_000
 """The previous key goes when unused for min(this, lifetime)."""
 
@@ -49,6 +52,15 @@ def guard_ms(spec: ChannelSpec) -> int:
     """Return how long before a switch the fetch window ends."""
     opens_before_ms = spec.prefetch_at.of_ms(spec.lifetime_ms)
     return min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
+
+
+def spread_ms(spec: ChannelSpec) -> int:
+    """Return over how many ms receivers spread a question that no window foretold.
+
+    A sender that starts again, or for the first time, is met by all its receivers in the same millisecond.
+    They ask no faster than in a fetch window, unless that would cost them packets.
+    """
+    return min(SPREAD_MS_MAX, spec.prefetch_at.of_ms(spec.lifetime_ms) - guard_ms(spec))
 
 
 def grace_ms(lifetime_ms: int) -> int:

@@ -3,10 +3,14 @@
 | trigger                                   | when it asks                                          |
 |-------------------------------------------|-------------------------------------------------------|
 | joining                                   | at once                                               |
-| a packet under a key ID we do not hold    | at once, but once in 2 s, however many key IDs        |
+| a packet under a key ID we do not hold    | at an instant drawn from the channel's spread (at     |
+|                                           | once before the first grant), but once in 2 s         |
 | the next key is announced, or told by a grant | at an instant drawn uniformly from the window     |
 | no answer                                 | after 0.25 s, doubling to 10 s, with a random half     |
-| permitted, but no key yet                 | after 1 s                                             |
+| permitted, but no key yet                 | after 10 s, with a random half                        |
+
+All receivers meet a sender's restart, and the start of a stream, in the same millisecond: that is why the
+question after an unknown key ID has a spread. Packets wait for their key meanwhile.
 """
 
 from sealcast.core.ids import KeyId
@@ -17,7 +21,9 @@ UNKNOWN_KEY_NS = 2 * NS_PER_S
 
 RETRY_NS = 250 * NS_PER_MS
 RETRY_NS_MAX = 10 * NS_PER_S
-NO_KEY_YET_NS = NS_PER_S
+NO_KEY_YET_NS = 10 * NS_PER_S
+"""Who waits for a stream to begin need not hurry: its first packets say that there is a key."""
+
 AGAIN_NS = 500 * NS_PER_MS
 """A next key that was not published when asked for is asked for again after this, doubling to 10 s."""
 
@@ -57,12 +63,13 @@ class FetchPlanner:
         """The key ID on the air that made us ask, if any."""
         return self._seen
 
-    def want_unknown(self, key_id: KeyId, now: int) -> None:
-        """Ask because a packet names a key that we do not hold."""
+    def want_unknown(self, key_id: KeyId, now: int, spread_ms: int = 0) -> None:
+        """Ask within `spread_ms` because a packet names a key that we do not hold."""
         self._seen = key_id
         if self._unknown_ns is None:
+            at_ns = now + self._random.below(spread_ms + 1) * NS_PER_MS
             asked_ns = self._unknown_asked_ns
-            self._unknown_ns = now if asked_ns is None else max(now, asked_ns + UNKNOWN_KEY_NS)
+            self._unknown_ns = at_ns if asked_ns is None else max(at_ns, asked_ns + UNKNOWN_KEY_NS)
 
     def want_next(
         self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int, *, announced: bool = False
@@ -104,15 +111,14 @@ class FetchPlanner:
         if has_next:
             self._due_ns = None
         if not has_keys:
-            self._advance_to(now + NO_KEY_YET_NS)
+            self._advance_to(now + self._some_of(NO_KEY_YET_NS))
 
     def handle_failure(self, now: int, retry_after_ns: int | None = None) -> None:
         """Note that no answer came, or a no that may change; ask again later."""
         self._under_way = False
-        step = min(RETRY_NS << min(self._failures, RETRIES_LOG2_MAX), RETRY_NS_MAX)
+        delay_ns = self._some_of(RETRY_NS, self._failures, retry_after_ns)
         self._failures += 1
-        jitter_ns = self._random.below(step // 2 + 1)
-        self._advance_to(now + (retry_after_ns if retry_after_ns is not None else step // 2) + jitter_ns)
+        self._advance_to(now + delay_ns)
 
     def next_timeout(self) -> int | None:
         """Return when `poll` has something to ask."""
@@ -121,6 +127,12 @@ class FetchPlanner:
         if self._due_ns is None or self._unknown_ns is None:
             return self._unknown_ns if self._due_ns is None else self._due_ns
         return min(self._due_ns, self._unknown_ns)
+
+    def _some_of(self, first_ns: int, tries: int = 0, least_ns: int | None = None) -> int:
+        """Return a step that doubles with the tries; half of it is random, half fixed, or `least_ns`."""
+        step_ns = min(first_ns << min(tries, RETRIES_LOG2_MAX), RETRY_NS_MAX)
+        jitter_ns = self._random.below(step_ns // 2 + 1)
+        return (step_ns // 2 if least_ns is None else least_ns) + jitter_ns
 
     def _advance_to(self, due_ns: int) -> None:
         if self._due_ns is None or due_ns < self._due_ns:

@@ -16,7 +16,7 @@ from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, 
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import Window, fetch_window
+from sealcast.keys.policy import Window, fetch_window, spread_ms
 from sealcast.messages.answers import Grant, KeyMaterial
 from sealcast.messages.channels import channel_spec
 from sealcast.messages.material import read_key
@@ -303,8 +303,7 @@ class ReceiverSession:
     def _ask_for(self, key_id: KeyId, now: int) -> None:
         if self._spec is None and self._asked_channel is None:
             self._asked_channel = str(key_id.channel)
-        # Before the first grant we are alone in our hurry: we have only just come.
-        self._fetch.want_unknown(key_id, now)
+        self._fetch.want_unknown(key_id, now, spread_ms(self._spec) if self._spec else 0)
 
     def _apply(self, seal: Seal, now: int) -> None:
         stream = self._stream(seal.ssrc)
