@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.terminal import READY_LINE, Terminal, free_port
-from faults.nursery import Child, Forks, Nursery
+from faults.nursery import POLL_S, WAIT_S, Child, Forks, Nursery
 from sealcast.core.channel import Suite
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
@@ -167,3 +168,12 @@ def holds(received: Path, summary: dict[str, object], film: Path) -> bool:
         return False
     start = whole.find(data[:64])
     return start >= 0 and (whole * (1 + (start + len(data)) // len(whole)))[start : start + len(data)] == data
+
+
+def grows(file: Path) -> None:
+    """Wait until more is written to a file."""
+    size = file.stat().st_size
+    ends = time.monotonic() + WAIT_S
+    while file.stat().st_size == size:
+        assert time.monotonic() < ends, f"{file.name} does not grow"
+        time.sleep(POLL_S)

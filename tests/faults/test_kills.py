@@ -4,7 +4,6 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from cli.terminal import READY_LINE
 from faults.asking import Askers
 from faults.books import check_books
 from faults.capture import Capture, Nonces
-from faults.nursery import POLL_S, WAIT_S, Child
-from faults.site import Site, holds
+from faults.nursery import Child
+from faults.site import Site, grows, holds
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
 
@@ -138,15 +137,6 @@ def check_recovery(killing: Killing) -> None:
         sender.wait_for("on air")
         # A viewer that has no key when the stream ends cannot know that it ended.
         grows(killing.site.folder / f"viewer-{channel}.bin")
-
-
-def grows(file: Path) -> None:
-    """Wait until more is written to a file."""
-    size = file.stat().st_size
-    ends = time.monotonic() + WAIT_S
-    while file.stat().st_size == size:
-        assert time.monotonic() < ends, f"{file.name} does not grow"
-        time.sleep(POLL_S)
 
 
 def report(killing: Killing, askers: Askers, nonces: Nonces) -> None:

@@ -4,7 +4,7 @@ import time
 
 from faults.capture import Capture, Nonces
 from faults.nursery import Child
-from faults.site import Site
+from faults.site import Site, grows
 from sealcast.keys.lease import RUN_SLOTS
 from sealcast.sender.slots import SlotStore
 
@@ -75,6 +75,28 @@ def test_two_state_folders_in_turns_share_no_slot(site: Site) -> None:
             time.sleep(0.3)
             sender.kill()
             capture.next_run()
+    check_nonces(site, capture)
+
+
+def test_a_killed_sender_goes_on_under_the_key_that_receivers_hold(site: Site) -> None:
+    """Killed after the prefetch and started without any key server, it is opened from its first packet on."""
+    channel = site.add_channel("film", "--lifetime", "4s", "--publish-at", "75%", "--prefetch-at", "60%")
+    site.add_viewer("one", "film")
+    with Capture(channel) as capture:
+        receiver, sender = site.play("film", "one")
+        assert receiver.wait_for("granted")["keys"] == ["0000000100000002"]
+        sender.kill()
+        assert site.keyserver is not None
+        site.keyserver.kill()
+        capture.next_run()
+        again = site.send("film")
+        assert again.wait_for("on air")["epoch"] == 2
+        grows(site.folder / "one-film.bin")
+        again.stop()
+        got = receiver.summary()
+        capture.next_run()
+    assert got["packets_opened"] == len(capture.data)
+    assert (got["refused"], got["dropped"], got["key_changes"]) == (0, 0, 1)
     check_nonces(site, capture)
 
 
