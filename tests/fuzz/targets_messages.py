@@ -21,7 +21,8 @@ from fuzz.seeds import (
 from fuzz.targets import Read, Target, remote
 from sealcast.client.enrolment import _document
 from sealcast.client.keyserver import _refusal
-from sealcast.client.transfer import Reply, _seconds
+from sealcast.client.limits import RETRY_AFTER_S_MAX
+from sealcast.client.transfer import Reply, _pause
 from sealcast.core.errors import AuthenticationError, RemoteError, UnreachableError, UsageError
 from sealcast.device.certified import check_certificates
 from sealcast.device.csr import make_csr
@@ -147,9 +148,9 @@ def _problem(data: bytes) -> None:
 def _refused(data: bytes) -> None:
     """Read a no with its Retry-After header, the first line; the wait is one that can be waited for."""
     header, _, body = data.partition(b"\n")
-    retry_after_s = _seconds(header.decode("utf-8", "surrogateescape"))
+    retry_after_s = _pause(header.decode("utf-8", "surrogateescape"))
     error = _refusal("https://k:1", Reply(status=503, body=body, nonce=None, retry_after_s=retry_after_s))
-    assert error.retry_after_s is None or int(error.retry_after_s * 1_000_000_000) >= 0
+    assert error.retry_after_s is None or 0 <= error.retry_after_s <= RETRY_AFTER_S_MAX
     assert len(str(error).splitlines()) <= 1
 
 

@@ -16,8 +16,8 @@ from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, MEDIA_TYPE_JOSE
 
-RETRY_AFTER_DIGITS_MAX = 12
-"""More would be no longer a wait; the number is bounded after it was read."""
+SECONDS_DIGITS_MAX = 12
+"""31,000 years; with hundreds of digits it would be no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ async def _exchange(
                 status=response.status,
                 body=await _read_bounded(response.content, server),
                 nonce=response.headers.get(HEADER_NONCE),
-                retry_after_s=_seconds(response.headers.get("Retry-After")),
+                retry_after_s=_pause(response.headers.get("Retry-After")),
                 certificate_remaining_s=_seconds(response.headers.get(HEADER_CERTIFICATE)),
             )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -126,10 +126,16 @@ async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
     return bytes(body)
 
 
+def _pause(value: str | None) -> float | None:
+    """Return how long to wait, at most `limits.RETRY_AFTER_S_MAX`."""
+    asked_s = _seconds(value)
+    return None if asked_s is None else min(asked_s, limits.RETRY_AFTER_S_MAX)
+
+
 def _seconds(value: str | None) -> float | None:
     if value is None or not (value.isascii() and value.isdigit()):
         return None
-    return min(float(value[:RETRY_AFTER_DIGITS_MAX]), limits.RETRY_AFTER_S_MAX)
+    return float(value[:SECONDS_DIGITS_MAX])
 
 
 def _explain(server: str, error: Exception) -> str:
