@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from integration.broadcast import KEY_SERVER_PORT, Broadcast, Channel, on_air
-from integration.machines import FACT_S, PROGRAM, Machine, Running
+from integration.broadcast import KEY_SERVER_PORT, UNUSED_PORT, Broadcast, Channel
+from integration.machines import FACT_S, PROGRAM, Machine
 from lab.hosts import Host, network, wait_until
-from lab.topology import Family
-from sealcast.demo.testcard import make_testcard
-from sealcast.device.vault import save_vault
+from sealcast.device.vault import load_vault, save_vault
 from sealcast.server.state import create_server_state
 from sealcast.transport.system import SystemClock, SystemRandom
 
 pytestmark = pytest.mark.network
 
 GROUP = "232.78.0.1"
-FILM_S = 2
 WAIT_S = "1"
 PROBE_S = "2"
 ROUTER_LOST_MAX = 60
@@ -74,19 +72,17 @@ def failed(findings: Findings) -> set[str]:
     return {check for check, found in findings.items() if any(each["result"] == "fail" for each in found)}
 
 
+Air = tuple[Broadcast, Channel]
+
+
 @pytest.fixture(scope="module")
-def broadcast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broadcast, Channel, Running]]:
+def air(ipv4: Broadcast, film: Path) -> Iterator[Air]:
     """Return a broadcaster behind pimd with a stream on the air, over and over."""
-    film = tmp_path_factory.mktemp("film") / "card.ts"
-    make_testcard(film, FILM_S)
-    with on_air(Family.IPV4, tmp_path_factory.mktemp("diagnosis")) as made:
-        channel = made.add_channel("news", GROUP, "--lifetime", "4s", source=made.lab.sender.ipv4)
-        sender = made.send(channel, film, "--loop")
-        sender.wait_for("on air")
-        yield made, channel, sender
-
-
-Air = tuple[Broadcast, Channel, Running]
+    channel = ipv4.add_channel("diagnosed", GROUP, "--lifetime", "4s", source=ipv4.lab.sender.ipv4)
+    sender = ipv4.send(channel, film, "--loop")
+    sender.wait_for("on air")
+    yield ipv4, channel
+    sender.end()
 
 
 def options(broadcast: Broadcast) -> tuple[str, ...]:
@@ -95,10 +91,10 @@ def options(broadcast: Broadcast) -> tuple[str, ...]:
     return "--credential", str(viewer.machine.folder / f"{viewer.device}.vault")
 
 
-def test_all_is_well(broadcast: Air) -> None:
+def test_all_is_well(air: Air) -> None:
     """On a viewer's machine the querier is seen, the key server trusted, the channel heard: status 0."""
-    made, _, _ = broadcast
-    status, findings = examine(made.first.machine, "news", *options(made), wait_s=LONG_S)
+    made, channel = air
+    status, findings = examine(made.first.machine, channel.name, *options(made), wait_s=LONG_S)
     assert (status, failed(findings)) == (0, set()), findings
     assert findings["IGMP querier"][0]["detail"].startswith("IGMPv3 from 10.77.3.1 on eth0")
     assert findings["interface"][0]["detail"].startswith("eth0 (only multicast interface)")
@@ -110,15 +106,15 @@ def test_all_is_well(broadcast: Air) -> None:
     assert str(rmem_max) in findings["receive buffer"][0]["detail"]
 
 
-def test_a_firewall_is_found(broadcast: Air) -> None:
+def test_a_firewall_is_found(air: Air) -> None:
     """A firewall that lets nothing new in is named as the reason that the stream is not heard."""
-    made, channel, _ = broadcast
+    made, channel = air
     host = made.first.machine.host
     rules = "table inet wall {\nchain in { type filter hook input priority 0; policy drop;"
     rules += " ct state established,related accept; ip protocol icmp accept; }\n}"
     host.run("nft", rules)
     try:
-        status, findings = examine(made.first.machine, "news", *options(made))
+        status, findings = examine(made.first.machine, channel.name, *options(made))
         assert status == 1
         assert failed(findings) == {"firewall", "stream"}
         for finding in findings["firewall"]:
@@ -129,12 +125,12 @@ def test_a_firewall_is_found(broadcast: Air) -> None:
         host.run("nft", "delete table inet wall")
 
 
-def test_a_probe_sees_that_it_is_encrypted(broadcast: Air) -> None:
+def test_a_probe_sees_that_it_is_encrypted(air: Air) -> None:
     """Without a key a stranger's machine tells suite, key IDs, loss and the next change of a real stream."""
-    made, channel, _ = broadcast
+    made, channel = air
     report = probe(made.second.machine, channel.url)
     assert (report["protection"], report["suite"]) == ("encrypted", "AES-GCM, 128 or 256 bits")
-    assert {key["channel"] for key in report["key_ids"]} == {1}
+    assert len({key["channel"] for key in report["key_ids"]}) == 1
     [stream] = report["streams"]
     assert (stream["payload_types"], stream["restarts"]) == ([33], 0)
     assert stream["lost"] <= ROUTER_LOST_MAX
@@ -145,9 +141,9 @@ def test_a_probe_sees_that_it_is_encrypted(broadcast: Air) -> None:
     assert report["verified"] is False
 
 
-def test_a_forged_seal_does_not_stand_to_reason(broadcast: Air) -> None:
+def test_a_forged_seal_does_not_stand_to_reason(air: Air) -> None:
     """SEAL packets of an invented stream on the real control port are counted as odd, and not repeated."""
-    made, channel, _ = broadcast
+    made, channel = air
     forger = made.lab.sender.start(
         sys.executable, "-c", FORGER, PYTHONPATH=str(Path(__file__).resolve().parents[1])
     )
@@ -163,9 +159,9 @@ def test_a_forged_seal_does_not_stand_to_reason(broadcast: Air) -> None:
     assert "https://evil.example" not in seal["key_servers"]
 
 
-def test_what_is_wrong_is_named(broadcast: Air) -> None:
+def test_what_is_wrong_is_named(air: Air) -> None:
     """An unknown channel and another operator's key server: one failure each, with its remedy."""
-    made, _, _ = broadcast
+    made, _ = air
     _, findings = examine(made.first.machine, "nosuch", *options(made))
     assert failed(findings) == {"channel"}
     assert "sealcast channel list" in findings["channel"][0]["advice"]
@@ -187,14 +183,15 @@ def test_what_is_wrong_is_named(broadcast: Air) -> None:
     assert "not by this operator's CA" in findings["key server"][0]["detail"]
 
 
-def test_a_key_server_that_is_down(broadcast: Air) -> None:
+def test_a_key_server_that_is_down(air: Air) -> None:
     """Nobody answers: the key server and the channel fail, and the lines tell what to start."""
-    made, _, sender = broadcast
-    sender.end()
-    [server] = [program for program in made.lab.keys.programs if program.running()]
-    server.stop()
-    status, findings = examine(made.first.machine, "news", *options(made))
+    made, channel = air
+    machine, url = made.first.machine, f"https://{made.lab.keys.ipv4}:{UNUSED_PORT}"
+    moved = replace(load_vault(Path(options(made)[1])), servers=[url])
+    save_vault(machine.folder / "moved.vault", moved, SystemRandom())
+    status, findings = examine(machine, channel.name, "--credential", "moved.vault")
     assert (status, failed(findings)) == (1, {"key server", "channel"})
+    assert f"cannot connect to {url}: Connection refused" in findings["key server"][0]["detail"]
     assert "sealcast serve keyserver" in findings["key server"][0]["advice"]
 
 
@@ -265,9 +262,6 @@ def test_a_stream_in_the_clear(switched: tuple[Host, Machine]) -> None:
     status, findings = examine(machine, f"{CLEAR_GROUP}:5004")
     assert status == 1
     assert "MPEG-TS" in findings["stream"][0]["detail"]
-    silent = machine.run("probe", "239.78.0.9:5004", "--for", "0.3")
-    assert silent.status == 1
-    assert "sealcast doctor 239.78.0.9:5004" in silent.out
 
 
 def test_without_rights_it_is_told_what_was_not_looked_at(switched: tuple[Host, Machine]) -> None:

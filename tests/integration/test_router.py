@@ -10,13 +10,11 @@ import pytest
 from integration.broadcast import Broadcast, on_air
 from lab.hosts import Host, wait_until
 from lab.topology import Family, Lab
-from sealcast.demo.testcard import make_testcard
 from sealcast.transport import linux
 
 pytestmark = pytest.mark.network
 
 DATAGRAM_BYTES = 7 * 188
-FILM_S = 36
 FILM_PACKETS_PER_S = 8_000_000 / 8 / DATAGRAM_BYTES
 LOSS_PERCENT = 5
 ENOUGH_LOST = 100
@@ -36,21 +34,6 @@ LATE_JOIN_MS_MAX = 2_000
 SOURCE_SPECIFIC = {Family.IPV4: "232.77.0.1", Family.IPV6: "ff3e::8000:1"}
 ANY_SOURCE = {Family.IPV4: "239.77.0.1", Family.IPV6: "ff15::77"}
 LOSSY_GROUP, TWO_WAYS_GROUP = "232.77.0.2", "232.77.0.3"
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a test card of 8 Mbit/s, longer than any of the tests watches."""
-    path = tmp_path_factory.mktemp("film") / "card.ts"
-    make_testcard(path, FILM_S)
-    return path
-
-
-@pytest.fixture(scope="module")
-def ipv4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broadcast]:
-    """Return a broadcaster behind pimd, whose key server answers over IPv4."""
-    with on_air(Family.IPV4, tmp_path_factory.mktemp("ipv4")) as broadcast:
-        yield broadcast
 
 
 @pytest.fixture(scope="module")
