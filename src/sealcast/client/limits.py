@@ -38,6 +38,3 @@ RENEW_FINISH_S = 2.0
 
 SERVERS_MAX = 16
 """Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""
-
-RETRY_AFTER_S_MAX = 600.0
-"""A server that asks for a longer pause is asked again all the same: a key may change within ten minutes."""
