@@ -23,7 +23,7 @@ def main() -> None:
     name, seconds, found, *corpus = sys.argv[1:]
     target = TARGETS[name]
     for number, seed in enumerate(target.seeds):
-        (Path(corpus[-1]) / f"seed-{number}").write_bytes(seed)
+        (Path(corpus[0]) / f"seed-{number}").write_bytes(seed)
     options = [
         f"-max_total_time={seconds}",
         f"-max_len={INPUT_BYTES_MAX}",

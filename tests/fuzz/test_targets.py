@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ SEARCH_S = 60
 """Shared by all targets; each gets a second at least."""
 
 STARTUP_S_MAX = 120
+AT_A_TIME = 2
+EXECUTED = "number_of_executed_units:"
 
 
 def fault_of(target: Target, data: bytes) -> str:
@@ -95,12 +98,13 @@ def test_search(tmp_path: Path) -> None:
     """A minute of coverage-guided search over all targets; what it finds is told as a file of the corpus."""
     if importlib.util.find_spec("atheris") is None:
         pytest.fail("the search needs atheris, which has wheels for Linux on x86-64 only (group `fuzz`)")
+    names = list(all_targets())
+    seconds = max(1, SEARCH_S // len(names))
+    with ThreadPoolExecutor(AT_A_TIME) as programs:
+        ends = list(programs.map(lambda name: search(name, seconds, tmp_path), names))
     faults = []
-    for name in all_targets():
-        seconds = max(1, SEARCH_S // len(all_targets()))
-        status, log, found = search(name, seconds, tmp_path)
-        executed = log.rpartition("number_of_executed_units:")[2].split()[:1]
-        print(f"{name}: {''.join(executed)} inputs")
+    for name, (status, log, found) in zip(names, ends, strict=True):
+        print(f"{name}: {''.join(log.rpartition(EXECUTED)[2].split()[:1])} inputs")
         if status or found:
             faults += [told(name, path.read_bytes(), log[-3_000:]) for path in found] or [f"{name}: {log}"]
     assert not faults, "\n\n".join(faults)
