@@ -183,6 +183,19 @@ def test_permitted_but_no_key_yet_asks_again_at_leisure() -> None:
     assert all(NO_KEY_YET_NS // 2 <= at <= NO_KEY_YET_NS for at in instants)
 
 
+def test_the_start_of_a_stream_ends_the_waiting() -> None:
+    """Who waits for a stream asks in the spread of its first packet, and no sooner because it waited."""
+    planner = FetchPlanner(SimRandom(1), 0)
+    planner.poll(0)
+    planner.handle_answer(0, has_keys=False)
+    waits_until_ns = due(planner)
+    planner.want_unknown(key_id(1), waits_until_ns - 1, 60_000)
+    assert due(planner) > waits_until_ns
+    assert planner.poll(due(planner))
+    planner.handle_answer(due_ns := waits_until_ns + 60 * SECOND, has_keys=False)
+    assert due(planner) > due_ns, "it waits again"
+
+
 def test_a_key_met_unprepared_is_asked_for_within_the_spread() -> None:
     """All receivers meet a restarted sender in one millisecond; of 10,000 a tenth asks in each tenth."""
     bins: Counter[int] = Counter()

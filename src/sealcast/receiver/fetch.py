@@ -38,6 +38,7 @@ class FetchPlanner:
         "_drawn_for",
         "_due_ns",
         "_failures",
+        "_is_idle",
         "_misses",
         "_random",
         "_seen",
@@ -51,6 +52,7 @@ class FetchPlanner:
         self._due_ns: int | None = now
         self._unknown_ns: int | None = None
         self._under_way = False
+        self._is_idle = False
         self._failures = 0
         self._unknown_asked_ns: int | None = None
         self._drawn_for: KeyId | None = None
@@ -67,6 +69,8 @@ class FetchPlanner:
         """Ask within `spread_ms` because a packet names a key that we do not hold."""
         self._seen = key_id
         if self._unknown_ns is None:
+            if self._is_idle:
+                self._due_ns = None  # What we waited for has begun: the instant drawn now takes its place.
             at_ns = now + self._random.below(spread_ms + 1) * NS_PER_MS
             asked_ns = self._unknown_asked_ns
             self._unknown_ns = at_ns if asked_ns is None else max(at_ns, asked_ns + UNKNOWN_KEY_NS)
@@ -110,12 +114,13 @@ class FetchPlanner:
         self._under_way, self._failures, self._seen, self._unknown_ns = False, 0, None, None
         if has_next:
             self._due_ns = None
+        self._is_idle = not has_keys
         if not has_keys:
             self._advance_to(now + self._some_of(NO_KEY_YET_NS))
 
     def handle_failure(self, now: int, retry_after_ns: int | None = None) -> None:
         """Note that no answer came, or a no that may change; ask again later."""
-        self._under_way = False
+        self._under_way, self._is_idle = False, False
         delay_ns = self._some_of(RETRY_NS, self._failures, retry_after_ns)
         self._failures += 1
         self._advance_to(now + delay_ns)

@@ -65,7 +65,8 @@ class KeyRing:
     def announce(self, key_id: KeyId, now: int) -> bool:
         """Put a key on air; False if that is no news."""
         is_new = self._table.announce(key_id, now)
-        self._drop_retired()
+        if is_new:
+            self._drop_retired()
         return is_new
 
     def mark_used(self, key_id: KeyId, now: int) -> None:

@@ -7,6 +7,7 @@ train ─► runs (one SSRC, one MKI, SEQ rising by one) ─► fast: key, index
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.streams import Stream
@@ -33,10 +34,14 @@ class TrainReader:
         self._streams = streams
         self._take_one = take_one
         self._note_opened = note_opened
-        self._opener = Opener()
         self._ready: list[Slab] = []
         self._packet_bytes = 1
         self._now = 0
+
+    @cached_property
+    def _opener(self) -> Opener:
+        """Made for the first train: its buffers are 256 kB, and not every session receives trains."""
+        return Opener()
 
     @property
     def buffer(self) -> memoryview:
