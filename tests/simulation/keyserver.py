@@ -69,6 +69,10 @@ class ModelKeyServer:
         except RefusedError as error:
             return error
 
+    def restart(self) -> None:
+        """Forget what a key server has in memory alone: what senders reported."""
+        self._air = AirState()
+
     def size(self) -> int:
         """Return how much is remembered, to see that it does not grow."""
         return len(self._rows) + len(self.teks)

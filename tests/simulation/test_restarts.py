@@ -1,69 +1,23 @@
 """Restarts and crashes: no (key, IV) pair twice, no epoch twice, and what was published goes on air."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealcast.core.channel import KeyMaker
 from sealcast.sender.actions import ConsumeSlot, PublishKey
-from sealcast.wire import srtp
 from simulation.harness import Scene
 from simulation.parts import MS, SECOND, make_spec
+from simulation.recorder import Recorder
 
 LIFETIME_MS = 3_000
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "sealcast"
-Buffer = bytes | bytearray | memoryview
-
-
-class Recorder:
-    """Every (key, IV) under which anything was sealed, data and control alike."""
-
-    def __init__(self) -> None:
-        self.used: Counter[tuple[bytes, bytes]] = Counter()
-
-    def aead(self, key: bytes) -> "RecordingAead":
-        """Return what takes the place of an AESGCM object."""
-        return RecordingAead(key, self)
-
-    def assert_fresh(self) -> None:
-        """No pair came twice, and there were enough to tell."""
-        assert len(self.used) > 500
-        assert self.used.most_common(1)[0][1] == 1
-
-
-class RecordingAead:
-    """AES-GCM that notes what it seals."""
-
-    def __init__(self, key: bytes, recorder: Recorder) -> None:
-        self._key, self._aead, self._used = key, AESGCM(key), recorder.used
-
-    def encrypt(self, iv: bytes, data: bytes, aad: bytes) -> bytes:
-        """Seal, and note the pair."""
-        self._used[self._key, iv] += 1
-        return self._aead.encrypt(iv, data, aad)
-
-    def encrypt_into(self, iv: bytes, data: Buffer, aad: Buffer, into: Buffer) -> int:
-        """Seal into a buffer, and note the pair."""
-        self._used[self._key, bytes(iv)] += 1
-        return self._aead.encrypt_into(iv, data, aad, into)
-
-    def decrypt_into(self, iv: bytes, data: Buffer, aad: Buffer, into: Buffer) -> int:
-        """Open into a buffer."""
-        return self._aead.decrypt_into(iv, data, aad, into)
-
-    def decrypt(self, iv: bytes, data: bytes, aad: bytes) -> bytes:
-        """Open."""
-        return self._aead.decrypt(iv, data, aad)
 
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Record all that is sealed from now on."""
-    recorder = Recorder()
-    monkeypatch.setattr(srtp, "AESGCM", recorder.aead)
-    return recorder
+    return Recorder.install(monkeypatch)
 
 
 def crash_and_restart(scene: Scene, pause_ns: int = SECOND) -> None:

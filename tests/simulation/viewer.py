@@ -16,7 +16,10 @@ WHOLE_BATCH = 256
 
 
 class Viewer:
-    """A receiver. `numbers` are the payloads that left, in order; `arrived` those the network brought."""
+    """A receiver. `numbers` are the payloads that left, in order; `arrived` those the network brought.
+
+    Its clock is `ahead_ns` before the world's; `began_ns`, `ended_ns` and `fetched_ns` are by the world's.
+    """
 
     def __init__(
         self,
@@ -27,24 +30,28 @@ class Viewer:
         link: Link = PERFECT,
         reorder_ms: int = 20,
         by_address: bool = False,
+        ahead_ns: int = 0,
     ) -> None:
         self.endpoint = world.network.endpoint(name, link)
         self.session = ReceiverSession(
             channel=None if by_address else "news",
             reorder_ms=reorder_ms,
             random=world.random.fork(name),
-            now=world.now,
+            now=world.now + ahead_ns,
         )
+        self.began_ns = world.now
         self.numbers: list[int] = []
         self.arrived: set[int] = set()
         self.changed: list[int] = []
         self.wrong = 0
         self.held_back_max = 0
         self.ended_ns: int | None = None
+        self.has_crashed = False
         self.is_recording = True
         self.fetched_ns: list[int] = []
         self.on_grant: Callable[[Grant], Grant] = lambda grant: grant
         self.on_packet: Callable[[bytes], bool] = lambda _: True
+        self._ahead_ns = ahead_ns
         self._world = world
         self._studios = studios
         self._is_asking = False
@@ -68,22 +75,23 @@ class Viewer:
         if self.is_recording:
             self.arrived.update(number for packet in data if (number := self._number(packet)) is not None)
         for start in range(0, len(data), WHOLE_BATCH):
-            self.session.handle_data(data[start : start + WHOLE_BATCH], now)
+            self.session.handle_data(data[start : start + WHOLE_BATCH], now + self._ahead_ns)
             self._advance(now)
         for packet in packets:
             if packet.group == CONTROL and not self.is_over:
-                self.session.handle_control(packet.data, now)
+                self.session.handle_control(packet.data, now + self._ahead_ns)
                 self._advance(now)
         self.check_counts()
 
     def wake(self, now: int) -> None:
         """Do what is due."""
-        self.session.handle_timeout(now)
+        self.session.handle_timeout(now + self._ahead_ns)
         self._advance(now)
 
     def due_ns(self) -> int | None:
         """Return when the session wants its turn."""
-        return None if self.is_over else self.session.next_timeout()
+        due_ns = None if self.is_over else self.session.next_timeout()
+        return None if due_ns is None else due_ns - self._ahead_ns
 
     def check_counts(self) -> None:
         """Every packet received has exactly one fate."""
@@ -96,7 +104,19 @@ class Viewer:
     @property
     def lost(self) -> int:
         """Packets between first and last opened that were not opened."""
-        return self.session.state(self._world.now).lost
+        return self.session.state(self._world.now + self._ahead_ns).lost
+
+    @property
+    def first_opened_ns(self) -> int | None:
+        """When the first packet was opened, by the world's clock."""
+        opened_ns = self.session.state(self._world.now + self._ahead_ns).first_opened_ns
+        return None if opened_ns is None else opened_ns - self._ahead_ns
+
+    def crash(self) -> None:
+        """Stop in the middle of whatever goes on."""
+        self.has_crashed = True
+        self.ended_ns = self._world.now
+        self._leave()
 
     def _number(self, packet: bytes) -> int | None:
         return next(
@@ -111,14 +131,18 @@ class Viewer:
     def _advance(self, now: int) -> None:
         if self.is_over:
             return
-        self._put_out(self.session.poll_payloads(now))
-        if not self._is_asking and (request := self.session.poll_fetch(now)) is not None:
+        own_ns = now + self._ahead_ns
+        self._put_out(self.session.poll_payloads(own_ns))
+        if not self._is_asking and (request := self.session.poll_fetch(own_ns)) is not None:
             self._ask(request, now)
-        if self.session.is_over(now):
+        if self.session.is_over(own_ns):
             self.ended_ns = now
-            self._put_out(self.session.drain(now))
-            for group in (DATA, CONTROL):
-                self._world.network.leave(self.endpoint, group)
+            self._put_out(self.session.drain(own_ns))
+            self._leave()
+
+    def _leave(self) -> None:
+        for group in (DATA, CONTROL):
+            self._world.network.leave(self.endpoint, group)
 
     def _put_out(self, payloads: list[bytes]) -> None:
         if not self.is_recording:
@@ -137,15 +161,16 @@ class Viewer:
         self._is_asking = False
         if self.is_over:
             return
+        own_ns = now + self._ahead_ns
         if isinstance(answer, Grant):
             try:
-                self.session.handle_grant(self.on_grant(answer), now)
+                self.session.handle_grant(self.on_grant(answer), own_ns)
             except RemoteError:
-                self.session.handle_fetch_failed(now)
+                self.session.handle_fetch_failed(own_ns)
             if not self._has_joined:
                 self._join()
         elif isinstance(answer, RefusedError):
-            self.session.handle_fetch_failed(now, 10_000_000_000)
+            self.session.handle_fetch_failed(own_ns, 10_000_000_000)
         else:
-            self.session.handle_fetch_failed(now)
+            self.session.handle_fetch_failed(own_ns)
         self._advance(now)
