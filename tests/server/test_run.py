@@ -13,6 +13,7 @@ import pytest
 
 from sealcast.core.errors import UsageError
 from sealcast.messages import operations
+from sealcast.server import app
 from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.transport.system import SystemClock, SystemRandom
@@ -178,5 +179,23 @@ def test_only_its_own_ca_and_tls_1_3(tmp_path: Path) -> None:
             for tls in (foreign, old):
                 with pytest.raises(aiohttp.ClientConnectorError):
                     await server.operator.session.get(server.url + "/healthz", ssl=tls)
+
+    asyncio.run(story())
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends half a request is told so after a while, and holds nothing up."""
+    monkeypatch.setattr(app, "BODY_S_MAX", 0.2)
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            tls = ssl.create_default_context(cadata=server.operator.credential.ca_pem)
+            port = int(server.url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+            writer.write(b"POST /v1/keys HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+            async with asyncio.timeout(20):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+            writer.close()
+            assert (await server.operator.must(operations.CHANNEL_LIST)).channels == []
 
     asyncio.run(story())

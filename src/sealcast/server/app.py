@@ -1,11 +1,12 @@
 """Owns the HTTP application: a route for each operation of the table, nonce, health, metrics, OpenAPI."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from litestar import Litestar, Request, Response, get, post
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from sealcast.keyserver.calls import Handler
@@ -19,6 +20,9 @@ from sealcast.server.pipeline import HttpAnswer, Pipeline
 
 NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
 MEDIA_TYPE_CRL = "application/pkix-crl"
+BODY_S_MAX = 10.0
+"""A request has some kilobytes; whoever takes longer to send them holds a place that others need."""
+
 MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -64,7 +68,12 @@ def _operation_route(pipeline: Pipeline, handler: Handler) -> HTTPRouteHandler:
         media_type=problems.MEDIA_TYPE_JOSE,
     )
     async def carry_out(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _response(await pipeline.answer(handler, await request.body()))
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                body = await request.body()
+        except TimeoutError as error:
+            raise ClientException("the request did not come in time", status_code=408) from error
+        return _response(await pipeline.answer(handler, body))
 
     return carry_out
 
