@@ -18,16 +18,16 @@ from sealcast.keys.material import Tek
 
 DEVICES = 6
 SHORT = ("--lifetime", "1200ms")
-STEADY = ("--lifetime", "4s", "--publish-at", "75%", "--prefetch-at", "50%")
-"""Receivers have two seconds to fetch a key: a key server that dies each second leaves them that chance."""
+STEADY = ("--lifetime", "12s", "--publish-at", "75%", "--prefetch-at", "60%")
+"""Receivers have seven seconds to fetch a key: a key server that is there half of the time is enough."""
 
 FILM, NEWS, TALK, LAB = "film", "news", "talk", "lab"
 """The channel that never notices; two whose senders are killed; one whose sender only asks."""
 
 KILLED_CHANNELS = (NEWS, TALK)
 SENDER_SHARE = 0.35
-LIFE_S_MAX = 0.7
-"""The longest wait before a kill: over a change of keys or two."""
+LIFE_S_MAX = 0.8
+"""The longest wait before a kill, about a change of keys; twice the time of a start, if that is longer."""
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Killing:
     teks: dict[KeyId, Tek] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     unborn: Counter[str] = field(default_factory=Counter)
+    started_s: float = field(default_factory=time.monotonic)
 
     def kill_once(self) -> None:
         """Kill one of them after a while, and start it again."""
@@ -53,15 +54,18 @@ class Killing:
         server = self.site.keyserver
         assert server is not None
         # One in four is killed while it starts: it may be bringing its database up to date.
-        if self.random.random() < 0.75:
+        start_s = 0.0
+        if self.random.random() < 0.75 and READY_LINE not in server.out:
             server.wait_for_line(READY_LINE)
-        time.sleep(self.random.uniform(0, LIFE_S_MAX))
+            start_s = time.monotonic() - self.started_s
+        time.sleep(self.random.uniform(0, max(LIFE_S_MAX, 2 * start_s)))
         self.unborn["keyserver"] += READY_LINE not in server.out
         assert server.kill() == -9, server.err
         self.kills["keyserver"] += 1
         self.teks |= self.site.teks()
         if self.random.random() < 0.1:
             time.sleep(self.random.uniform(0, 3))
+        self.started_s = time.monotonic()
         self.site.serve(wait=False)
 
     def _kill_sender(self, channel: str) -> None:

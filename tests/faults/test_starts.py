@@ -84,13 +84,13 @@ def test_a_killed_sender_goes_on_under_the_key_that_receivers_hold(site: Site) -
     site.add_viewer("one", "film")
     with Capture(channel) as capture:
         receiver, sender = site.play("film", "one")
-        assert receiver.wait_for("granted")["keys"] == ["0000000100000002"]
+        granted = receiver.wait_for("granted")["keys"][-1]
         sender.kill()
         assert site.keyserver is not None
         site.keyserver.kill()
         capture.next_run()
         again = site.send("film")
-        assert again.wait_for("on air")["epoch"] == 2
+        assert again.wait_for("on air")["epoch"] == int(granted[8:], 16)
         grows(site.folder / "one-film.bin")
         again.stop()
         got = receiver.summary()
