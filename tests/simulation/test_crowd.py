@@ -65,6 +65,7 @@ def check_stream_from_first_to_restart(crowd: Crowd) -> None:
             assert viewer.lost == 0
 
 
+@pytest.mark.timeout(900)
 def test_ten_thousand_receivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start, two changes, a sender's restart: no second brings 1.5 times its share, nothing is lost."""
     share_signature_checks(monkeypatch)
@@ -72,6 +73,7 @@ def test_ten_thousand_receivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 def test_ten_thousand_receivers_each_check_each_signature(tmp_path: Path) -> None:
     """The same with nothing shared between the receivers."""
     check_stream_from_first_to_restart(waiting_crowd(tmp_path, RECEIVERS))
