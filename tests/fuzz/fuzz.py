@@ -1,9 +1,10 @@
-"""Owns the program that fuzzes one target with atheris: NAME, seconds, and folders to find and to grow.
+"""Owns the program that fuzzes targets with atheris, one by one: NAME[,NAME...] SECONDS FOLDER [CORPUS].
 
-`python -m fuzz.fuzz NAME SECONDS FOUND CORPUS...`: what crashes is written into FOUND, what reaches new code
-into the first CORPUS. It ends with libFuzzer's status, 0 where nothing was found.
+What is found of a target goes into FOLDER/NAME/found, what reaches new code into FOLDER/NAME/grown, the log
+into FOLDER/NAME/log; it begins with its seeds and CORPUS/NAME. A line each tells name and status (0: good).
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,21 +20,36 @@ MEMORY_MIB_MAX = 1_024
 
 
 def main() -> None:
-    """Fuzz until time is over or something is found."""
-    name, seconds, found, *corpus = sys.argv[1:]
-    target = TARGETS[name]
-    for number, seed in enumerate(target.seeds):
-        (Path(corpus[0]) / f"seed-{number}").write_bytes(seed)
+    """Fuzz each target for so many seconds, or until something is found, in a copy of this process."""
+    names, seconds, folder, *corpus = sys.argv[1:]
+    for name in names.split(","):
+        place = Path(folder) / name
+        for part in ("found", "grown"):
+            (place / part).mkdir(parents=True, exist_ok=True)
+        child = os.fork()
+        if child == 0:
+            fuzz(name, seconds, place, [f"{each}/{name}" for each in corpus if Path(each, name).is_dir()])
+        _, status = os.waitpid(child, 0)
+        print(name, os.waitstatus_to_exitcode(status), flush=True)
+
+
+def fuzz(name: str, seconds: str, place: Path, corpus: list[str]) -> None:
+    """Fuzz one target; the library ends the process."""
+    log = os.open(place / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    for number, seed in enumerate(TARGETS[name].seeds):
+        (place / "grown" / f"seed-{number}").write_bytes(seed)
     options = [
         f"-max_total_time={seconds}",
         f"-max_len={INPUT_BYTES_MAX}",
         f"-timeout={INPUT_S_MAX}",
         f"-rss_limit_mb={MEMORY_MIB_MAX}",
-        f"-artifact_prefix={found}/",
+        f"-artifact_prefix={place}/found/",
         "-print_final_stats=1",
         "-seed=1",
     ]
-    atheris.Setup([sys.argv[0], *options, *corpus], target.run)
+    atheris.Setup([sys.argv[0], *options, f"{place}/grown", *corpus], TARGETS[name].run)
     atheris.Fuzz()
 
 
