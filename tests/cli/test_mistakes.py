@@ -39,6 +39,10 @@ USAGE = [
     (("receive", "news"), "Missing option '--output'"),
     (("receive", "news", "--output", "x.ts"), "no credential of a device is given"),
     (("receive", "news", "--output", "x.ts", "--reorder-ms", "-1"), "--reorder-ms"),
+    (("send", "--all"), "names no channel to send; write [[send]]"),
+    (("receive", "--config", "sealcast.toml"), "names no channel to receive; write [[receive]]"),
+    (("send", "news", "--config", "sealcast.toml", "--loop"), "CHANNEL, --loop: with --config or --all"),
+    (("send", "--config", "absent.toml"), "there is no configuration file"),
     (("demo", "--seconds", "1"), "--seconds"),
     (("demo", "--input", "absent.ts"), "there is no file absent.ts"),
 ]
@@ -65,6 +69,31 @@ def test_bad_configuration(place: Terminal, type_at: Typist) -> None:
     path.write_text("[receiver]\nreorder_ms = 'long'\n")
     result = type_at(place, "--config", "bad.toml", "config", "check")
     assert "bad.toml:2: [receiver] reorder_ms: Expected `int`" in result.complaint
+    assert result.status == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "table", "expected"),
+    [
+        ("send", 'input = "-"', "[[send]] news: standard input is for one channel alone"),
+        ("send", 'input = "x.ts"\nrate = "8X"', "[[send]] news: not a rate: '8X'"),
+        (
+            "send",
+            'input = "udp://239.1.1.1:5000"\nloop = true',
+            "[[send]] news: a live input comes at its own",
+        ),
+        ("send", 'input = "x.ts"\ncredential = "no.vault"', "no.vault: No such file"),
+        ("receive", 'output = "-"', "[[receive]] news: standard output is for one channel alone"),
+        ("receive", 'output = "tcp://127.0.0.1:1"', "[[receive]] news: unknown scheme 'tcp'"),
+    ],
+)
+def test_bad_channels(place: Terminal, type_at: Typist, command: str, table: str, expected: str) -> None:
+    """A channel of many that cannot be is named with file, line and what does not go together."""
+    path = place.folder / "bad-channels.toml"
+    path.write_text(f'[[{command}]]\nchannel = "news"\n{table}\n')
+    result = type_at(place, command, "--config", "bad-channels.toml")
+    assert "bad-channels.toml:1: " in result.complaint
+    assert expected in result.complaint
     assert result.status == 2
 
 

@@ -51,6 +51,8 @@ def show(context: typer.Context, *, json: Json = False) -> None:
             text = "# not set" if value is None else f"= {msgspec.json.encode(value).decode()}"
             origin = loaded.origins.get((section, key), "default")
             output.print_line(f"{key} {text}" if value is None else f"{key} {text}  # {origin}")
+    for where in loaded.channels.places():
+        output.print_line(f"# {where}")
 
 
 def _open_vaults(context: typer.Context, loaded: "Loaded") -> dict[str, str]:

@@ -18,6 +18,15 @@ Interface = Annotated[
 Credential = Annotated[
     str | None, typer.Option(metavar="FILE.vault", help="Vault to use, in place of the configuration's.")
 ]
+ChannelsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config", metavar="FILE", help="All channels of this configuration file.", show_default=False
+    ),
+]
+AllChannels = Annotated[
+    bool, typer.Option("--all", help="All channels of the usual configuration file.", show_default=False)
+]
 Channels = Annotated[
     list[str] | None,
     typer.Option(

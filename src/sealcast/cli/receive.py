@@ -6,15 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealcast.cli.helps import escape, examples
-from sealcast.cli.options import Credential, Interface, Json
+from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json
 
 if TYPE_CHECKING:
     from sealcast.cli.reloading import Reloading
     from sealcast.receiver.run import ReceiveSettings
     from sealcast.receiver.sinks import Sink
     from sealcast.receiver.status import ReceiveStatus
-    from sealcast.transport.address import Endpoint
 
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CHANNEL",
+        help=escape("Name or number of the channel, or its stream: rtp://[SOURCE@]GROUP:PORT."),
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OUTPUT", help="FILE, - for standard output, or udp://HOST:PORT.", show_default=False
+    ),
+]
 ReorderMs = Annotated[
     int | None,
     typer.Option(
@@ -37,25 +50,16 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
         "sealcast receive news --output - | ffplay -",
         "sealcast receive news --output recording.ts --interface eth0",
         "sealcast receive rtp://192.0.2.10@232.1.1.1:5004 --output udp://127.0.0.1:1234",
+        "sealcast receive --config gateway.toml",
     )
 )
 def receive(
     context: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHANNEL",
-            help=escape("Name or number of the channel, or its stream: rtp://[SOURCE@]GROUP:PORT."),
-            show_default=False,
-        ),
-    ],
+    target: Target = None,
     *,
-    output: Annotated[
-        str,
-        typer.Option(
-            metavar="OUTPUT", help="FILE, - for standard output, or udp://HOST:PORT.", show_default=False
-        ),
-    ],
+    output: Output = None,
+    config: ChannelsFile = None,
+    all_: AllChannels = False,
     interface: Interface = None,
     reorder_ms: ReorderMs = None,
     idle_exit: IdleExit = None,
@@ -65,16 +69,31 @@ def receive(
 ) -> None:
     """Receive a channel and give its stream back, bit for bit.
 
-    Ends with status 0 when the sender ends the stream, on Ctrl-C and on SIGTERM.
+    With --config or --all: every channel of a configuration file, in one process. Ends with status 0 when the
+    sender ends the stream, on Ctrl-C and on SIGTERM.
     """
     from sealcast.cli.signals import expect_signals
 
     expect_signals()
 
-    from sealcast.cli import acting
+    from sealcast.cli import acting, fleet
+
+    if config is not None or all_:
+        from sealcast.cli.receivemany import receive_many
+
+        fleet.refuse_with_many(
+            **{"CHANNEL": target, "--output": output, "--idle-exit": idle_exit, "--wait": wait},
+            **{"--reorder-ms": reorder_ms is not None},
+        )
+        many = fleet.settings(context, config)
+        receive_many(context, many, credential=credential, interface=interface, json=json)
+        return
+    if target is None or output is None:
+        raise fleet.too_little(target, "--output")
+
     from sealcast.cli.reloading import Reloading
+    from sealcast.cli.targets import parse_target
     from sealcast.receiver.run import ReceiveSettings
-    from sealcast.receiver.sinks import open_sink
 
     loaded = acting.settings(context)
     configured = loaded.settings.receiver
@@ -82,7 +101,7 @@ def receive(
     reloading = Reloading(context, vault)
     settings = ReceiveSettings(
         credential=vault.credential,
-        target=_target(target),
+        target=parse_target(target),
         interface=interface or configured.interface,
         reorder_ms=configured.reorder_ms if reorder_ms is None else reorder_ms,
         idle_exit_s=idle_exit,
@@ -90,6 +109,13 @@ def receive(
         keep=vault.keep_certificates,
         attach=reloading.attach,
     )
+    _receive_one(settings, output, reloading, json=json)
+
+
+def _receive_one(settings: "ReceiveSettings", output: str, reloading: "Reloading", *, json: bool) -> None:
+    """Receive into `output` to the end, and print the summary."""
+    from sealcast.receiver.sinks import open_sink
+
     sink = open_sink(output, settings.interface, digest=json)
     try:
         summary = _run(settings, sink, reloading)
@@ -162,16 +188,3 @@ def summarise(status: "ReceiveStatus") -> str:
     if status.kernel_drops:
         parts.append(f"{status.kernel_drops} dropped by the kernel")
     return ", ".join(parts) + f"; {status.ended_by}"
-
-
-def _target(text: str) -> "str | Endpoint":
-    """Return a channel's name or number as it is, a stream's address read; raises UsageError."""
-    from sealcast.core.errors import UsageError
-    from sealcast.transport.address import Scheme, parse_group
-
-    if "://" not in text:
-        return text
-    place = parse_group(text)
-    if place.scheme is not Scheme.RTP or place.port % 2:
-        raise UsageError(f"a stream is rtp://[SOURCE@]GROUP:PORT with the even data port, not {text!r}")
-    return place

@@ -6,6 +6,7 @@ On a terminal the line is live; elsewhere the log gets it now and then, and at l
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -28,7 +29,8 @@ LOG_EVERY = 20
 Status = TypeVar("Status", bound="DataclassInstance")
 Result = TypeVar("Result")
 
-log = structlog.get_logger("sealcast.cli")
+LOGGER = "sealcast.cli"
+log = structlog.get_logger(LOGGER)
 
 
 def run_until_signal(
@@ -107,7 +109,9 @@ class StatusLine(Generic[Status]):
             with contextlib.suppress(OSError):
                 self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
-            log.debug("status", **dataclasses.asdict(status))
+            if logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG):
+                # Not before it is wanted: of hundreds of channels this takes milliseconds.
+                log.debug("status", **dataclasses.asdict(status))
             self._seen += 1
             if self._seen % LOG_EVERY == 0:
                 log.info(line)

@@ -6,14 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealcast.cli.helps import escape, examples
-from sealcast.cli.options import ChannelName, Credential, Interface, Json
+from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sealcast.cli.reloading import Reloading
-    from sealcast.sender.run import SendSettings, SendStatus
+    from sealcast.sender.run import SendSettings
     from sealcast.sender.sources import Source
+    from sealcast.sender.status import SendStatus
+
+OneChannel = Annotated[
+    str | None, typer.Argument(metavar="CHANNEL", help="Name or number of the channel.", show_default=False)
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="INPUT",
+        help=escape("FILE, - for standard input, or live: udp://[SOURCE@]GROUP:PORT, rtp://..."),
+        show_default=False,
+    ),
+]
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -30,28 +44,26 @@ FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
         "ffmpeg -re -i film.mp4 -c copy -f mpegts - | sealcast send news --input -",
         "sealcast send news --input udp://239.1.2.3:5000 --interface eth0",
         "sealcast send files --input image.tar --rate 5M",
+        "sealcast send --config channels.toml",
     )
 )
 def send(
     context: typer.Context,
-    channel: ChannelName,
+    channel: OneChannel = None,
     *,
-    input_: Annotated[
-        str,
-        typer.Option(
-            "--input",
-            metavar="INPUT",
-            help=escape("FILE, - for standard input, or live: udp://[SOURCE@]GROUP:PORT, rtp://..."),
-            show_default=False,
-        ),
-    ],
+    input_: Input = None,
+    config: ChannelsFile = None,
+    all_: AllChannels = False,
     loop: Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")] = False,
     rate: Annotated[
         str | None,
         typer.Option(metavar="RATE", help="Send raw data at this rate, for instance 5M for 5 Mbit/s."),
     ] = None,
     interface: Interface = None,
-    ttl: Annotated[int, typer.Option(min=0, max=255, help="How many routers a packet may pass.")] = 16,
+    ttl: Annotated[
+        int | None,
+        typer.Option(min=0, max=255, help=escape("How many routers a packet may pass. [default: 16]")),
+    ] = None,
     credential: Credential = None,
     seconds: Annotated[
         float | None,
@@ -61,37 +73,70 @@ def send(
 ) -> None:
     """Send a stream or file on a channel, encrypted under keys that change on the fly.
 
-    A transport stream is paced by its clock. Ctrl-C and SIGTERM end it well, with status 0.
+    With --config or --all: every channel of a configuration file, in one process. A transport stream is paced
+    by its clock. Ctrl-C and SIGTERM end it well, with status 0.
     """
     from sealcast.cli.signals import expect_signals
 
     expect_signals()
+
+    from sealcast.cli import fleet
+
+    if config is not None or all_:
+        from sealcast.cli.sendmany import send_many
+
+        fleet.refuse_with_many(
+            **{"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate},
+            **{"--ttl": ttl is not None},
+        )
+        many = fleet.settings(context, config)
+        send_many(context, many, credential=credential, interface=interface, seconds=seconds, json=json)
+        return
+    if channel is None or input_ is None:
+        raise fleet.too_little(channel, "--input")
+
+    from sealcast.sender.sources import open_source, parse_rate_bits_per_s
+
+    settings, reloading = _prepare(context, channel, interface, ttl, credential=credential, seconds=seconds)
+    bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
+    source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
+    _run(settings, source, reloading, json=json)
+
+
+def _prepare(
+    context: typer.Context,
+    channel: str,
+    interface: str | None,
+    ttl: int | None,
+    *,
+    credential: str | None,
+    seconds: float | None,
+) -> "tuple[SendSettings, Reloading]":
+    """Return the settings of one channel's sender, and what reloads its vault."""
     import os
     from pathlib import Path
 
     from sealcast.cli import acting
     from sealcast.cli.reloading import Reloading
+    from sealcast.config.channels import TTL_DEFAULT
     from sealcast.config.places import private_dir, state_dir
     from sealcast.sender.run import SendSettings
-    from sealcast.sender.sources import open_source, parse_rate_bits_per_s
 
     loaded = acting.settings(context)
     vault = acting.open_credential(context, loaded, "sender", credential)
     reloading = Reloading(context, vault)
-    bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
-    source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     settings = SendSettings(
         credential=vault.credential,
         channel=channel,
         state_directory=private_dir(Path(loaded.settings.sender.state or state_dir(os.environ) / "sender")),
         interface=interface,
-        ttl=ttl,
+        ttl=TTL_DEFAULT if ttl is None else ttl,
         seconds=seconds,
         first_seq=_first_seq(os.environ),
         keep=vault.keep_certificates,
         attach=reloading.attach,
     )
-    _run(settings, source, reloading, json=json)
+    return settings, reloading
 
 
 def _run(settings: "SendSettings", source: "Source", reloading: "Reloading", *, json: bool) -> None:
@@ -99,7 +144,8 @@ def _run(settings: "SendSettings", source: "Source", reloading: "Reloading", *, 
     import asyncio
 
     from sealcast.cli import output, running
-    from sealcast.sender.run import SendStatus, send
+    from sealcast.sender.run import send
+    from sealcast.sender.status import SendStatus
     from sealcast.transport.system import SystemClock, SystemRandom
 
     with running.StatusLine(describe) as line:

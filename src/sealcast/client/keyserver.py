@@ -56,6 +56,8 @@ class KeyServerClient:
         self._servers = list(credential.servers)
         self._nonce = ""
         self._transfer: Transfer | None = None
+        # Beyond this many, calls wait here: a wait for a connection would count as a server that is mute.
+        self._turns = asyncio.Semaphore(limits.CONNECTIONS_MAX)
         self._renewal = Renewal(credential, self._ask_for_certificates, keep)
 
     async def __aenter__(self) -> Self:
@@ -112,7 +114,7 @@ class KeyServerClient:
             raise RuntimeError("a client is used inside `async with`")
         jti = b64url_encode(self._random.bytes(JTI_BYTES))
         try:
-            async with asyncio.timeout(limits.CALL_S_MAX):
+            async with asyncio.timeout(limits.CALL_S_MAX), self._turns:
                 body = await self._ask_servers(self._transfer, operation, jti, fields)
         except TimeoutError as error:
             raise UnreachableError(

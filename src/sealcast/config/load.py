@@ -11,6 +11,7 @@ from typing import Literal, get_type_hints
 
 import msgspec
 
+from sealcast.config.channels import LISTS, Channels, take_channels
 from sealcast.config.places import FILE_NAME, config_dir
 from sealcast.config.schema import PATH_KEYS, SECTIONS, Settings, check_url, parse_listen
 from sealcast.core.errors import UsageError
@@ -27,11 +28,12 @@ Tables = dict[str, dict[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings with the file that was looked for, and where each value came from."""
+    """Settings with the file that was looked for, where each value came from, and the file's channels."""
 
     settings: Settings
     path: Path
     origins: Mapping[tuple[str, str], Origin]
+    channels: Channels
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
@@ -43,7 +45,9 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     named = path or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
     place = Path.cwd() / named if named else config_dir(environment) / FILE_NAME
     text = _read(place, required=named is not None)
-    tables = _parse(text, place)
+    found = _decode(text, place)
+    channels = take_channels(found, text, place)
+    tables = _checked(found, text, place)
     origins: dict[tuple[str, str], Origin] = {
         (section, key): "file" for section, table in tables.items() for key in table
     }
@@ -52,7 +56,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Loaded:
         tables.setdefault(section, {})[key] = value
         origins[section, key] = "environment"
     settings = msgspec.convert(_resolved(tables, place.parent, overlay), Settings)
-    return Loaded(settings=settings, path=place, origins=origins)
+    return Loaded(settings=settings, path=place, origins=origins, channels=channels)
 
 
 def _read(path: Path, *, required: bool) -> str:
@@ -70,21 +74,28 @@ def _read(path: Path, *, required: bool) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _parse(text: str, path: Path) -> Tables:
-    """Return the checked tables of a file; raises UsageError naming line and key."""
+def _decode(text: str, path: Path) -> dict[str, object]:
+    """Return what a file holds, not checked yet; raises UsageError naming the line."""
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # Mostly TOMLDecodeError; the others are for numbers and nesting beyond all measure.
         raise UsageError(f"{path}: {_first_line(error)}") from error
-    for section, table in tables.items():
+
+
+def _checked(found: dict[str, object], text: str, path: Path) -> Tables:
+    """Return the checked sections of a file; raises UsageError naming line and key."""
+    tables: Tables = {}
+    for section, table in found.items():
         kind = SECTIONS.get(section)
         where = f"{path}:{_line_of(text, section, None)}: [{section}]"
         if kind is None or not isinstance(table, dict):
-            raise UsageError(f"{where}: no such section; there are {', '.join(SECTIONS)}")
+            lists = " and ".join(f"[[{name}]]" for name in LISTS)
+            raise UsageError(f"{where}: no such section; there are {', '.join(SECTIONS)}, and lists {lists}")
+        tables[section] = {}
         for key, value in table.items():
             where = f"{path}:{_line_of(text, section, key)}: [{section}] {key}"
-            table[key] = _check(kind, section, key, value, where)
+            tables[section][key] = _check(kind, section, key, value, where)
     return tables
 
 

@@ -1,6 +1,7 @@
 """Owns the loop of a receiver: sockets, timers and key requests around one `ReceiverSession`."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -70,13 +71,18 @@ async def receive(
     random: Random,
     stop: asyncio.Event,
     observe: Callable[[ReceiveStatus], None] | None = None,
+    client: KeyServerClient | None = None,
 ) -> ReceiveStatus:
     """Receive until BYE, `idle_exit_s`, `stop` or the sink's end; return the summary.
 
     Raises UsageError (interface, group), UnreachableError (no key server at first contact), RefusedError
-    (the key server said no, and nothing opens). `observe` is called twice a second.
+    (the key server said no, and nothing opens). `observe` is called twice a second, and once when the run is
+    over. A `client` that is open already serves several channels of one device.
     """
-    async with KeyServerClient(settings.credential, random, settings.keep) as client:
+    async with contextlib.AsyncExitStack() as stack:
+        if client is None:
+            own = KeyServerClient(settings.credential, random, settings.keep)
+            client = await stack.enter_async_context(own)
         if settings.attach is not None:
             settings.attach(client.use_credential)
         run = _ReceiverRun(settings, sink, client, clock, random)
@@ -139,6 +145,8 @@ class _ReceiverRun:
             return replace(self._status(), ended_by=self._done.result())
         finally:
             stopping.cancel()
+            if observe is not None:
+                observe(self._status())
 
     def close(self) -> None:
         """Leave the group, end the request under way, erase the keys."""

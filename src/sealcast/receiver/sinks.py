@@ -16,7 +16,7 @@ from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.receiver.pipes import PipeSink, SinkClosed, StdoutSink, open_special
 from sealcast.receiver.tally import Tally, explain_write, join_slabs
 from sealcast.receiver.values import Slab
-from sealcast.transport.address import Scheme, is_group, parse_endpoint
+from sealcast.transport.address import Endpoint, Scheme, is_group, parse_endpoint
 from sealcast.transport.batches import SEGMENTS_MAX, DatagramSender
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import open_sender
@@ -152,12 +152,20 @@ def open_sink(output_text: str | None, interface: str | None = None, *, digest: 
         return NullSink(digest=digest)
     if output_text == "-":
         return StdoutSink(digest=digest)
-    if "://" in output_text:
-        endpoint = parse_endpoint(output_text)
-        if endpoint.scheme is not Scheme.UDP or endpoint.source is not None:
-            raise UsageError(f"cannot send to {output_text!r}; write udp://HOST:PORT")
+    endpoint = check_output(output_text)
+    if endpoint is not None:
         return UdpSink(endpoint.host, endpoint.port, interface=interface, digest=digest)
     return _open_path(Path(output_text), digest=digest)
+
+
+def check_output(output_text: str) -> Endpoint | None:
+    """Return where UDP datagrams go, None for other kinds of output; raises UsageError."""
+    if "://" not in output_text:
+        return None
+    endpoint = parse_endpoint(output_text)
+    if endpoint.scheme is not Scheme.UDP or endpoint.source is not None:
+        raise UsageError(f"cannot send to {output_text!r}; write udp://HOST:PORT")
+    return endpoint
 
 
 def _open_path(path: Path, *, digest: bool) -> Sink:

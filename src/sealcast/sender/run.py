@@ -1,6 +1,7 @@
 """Owns the loop of a sender: source, socket, timers and errands around one `SenderSession`."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.sender.sources import Source
+from sealcast.sender.status import SendStatus, status_of
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import format_place
 from sealcast.transport.interfaces import InterfaceChoice, choose_interface
@@ -62,30 +64,11 @@ class SendSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SendStatus:
-    """What a sender has done so far; the last one is its summary. `late_ms_max` is the worst departure.
+class Shared:
+    """What the channels of one process share: the client, which is open, and the departures."""
 
-    `input_missing` and `input_drops` are of a live input: packets that its sequence numbers miss, and
-    datagrams that the kernel had no room for (None where it does not tell).
-    """
-
-    channel: str
-    group: str
-    interface: str
-    ssrc: int
-    epoch: int | None
-    next_epoch: int | None
-    remaining_ms: int
-    extended: bool
-    key_changes: int
-    roc: int
-    packets: int
-    bytes: int
-    unsent: int
-    late_ms_max: float
-    input_missing: int = 0
-    input_drops: int | None = 0
-    ended_by: str | None = None
+    client: KeyServerClient
+    departures: Departures
 
 
 async def send(
@@ -96,26 +79,30 @@ async def send(
     random: Random,
     stop: asyncio.Event,
     observe: Callable[[SendStatus], None] | None = None,
+    shared: Shared | None = None,
 ) -> SendStatus:
     """Send until the source ends, `seconds` or `stop`; return the summary.
 
     Raises UsageError (input, interface, state folder), UnreachableError (no key server and no run slot
     left) and RefusedError (unknown channel, not this sender's, or another run sends it). `observe` is called
-    twice a second.
+    twice a second, and once when the run is over. Without `shared` this run has its own client.
     """
     store = SlotStore(settings.state_directory, settings.credential, settings.channel)
     await source.start()
     try:
         store.open()
-        async with KeyServerClient(settings.credential, random, settings.keep) as client:
+        async with contextlib.AsyncExitStack() as stack:
+            if shared is None:
+                client = KeyServerClient(settings.credential, random, settings.keep)
+                shared = Shared(await stack.enter_async_context(client), Departures(clock))
             if settings.attach is not None:
-                settings.attach(client.use_credential)
-            servers = await _unless_told(stop, _lease(settings, store, client))
+                settings.attach(shared.client.use_credential)
+            servers = await _unless_told(stop, _lease(settings, store, shared.client))
             run = _SenderRun(
                 settings=settings,
                 source=source,
                 store=store,
-                client=client,
+                shared=shared,
                 servers=servers,
                 clock=clock,
                 random=random,
@@ -171,7 +158,7 @@ class _SenderRun:
         settings: SendSettings,
         source: Source,
         store: SlotStore,
-        client: KeyServerClient,
+        shared: Shared,
         servers: list[str],
         clock: Clock,
         random: Random,
@@ -195,12 +182,12 @@ class _SenderRun:
             now=clock.monotonic_ns(),
             first_seq=settings.first_seq,
         )
-        client.use_servers(servers)
+        shared.client.use_servers(servers)
         self._errands = Errands(
             session=self._session,
             spec=spec,
             store=store,
-            client=client,
+            client=shared.client,
             credential=settings.credential,
             clock=clock,
             answered=self._advance,
@@ -213,7 +200,7 @@ class _SenderRun:
             payload_type=source.payload_type,
             departed=lambda now: self._send_control(self._session.poll_control(now)),
         )
-        self._departures = Departures(clock)
+        self._departures = shared.departures
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False
@@ -247,6 +234,8 @@ class _SenderRun:
             stopping.cancel()
             self._departures.forget(self._pump)
             await self._end()
+            if observe is not None:
+                observe(self._status())
         return replace(self._status(), ended_by=reason)
 
     def close(self) -> None:
@@ -332,25 +321,14 @@ class _SenderRun:
         await self._errands.finish(LAST_REPORT_S)
 
     def _status(self) -> SendStatus:
-        state = self._session.state(self._clock.monotonic_ns())
-        live = self._source if isinstance(self._source, UdpSource) else None
-        return SendStatus(
+        return status_of(
+            self._session,
+            self._pump,
+            self._source,
+            self._clock.monotonic_ns(),
             channel=self._spec.name,
             group=format_place(self._spec.group, self._spec.port),
             interface=self._choice.interface.name,
-            ssrc=self._session.ssrc,
-            epoch=state.epoch,
-            next_epoch=state.next_epoch,
-            remaining_ms=state.remaining_ms,
-            extended=state.extended,
-            key_changes=state.key_changes,
-            roc=state.roc,
-            packets=state.packets,
-            bytes=state.bytes,
-            unsent=self._pump.unsent,
-            late_ms_max=self._pump.late_ns_max / NS_PER_MS,
-            input_missing=live.counters.missing if live is not None else 0,
-            input_drops=live.drops() if live is not None else 0,
         )
 
 
