@@ -12,7 +12,7 @@ master key, master salt 12 ‖ 00 00 ──AES-CM, KDR 0──┬─ 0x00 RTP ke
 Which index a packet has, and whether it was seen before, is the caller's to know.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -39,7 +39,7 @@ class SessionKey:
     """A derived AEAD key with its 96-bit salt as a number, ready for the IV's XOR."""
 
     aead: AESGCM
-    salt: int
+    salt: int = field(repr=False)
 
     def stream(self, ssrc: int) -> "StreamKey":
         """Return the key as one SSRC uses it."""
@@ -51,7 +51,7 @@ class StreamKey:
     """A session key for one SSRC: XOR `base` with the packet index and the IV is there."""
 
     aead: AESGCM
-    base: int
+    base: int = field(repr=False)
 
 
 def derive_rtp(master_key: Secret, master_salt: Secret) -> SessionKey:
