@@ -18,14 +18,14 @@ of them; read the ratios.
 """
 
 import contextlib
-import os
 import select
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from sealcast.bench.processes import one_core
 from sealcast.bench.stage import BATCH, GROUP, PAYLOAD_BYTES, PORT, Stage
 from sealcast.core.ports import NS_PER_S, Clock, Random
 from sealcast.transport.interfaces import choose_interface
@@ -57,7 +57,7 @@ class DataplaneFigures:
 
 def measure_dataplane(clock: Clock, random: Random, seconds: float) -> DataplaneFigures:
     """Measure for about `seconds`, three rounds at least, on one core."""
-    with _one_core(), contextlib.ExitStack() as stack:
+    with one_core(), contextlib.ExitStack() as stack:
         cases = _cases(stack, random, clock)
         best = dict.fromkeys(cases, float("inf"))
         rounds, ends_ns = 0, clock.monotonic_ns() + int(seconds * NS_PER_S)
@@ -220,17 +220,3 @@ def _bare_decrypt(random: Random) -> Callable[[], None]:
             aead.decrypt_into(nonce, sealed, header, out)
 
     return run
-
-
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Stay on one core for the time, where the system knows how."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)

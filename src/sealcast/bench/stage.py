@@ -25,7 +25,7 @@ LIFETIME_MS = 86_400_000
 class Stage:
     """One channel whose sender is on air and whose receiver holds the key."""
 
-    def __init__(self, random: Random, now: int) -> None:
+    def __init__(self, random: Random, now: int, payload_bytes: int = PAYLOAD_BYTES) -> None:
         spec = ChannelSpec(ChannelNumber(1), "bench", GROUP, PORT, lifetime_ms=LIFETIME_MS)
         lease = Lease(tuple(RunSlot(Ssrc(1 + i), Epoch(1 + i)) for i in range(16)))
         self.sender = SenderSession(
@@ -38,16 +38,17 @@ class Stage:
             now=now,
             first_seq=0,
         )
-        tek = _put_on_air(self.sender, now)
+        self.tek = tek = _put_on_air(self.sender, now)
         self.receiver = ReceiverSession(channel="bench", reorder_ms=0, random=random, now=now)
         self.receiver.handle_grant(_grant(spec, tek, self.sender.ssrc), now)
         self.scratch = memoryview(bytearray(RECEIVED_BYTES_MAX))
-        self._payloads = [random.bytes(PAYLOAD_BYTES)] * BATCH
-        self._timestamps = [0] * BATCH
+        self.batch_packets = batch_limit(payload_bytes)
+        self._payloads = [random.bytes(payload_bytes)] * self.batch_packets
+        self._timestamps = [0] * self.batch_packets
         self._now = now
 
     def seal(self, count: int) -> SealedBatch:
-        """Seal that many payloads, at most `BATCH`."""
+        """Seal that many payloads, at most `batch_packets`."""
         return self.sender.seal_batch(self._payloads[:count], self._timestamps, self._now)
 
 
