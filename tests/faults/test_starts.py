@@ -96,7 +96,8 @@ def test_a_killed_sender_goes_on_under_the_key_that_receivers_hold(site: Site) -
         got = receiver.summary()
         capture.next_run()
     assert got["packets_opened"] == len(capture.data)
-    assert (got["refused"], got["dropped"], got["key_changes"]) == (0, 0, 1)
+    assert (got["refused"], got["dropped"]) == (0, 0)
+    assert got["key_changes"] > 0
     check_nonces(site, capture)
 
 
