@@ -86,6 +86,7 @@ class DatagramReceiver(Endable):
         self.receive_buffer_bytes = _size_buffer(sock, asked_bytes)
         self._gathers = False
         self._left_over: tuple[bytes, int] | None = None
+        self._seen_empty = False
         self._last_count = 0
         self._dropped: int | None = 0
         self._receive: Callable[[int], bytes] = sock.recv
@@ -124,8 +125,12 @@ class DatagramReceiver(Endable):
 
         Returns the bytes received and the length of each datagram. `into` is twice `DATAGRAM_MAX_BYTES` long.
         Never waits. Raises UnreachableError when the kernel reports the network gone. One system call a
-        train where the kernel gathers them, else one a datagram (1 µs).
+        train where the kernel gathers them, else one a datagram (1 µs). A train that emptied the socket is
+        followed by one None without asking again.
         """
+        if self._seen_empty:
+            self._seen_empty = False
+            return None
         if self._left_over is not None:
             data, segment_bytes = self._left_over
             self._left_over = None
@@ -139,6 +144,7 @@ class DatagramReceiver(Endable):
         while size_bytes % segment_bytes == 0 and size_bytes < DATAGRAM_MAX_BYTES:
             more = self._receive_some(into[size_bytes:])
             if more is None:
+                self._seen_empty = True
                 break
             more_bytes, more_segment_bytes = more
             is_shorter_last = more_bytes == more_segment_bytes < segment_bytes
@@ -223,7 +229,10 @@ class DatagramSender(Endable):
         At most `SEGMENTS_MAX` and 65,507 bytes. Returns how many, from the front, are done with, as
         `send_batch` does, and raises as it. One system call where the kernel cuts them apart, else one each.
         """
-        count = -(-len(data) // segment_bytes)
+        size_bytes = len(data)
+        if size_bytes <= segment_bytes and self._send_one(data, size_bytes):
+            return 1
+        count = -(-size_bytes // segment_bytes)
         if count > 1 and segment_bytes <= self._longest_cut_bytes and self._cut_into(segment_bytes):
             for tries in range(SEND_WAITS + 1):
                 try:
@@ -241,6 +250,21 @@ class DatagramSender(Endable):
                 else:
                     return count
         return self.send_batch([data[at : at + segment_bytes] for at in range(0, len(data), segment_bytes)])
+
+    def _send_one(self, data: memoryview, size_bytes: int) -> bool:
+        """Send one datagram; False if it did not leave and is to be sent with more care.
+
+        Where the kernel was told a length to cut at, it leaves alone what is no longer than that.
+        """
+        if size_bytes > self._segment_bytes > 0:
+            return False
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            if error.errno == errno.ECONNREFUSED:
+                self.refused += 1  # This reports an earlier one; the present one was not tried.
+            return False
+        return True
 
     def _cut_into(self, segment_bytes: int) -> bool:
         """Tell the kernel the length of the datagrams; False if it cannot cut a train apart."""
