@@ -94,6 +94,14 @@ def test_use_keeps_the_previous_key_but_not_for_ever() -> None:
     assert table.expire(last_ns) == [key_id(1)]
 
 
+def test_the_previous_key_is_kept_after_the_switch_however_long_unused() -> None:
+    """A key whose announcements were lost, or on a slow stream, still opens the packets that come late."""
+    table = table_with(1, 2, on_air=1)
+    table.announce(key_id(2), 50 * NS_PER_S)
+    assert table.expire(50 * NS_PER_S + GRACE_MS * NS_PER_MS // 2) == []
+    assert key_id(1) in table.held
+
+
 def test_use_alone_switches_nothing() -> None:
     """A packet under the next key is opened, but only an announcement puts it on air."""
     table = table_with(1, 2, on_air=1)

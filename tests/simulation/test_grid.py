@@ -28,6 +28,9 @@ REORDER_MS = 1_500
 FIRST_CLOCK_NS = 1_000 * SECOND
 """Monotonic clocks do not begin at zero, and none of them goes below it."""
 
+BEFORE_PUBLICATION_NS = 3 * SECOND
+"""So long after a change things fail: who missed all notices has asked, and the next key is not there yet."""
+
 JOIN_NS_MAX = SECOND // 2 + GAP_NS
 """Half a second for the join, and the time to the next packet of so slow a stream."""
 
@@ -75,7 +78,7 @@ class Grid:
         """Play the case to its end."""
         self.scene.studio.start()
         self.crowd.arrive(SECOND, 3 * SECOND, self.make_viewer)
-        self.scene.world.run_until(2 * LIFETIME_NS + SECOND)
+        self.scene.world.run_until(2 * LIFETIME_NS + BEFORE_PUBLICATION_NS)
         match self.case.restart:
             case "sender":
                 self.crowd.restart_sender()
@@ -84,7 +87,9 @@ class Grid:
                 self._restart_receivers()
             case "key server":
                 self._restart_key_server()
-        self.scene.world.run_for(LIFETIME_NS + 4 * SECOND)
+        self.scene.world.run_for(LIFETIME_NS + SECOND)
+        # A receiver that still waits for the newest key when the stream ends is another matter.
+        self.scene.world.run_until(max(self.scene.world.now, self.scene.studio.switches[-1][0] + 4 * SECOND))
         self.scene.studio.stop(self.scene.world.now)
         self.scene.world.run_for(5 * SECOND)
 

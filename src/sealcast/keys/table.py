@@ -178,7 +178,8 @@ class KeyTable:
 
     def _supersede(self, key_id: KeyId, entry: KeyEntry, now: int) -> None:
         entry.advance(KeyEvent.SUPERSEDED)
-        entry.switched_ns = now
+        # Packets are still on their way, whether or not we knew the key to be on air when it was last used.
+        entry.switched_ns, entry.used_ns = now, max(entry.used_ns, now)
         if entry.state is KeyState.RETIRED:
             self._retire(key_id)
 
