@@ -1,5 +1,7 @@
 """Batches: the same bytes as one by one, whatever the lengths, and nothing of what does not verify."""
 
+import tracemalloc
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
@@ -87,6 +89,8 @@ def test_the_index_ends() -> None:
     """No packet is given out at or above 2^48; a payload longer than a datagram is refused."""
     with pytest.raises(LocalError, match="used up"):
         Sealer(SSRC).seal(KEY, MKI, INDEX_LIMIT - 1, [b"a", b"b"], [0, 0], second=33)
+    with pytest.raises(LocalError, match="used up"):
+        Sealer(SSRC).seal(KEY, MKI, INDEX_LIMIT - 1, [b"aa", b"b"], [0, 0], second=33)
     with pytest.raises(LocalError, match="does not fit"):
         Sealer(SSRC).seal(KEY, MKI, 0, [bytes(65_500)], [0], second=33)
 
@@ -125,6 +129,19 @@ def test_nothing_of_a_forged_packet_is_left(bad: int, data: st.DataObject) -> No
     # The run goes on behind it, at its own index.
     assert opener.open_run(KEY, size, bad + 1, 9 - bad, 101 + bad) == 9 - bad
     assert bytes(opener.payloads(size, bad + 1, 9 - bad)) == b"".join(payloads[bad + 1 :])
+
+
+def test_strangers_datagrams_of_odd_lengths_cost_little() -> None:
+    """Places are laid out for as many packets as came, not for as many as the buffer could hold."""
+    opener = Opener()
+    opener.fields(100, 1)
+    tracemalloc.start()
+    for length in range(37, 137):
+        list(opener.fields(length, 1))
+        assert opener.open_run(KEY, length, 0, 1, 0) == 0
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 50_000
 
 
 def test_another_key_opens_nothing() -> None:

@@ -33,27 +33,39 @@ PacketFields = tuple[int, int, int, bytes]
 """First byte, SEQ, SSRC and MKI of a packet."""
 
 
+_Slot = tuple[memoryview, memoryview, memoryview]
+
+
 class _Layout:
     """Where packets of one length stand in the received buffer, and their payloads in the opened one."""
 
-    __slots__ = ("fields", "packet_bytes", "payload_bytes", "slots")
+    __slots__ = ("_opened", "_received", "_slots", "fields", "packet_bytes", "payload_bytes")
 
     def __init__(self, packet_bytes: int, received: memoryview, opened: memoryview) -> None:
+        self._received, self._opened = received, opened
         self.packet_bytes = packet_bytes
         self.payload_bytes = packet_bytes - rtp.HEADER_BYTES - OVERHEAD_BYTES
         middle = packet_bytes - rtp.HEADER_BYTES - KEY_ID_BYTES
         self.fields = struct.Struct(f">BxH4xI{middle}x{KEY_ID_BYTES}s")
-        self.slots: list[tuple[memoryview, memoryview, memoryview]] = []
-        for number, start in enumerate(range(0, len(received) - packet_bytes + 1, packet_bytes)):
+        self._slots: list[_Slot] = []
+
+    def slots(self, first: int, end: int) -> list[_Slot]:
+        """Return the slots `first` to `end` - 1: header, what is sealed, and where it is opened into.
+
+        They are laid out when they are first needed: a stranger's datagram of an odd length costs few.
+        """
+        for number in range(len(self._slots), end):
+            start = number * self.packet_bytes
             header_end = start + rtp.HEADER_BYTES
             out = number * self.payload_bytes
-            self.slots.append(
+            self._slots.append(
                 (
-                    received[start:header_end],
-                    received[header_end : header_end + self.payload_bytes + TAG_BYTES],
-                    opened[out : out + self.payload_bytes],
+                    self._received[start:header_end],
+                    self._received[header_end : header_end + self.payload_bytes + TAG_BYTES],
+                    self._opened[out : out + self.payload_bytes],
                 )
             )
+        return self._slots[first:end]
 
 
 class Opener:
@@ -83,7 +95,7 @@ class Opener:
         base_high, base_low = key.base >> 64, key.base & _LOW64
         start = index
         try:
-            for header, sealed, out in layout.slots[first : first + count]:
+            for header, sealed, out in layout.slots(first, first + count):
                 decrypt_into(make_iv(base_high, base_low ^ index), sealed, header, out)
                 index += 1
         except InvalidTag:

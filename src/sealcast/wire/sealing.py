@@ -134,10 +134,11 @@ class Sealer:
             if len(payload) == size_bytes:
                 raise
         count = index - first
-        if index > INDEX_LIMIT:
+        has_last = count < len(payloads) and count < len(layout.slots) and len(payloads[count]) < size_bytes
+        if index + has_last > INDEX_LIMIT:
             raise LocalError("the packet index is used up; start the sender again")
         end = count * layout.packet_bytes
-        if count < len(payloads) and count < len(layout.slots) and len(payloads[count]) < size_bytes:
+        if has_last:
             self._write_last(standing, end, index, timestamps[count], len(payloads[count]))
             header_end, end = (
                 end + rtp.HEADER_BYTES,
