@@ -9,8 +9,9 @@ import pytest
 
 from sealcast.device.newkeys import KeyKind
 from sealcast.messages import jose, operations
-from sealcast.messages.encoding import encode
+from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.enrolment import INVITATION_S_MAX, Enrolled, new_token, token_hash
+from sealcast.messages.jwk import Jwk
 from server.newcomers import change, enrol, invite, keys_of, newcomer, rows
 from server.running import RANDOM, Caller, Running, client, free_port, make_state, process, running
 
@@ -178,7 +179,10 @@ def test_names_of_newcomers(tmp_path: Path) -> None:
             wrong = await enrol(newcomer(server), token, id="TV-2")
             assert (wrong.status, wrong.problem) == (403, "not-invited")
             assert "TV-1" in wrong.detail
-            assert (await enrol(newcomer(server), token, id="TV-1")).answer.id == "TV-1"
+            named = newcomer(server)
+            assert (await enrol(named, token)).answer.id == "TV-1"
+            # Asked again under another name, it is told its own: a no would have it throw its keys away.
+            assert (await enrol(named, token, id="TV-2")).answer.id == "TV-1"
             free = await invite(server)
             for taken in ("tv", "TV-1", "operator", "keyserver", "newcomer"):
                 assert (await enrol(newcomer(server), free, id=taken)).problem == "exists"
@@ -196,6 +200,7 @@ def bad_enrolments(server: Running) -> list[tuple[str, Caller, dict[str, Any]]]:
     none = {"sealed_keys": None, "csr": None, "kek": None}
     private = {**keys_of(pair), "kek": pair.credential.kek}
     cannot_seal = {**keys_of(pair), "kek": pair.credential.signing.public()}
+    small_order = {**keys_of(pair), "kek": Jwk(kty="OKP", crv="X25519", x=b64url_encode(bytes(32)))}
     return [
         ("both forms", pair, both),
         ("neither form", pair, none),
@@ -203,6 +208,7 @@ def bad_enrolments(server: Running) -> list[tuple[str, Caller, dict[str, Any]]]:
         ("no request", pair, {"csr": "-----BEGIN"}),
         ("a private KEK", pair, private),
         ("a KEK that cannot be sealed to", pair, cannot_seal),
+        ("a KEK whose secret everybody knows", pair, small_order),
         ("secrets not sealed to us", symmetric, {"sealed_keys": "a.b.c.d.e"}),
         ("secrets of another", symmetric, keys_of(newcomer(server))),
     ]

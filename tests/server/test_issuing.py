@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
+from sealcast.core.ports import NS_PER_S
 from sealcast.keyserver.store_certificates import Revoked
 from sealcast.messages.jwk import (
     Jwk,
@@ -199,6 +200,15 @@ def test_a_ca_that_does_not_do() -> None:
         read_ca(Issued(b"junk", CA.key_pem))
     with pytest.raises(UsageError, match="not a CA's"):
         read_ca(make_server_certificate(CA, (), RANDOM, WALL_NS))
+
+
+def test_a_ca_that_has_ended() -> None:
+    """An operator's own CA that is out of date signs nothing, and the line says since when."""
+    old = make_ca("Example", RANDOM, WALL_NS - 11 * 365 * 86_400 * NS_PER_S)
+    with pytest.raises(UsageError, match=r"ended on \d{4}-\d\d-\d\d"):
+        make_issuer(old, "Example", RANDOM, WALL_NS)
+    with pytest.raises(UsageError, match=r"ended on \d{4}-\d\d-\d\d"):
+        make_server_certificate(old, (), RANDOM, WALL_NS)
 
 
 def own_ca(

@@ -1,6 +1,7 @@
 """Shows how parties cease to be, come back, and stand by their certificates; and what roles may do."""
 
 import asyncio
+import re
 from pathlib import Path
 
 from cryptography import x509
@@ -213,6 +214,27 @@ def test_expired_certificate(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_the_newest_certificate_counts_whatever_the_clock_said(tmp_path: Path) -> None:
+    """Where the server's clock was set back since, a renewal and a new enrolment count all the same."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            device = await enrolled(server, KeyKind.ED25519, id="TV-1")
+            later = (
+                "UPDATE certificates SET issued_at_ms = issued_at_ms + ?, expires_at_ms = expires_at_ms - ?"
+            )
+            change(tmp_path, later, 3_600_000, 29 * DAY_S * 1_000)
+            await device.must(operations.CERTIFICATE_RENEW)
+            after = await device.ask(operations.KEYS, channel="none")
+            assert (after.problem, (after.certified_s or 0) > 29 * DAY_S) == ("unknown-channel", True)
+            change(tmp_path, later, 3_600_000, 0)
+            await server.operator.must(operations.REGISTRY_REMOVE, id="TV-1")
+            again = await enrolled(server, KeyKind.ED25519, id="TV-1")
+            assert (await again.ask(operations.KEYS, channel="none")).problem == "unknown-channel"
+
+    asyncio.run(story())
+
+
 def test_revoked_certificate(tmp_path: Path) -> None:
     """A revoked party is refused from the next request on, by name or by serial, and stands on the list."""
 
@@ -225,7 +247,9 @@ def test_revoked_certificate(tmp_path: Path) -> None:
             serial = next(row.serial for row in listed if row.id == two.credential.id)
             revoke = operations.CERTIFICATE_REVOKE
             await server.operator.must(revoke, id=one.credential.id, reason="keyCompromise")
-            await server.operator.must(revoke, serial=serial)
+            # As `openssl x509 -text` prints it.
+            pairs = ":".join(re.findall("..", serial.upper().zfill(40)))
+            await server.operator.must(revoke, serial=pairs)
             for device in (one, two):
                 reply = await device.ask(operations.KEYS, channel="none")
                 assert (reply.status, reply.problem) == (403, "certificate-revoked")

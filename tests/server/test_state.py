@@ -11,7 +11,13 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from sealcast.core.errors import UsageError
 from sealcast.device.vault import Credential
-from sealcast.server.state import ServerState, create_server_state, load_server_state
+from sealcast.server.certificates import Issued, make_ca
+from sealcast.server.state import (
+    ServerState,
+    create_server_state,
+    load_server_state,
+    renew_server_certificate,
+)
 from sealcast.transport.system import SystemClock, SystemRandom
 
 SECRETS = ("master.key", "server.vault", "ca.key", "tls.key")
@@ -75,7 +81,27 @@ def test_certificate_fits_its_names_and_ca(tmp_path: Path) -> None:
     assert ca.not_valid_after_utc - now > dt.timedelta(days=3_600)
 
 
-@pytest.mark.parametrize("existing", [*SECRETS, "operators"])
+def test_only_the_own_ca_is_trusted_not_what_stands_behind_it(tmp_path: Path) -> None:
+    """A CA file often brings the CAs above it: nobody who pins this operator's is to trust those."""
+    now = SystemClock().wall_ns()
+    own, above = (make_ca(name, SystemRandom(), now) for name in ("Own", "Above"))
+    bundle = Issued(own.certificate_pem + above.certificate_pem, own.key_pem)
+    credential = create_server_state(
+        tmp_path / "state",
+        operator_name="Example",
+        hosts=(),
+        urls=("https://127.0.0.1:8443",),
+        random=SystemRandom(),
+        wall_ns=now,
+        own_ca=bundle,
+    )
+    assert credential.ca_pem.encode() == own.certificate_pem
+    assert (tmp_path / "state" / "ca.pem").read_bytes() == own.certificate_pem
+    # The next server certificate may come from the same file.
+    assert renew_server_certificate(tmp_path / "state", SystemRandom(), now, own_ca=bundle)
+
+
+@pytest.mark.parametrize("existing", [*SECRETS, "operators", "keyserver.sqlite"])
 def test_nothing_is_written_over(tmp_path: Path, existing: str) -> None:
     """A file that is there stops the making, and nothing is changed or added."""
     (tmp_path / existing).write_text("mine")

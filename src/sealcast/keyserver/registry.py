@@ -156,6 +156,8 @@ def check_keys(role: Role, keys: RegisteredKeys) -> str:
         raise FormatError("both keys are symmetric, or both are public halves")
     for key in (keys.signing, keys.kek):
         _check_usable(key)
+    # Some keys only show in use that they are none: the points of small order of X25519 (RFC 7748 §6.1).
+    jose.seal(b"", keys.kek, kid=role, typ=jose.TYP_SEALED_ANSWER)
     kind = kinds.pop()
     if role != "device" and kind == SYMMETRIC:
         raise FormatError(f"a {role} signs with a key pair: only devices may have symmetric keys")

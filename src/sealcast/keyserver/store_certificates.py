@@ -21,6 +21,9 @@ _NEWEST_OF = (
     .order_by(certificates.c.issued_at_ms.desc(), certificates.c.expires_at_ms.desc())
     .limit(1)
 )
+_LATEST = sa.select(sa.func.max(certificates.c.issued_at_ms)).where(
+    certificates.c.principal == sa.bindparam("wanted")
+)
 _ROWS = (
     sa.select(certificates, principals.c.role)
     .join(principals, principals.c.id == certificates.c.principal)
@@ -66,7 +69,12 @@ class Revoked:
 
 
 def add(connection: sa.Connection, entries: tuple[CertificateEntry, ...]) -> None:
-    """Store certificates that were issued."""
+    """Store certificates that were issued to one party.
+
+    Theirs is the latest time of issue, so that the newest count even where the clock was set back.
+    """
+    latest_ms = connection.execute(_LATEST, {"wanted": entries[0].principal}).scalar()
+    after_ms = -1 if latest_ms is None else latest_ms
     connection.execute(
         _ADD,
         [
@@ -75,7 +83,7 @@ def add(connection: sa.Connection, entries: tuple[CertificateEntry, ...]) -> Non
                 "principal": entry.principal,
                 "use": entry.use,
                 "certificate": entry.certificate,
-                "issued_at_ms": entry.issued_at_ms,
+                "issued_at_ms": max(entry.issued_at_ms, after_ms + 1),
                 "expires_at_ms": entry.expires_at_ms,
             }
             for entry in entries

@@ -188,6 +188,11 @@ def check_can_have_issuer(ca: Issued) -> None:
         raise UsageError("this CA may sign no CA below it (path length 0), and one is needed for the parties")
 
 
+def alone(ca: Issued) -> Issued:
+    """Return a CA without the certificates that its file holds behind its own: nobody is to trust those."""
+    return Issued(x509.load_pem_x509_certificate(ca.certificate_pem).public_bytes(Encoding.PEM), ca.key_pem)
+
+
 def same_certificate(one_pem: bytes, other_pem: bytes) -> bool:
     """Whether two PEM files hold the same certificate; raises UsageError if one holds none."""
     try:
@@ -206,8 +211,13 @@ def certificate_builder(
     days: int,
     not_after: dt.datetime | None = None,
 ) -> x509.CertificateBuilder:
-    """Return the parts that all certificates have; it ends after `days`, at the latest at `not_after`."""
+    """Return the parts that all certificates have; it ends after `days`, at the latest at `not_after`.
+
+    `not_after` is the end of the CA that will sign it: raises UsageError if that is past.
+    """
     now = dt.datetime.fromtimestamp(wall_ns // NS_PER_S, tz=dt.UTC)
+    if not_after is not None and not_after <= now:
+        raise UsageError(f"the CA that would sign this ended on {not_after:%Y-%m-%d}; take one that is valid")
     end = now + dt.timedelta(days=days)
     return (
         x509.CertificateBuilder()

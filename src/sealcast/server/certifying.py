@@ -84,7 +84,9 @@ class CertificateDesk:
             call.wall_ms,
             request.reason,
             principal_id=request.id,
-            serial=request.serial.lower().lstrip("0") if request.serial is not None else None,
+            serial=request.serial.lower().replace(":", "").lstrip("0")
+            if request.serial is not None
+            else None,
         )
         if not gone:
             named = (request.serial or request.id or "")[:80]

@@ -98,10 +98,11 @@ class EnrolmentDesk:
         state = CANCELLED if invited is None else invited.state(call.wall_ms)
         if invited is None or state == CANCELLED:
             raise refusal("not-invited", "there is no such invitation, or it was withdrawn; ask for another")
+        if state == USED:
+            # Whatever id is asked for this time: with another no, a newcomer would throw its keys away.
+            return self._again(call, request, invited)
         if request.id is not None and invited.id not in {None, request.id}:
             raise refusal("not-invited", f"this invitation is for {invited.id}; leave the id out")
-        if state == USED:
-            return self._again(call, request, invited)
         if state == EXPIRED:
             raise refusal("invitation-expired", "the invitation was not used in time; ask for another")
         return self._admit(call, request, invited)

@@ -49,7 +49,8 @@ def check_certificate(state: ServerState) -> None:
         _shake_hands(server, client)
     except ssl.SSLCertVerificationError as error:
         raise UsageError(
-            f"{state.certificate_path} is not to be trusted by this operator's CA: {error.verify_message}"
+            f"{state.certificate_path} is not to be trusted by this operator's CA: {error.verify_message};"
+            " make another with: sealcast ca renew-server"
         ) from error
     except ssl.SSLError as error:
         raise UsageError(f"{state.certificate_path} does not serve TLS 1.3: {error}") from error

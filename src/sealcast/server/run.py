@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
 
+from sealcast.client.transfer import trust
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ports import Clock, Random
 from sealcast.server.compose import Keyserver, open_keyserver
 from sealcast.server.listening import Listener
-from sealcast.server.reload import reread_state
+from sealcast.server.reload import check_certificate, reread_state
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState, load_server_state
 
@@ -57,6 +57,7 @@ async def serve_keyserver(
     directory, database, certificate or address that does not do, and LocalError if the server ends by itself.
     """
     state = load_server_state(settings.state_directory)
+    check_certificate(state)
     address = _free_address(settings.host, settings.port)
     with _ended_by_signal(stop) as ended:
         keyserver = await open_keyserver(state, settings, clock, random)
@@ -125,7 +126,7 @@ async def _wait_until_listening(
     serving: asyncio.Task[None], state: ServerState, address: tuple[str, int]
 ) -> None:
     """Return once a TLS connection to ourselves succeeds; raises LocalError if none does in time."""
-    context = ssl.create_default_context(cadata=state.ca_pem)
+    context = trust(state.ca_pem)
     context.check_hostname = False
     host = _ANY_ADDRESS.get(address[0], address[0])
     last: BaseException | None = None

@@ -28,6 +28,7 @@ from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, enc
 from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
 from sealcast.server.certificates import (
     Issued,
+    alone,
     check_can_have_issuer,
     hosts_of,
     make_ca,
@@ -127,6 +128,7 @@ def create_server_state(
     _check_absent(directory)
     if own_ca is not None:
         check_can_have_issuer(own_ca)
+        own_ca = alone(own_ca)
     ca = own_ca or make_ca(operator_name, random, wall_ns)
     issuer = make_issuer(ca, operator_name, random, wall_ns)
     tls = make_server_certificate(ca, hosts, random, wall_ns)
@@ -237,7 +239,7 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
 
 def _check_absent(directory: Path) -> None:
     """Refuse, before anything is written, if any of the files is there."""
-    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS):
+    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, DATABASE):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
 
