@@ -1,5 +1,6 @@
 """The vault: opens for its owner with its own key file, and for nobody else."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,21 @@ def test_half_a_vault_is_not_added_to(vault: Path, missing: str) -> None:
     with pytest.raises(UsageError, match="never overwritten"):
         save_vault(vault, CREDENTIAL, SimRandom(3))
     assert not gone.exists()
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What could not be written whole is not there at all, so that the next try finds the place free."""
+    path = tmp_path / "SN-0001.vault"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A limit on the length of files stands for the full disk: the key file fits, the vault does not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(UsageError, match=f"cannot write {path}"):
+            save_vault(path, CREDENTIAL, SimRandom(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    save_vault(path, CREDENTIAL, SimRandom(3))
 
 
 def test_the_wrong_key_file(vault: Path, tmp_path: Path) -> None:

@@ -18,10 +18,16 @@ def write_private(path: Path, data: bytes) -> None:
         raise never_overwritten(path) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(path)
+    except OSError as error:
+        # Half a file would be in the way of the next try.
+        path.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def replace_private(path: Path, data: bytes) -> None:
@@ -35,11 +41,7 @@ def replace_private(path: Path, data: bytes) -> None:
         new.unlink(missing_ok=True)
         write_private(new, data)
         new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -53,6 +55,15 @@ def read_private(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the disk know the name of a file, too."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def never_overwritten(path: Path) -> UsageError:

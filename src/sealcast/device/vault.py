@@ -122,7 +122,12 @@ def new_vault(
     else:
         how = new_derivation(random)
         vault = Vault(path, credential, derive(passphrase, how), how)
-    write_private(path, _sealed(credential, vault.key, vault.derivation))
+    try:
+        write_private(path, _sealed(credential, vault.key, vault.derivation))
+    except UsageError:
+        if passphrase is None:
+            key_path(path).unlink(missing_ok=True)
+        raise
     return vault
 
 
