@@ -22,7 +22,7 @@ BURST_SPACING_NS = 30 * NS_PER_MS
 class ControlSchedule:
     """Decides when the next SEAL packet leaves; holds no packet itself."""
 
-    __slots__ = ("_burst_left", "_burst_ns", "_due_ns", "_owed_bytes", "_packets", "_sent_ns")
+    __slots__ = ("_burst_left", "_burst_ns", "_due_ns", "_next_ns", "_owed_bytes", "_packets", "_sent_ns")
 
     def __init__(self, now: int) -> None:
         self._due_ns = now
@@ -31,6 +31,8 @@ class ControlSchedule:
         self._owed_bytes = 0
         self._burst_left = 0
         self._burst_ns = now
+        # Asked for with each batch of packets, so it is kept.
+        self._next_ns = now
 
     def note_data(self, packets: int, size_bytes: int) -> None:
         """Count what the stream sent."""
@@ -39,15 +41,17 @@ class ControlSchedule:
             self._owed_bytes = max(0, self._owed_bytes - size_bytes)
             if not self._owed_bytes:
                 self._due_ns = self._sent_ns + INTERVAL_NS
+                self._schedule()
 
     def start_burst(self, now: int) -> None:
         """Make three packets due, the first at once."""
         self._burst_left = BURST
         self._burst_ns = now
+        self._schedule()
 
     def is_due(self, now: int) -> bool:
         """Whether a SEAL packet should leave now."""
-        return now >= self.next_timeout() or self._packets >= PACKETS_MAX
+        return now >= self._next_ns or self._packets >= PACKETS_MAX
 
     def note_control(self, size_bytes: int, now: int) -> None:
         """Count a SEAL packet that left; the next one waits until enough data has paid for it."""
@@ -57,7 +61,11 @@ class ControlSchedule:
         cost_bytes = size_bytes * DATA_PER_CONTROL
         self._owed_bytes = min(self._owed_bytes + cost_bytes, BURST * cost_bytes)
         self._sent_ns, self._due_ns, self._packets = now, now + INTERVAL_NS_MAX, 0
+        self._schedule()
 
     def next_timeout(self) -> int:
         """Return when the next packet is due by time."""
-        return min(self._due_ns, self._burst_ns) if self._burst_left else self._due_ns
+        return self._next_ns
+
+    def _schedule(self) -> None:
+        self._next_ns = min(self._due_ns, self._burst_ns) if self._burst_left else self._due_ns

@@ -49,6 +49,7 @@ class AirEpoch:
     ends_ns: int
     rtp: srtp.StreamKey
     rtcp: srtp.SessionKey
+    mki: bytes
     published: bool
     packets: int = 0
     bytes: int = 0
@@ -247,7 +248,8 @@ class EpochPlanner:
         rtp = srtp.derive_rtp(tek.key, tek.salt).stream(self.first_slot.ssrc)
         rtcp = srtp.derive_rtcp(tek.key, tek.salt)
         ends_ns = now + self._spec.lifetime_ms * NS_PER_MS
-        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp, published)
+        mki = tek.key_id.pack()
+        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp, mki, published)
         self.next = None
         if before is not None:
             before.tek.erase()

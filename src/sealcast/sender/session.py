@@ -94,7 +94,8 @@ class SenderSession:
         self._index = first_seq if first_seq is not None else random.below(FIRST_SEQ_LIMIT)
         self._timestamp = 0
         self._control_index = 0
-        self._counts = [0, 0]
+        self._packets = 0
+        self._bytes = 0
         self._key_changes = 0
         self._totals: dict[Epoch, Totals] = {}
         self._report_ns: int | None = None
@@ -125,8 +126,8 @@ class SenderSession:
             next_epoch=coming.epoch if coming else None,
             remaining_ms=self._epochs.remaining_ms(now),
             extended=self._epochs.is_extended(now),
-            packets=self._counts[0],
-            bytes=self._counts[1],
+            packets=self._packets,
+            bytes=self._bytes,
             key_changes=self._key_changes,
             roc=self._index >> 16,
         )
@@ -192,8 +193,9 @@ class SenderSession:
 
     def poll_control(self, now: int) -> list[bytes]:
         """Return the SEAL packets that leave now: none or one."""
-        self._switch_if_due(now)
-        if not self.is_on_air or self._ended or not self._control.is_due(now):
+        if self._epochs.next is not None:
+            self._switch_if_due(now)
+        if not self._control.is_due(now) or not self.is_on_air or self._ended:
             return []
         return [self._seal_packet(now, bye=False)]
 
@@ -220,7 +222,8 @@ class SenderSession:
         `skipped` packets are left out before the first. The batch is good until the next call. About 0.45 µs
         a packet beside the cipher. Raises LocalError before the first epoch is on air, and after the end.
         """
-        self._switch_if_due(now)
+        if self._epochs.next is not None:
+            self._switch_if_due(now)
         current = self._epochs.current
         if current is None or self._ended:
             raise LocalError("nothing can be sealed before the first key is on air, or after the end")
@@ -229,16 +232,22 @@ class SenderSession:
         self._index = min(index + len(payloads), INDEX_LIMIT)
         batch = self._sealer.seal(
             current.rtp,
-            current.tek.key_id.pack(),
+            current.mki,
             index,
             payloads,
             timestamps,
             second=payload_type | marker << 7,
         )
-        count = len(batch)
+        count = batch.count
+        size_bytes = len(batch.data) - count * PACKET_OVERHEAD_BYTES
         self._index = index + count
         self._timestamp = timestamps[count - 1]
-        self._note_sent(current, count, len(batch.data) - count * PACKET_OVERHEAD_BYTES)
+        # Written out here, since it runs for every batch, and a batch of a slow stream is one packet.
+        current.packets += count
+        current.bytes += size_bytes
+        self._packets += count
+        self._bytes += size_bytes
+        self._control.note_data(count, size_bytes)
         return batch
 
     def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
@@ -280,21 +289,13 @@ class SenderSession:
         self._control.start_burst(now)
         self._report_ns = now
 
-    def _note_sent(self, current: AirEpoch, packets: int, size_bytes: int) -> None:
-        current.packets += packets
-        current.bytes += size_bytes
-        self._counts[0] += packets
-        self._counts[1] += size_bytes
-        self._control.note_data(packets, size_bytes)
-
     def _seal_packet(self, now: int, *, bye: bool) -> bytes:
         current = self._current()
         self._control_index += 1
-        counts = SenderCounts(self._timestamp, *self._counts)
+        counts = SenderCounts(self._timestamp, self._packets, self._bytes)
         word = srtcp.index_word(self._control_index)
         compound = build_seal(self._content(now, bye=bye), counts, self._cname, word, self._sign)
-        mki = current.tek.key_id.pack()
-        packet = srtcp.seal_control(current.rtcp, compound, self._ssrc, self._control_index, mki)
+        packet = srtcp.seal_control(current.rtcp, compound, self._ssrc, self._control_index, current.mki)
         self._control.note_control(len(packet), now)
         return packet
 
@@ -353,7 +354,7 @@ class SenderSession:
 
     def _highest(self) -> PacketIndex:
         """Index of the last packet sent; of the first to be sent while there is none."""
-        return PacketIndex(self._index - 1 if self._counts[0] else self._index)
+        return PacketIndex(self._index - 1 if self._packets else self._index)
 
     def _current(self) -> AirEpoch:
         current = self._epochs.current
