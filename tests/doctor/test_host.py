@@ -4,7 +4,7 @@ import pytest
 
 from sealcast.doctor import host
 from sealcast.doctor.finding import Result
-from sealcast.transport.batches import RECEIVE_BUFFER_BYTES
+from sealcast.transport.batches import ADVISED_BUFFER_BYTES
 from sealcast.transport.interfaces import Interface
 
 ETH0 = Interface("eth0", 2, ("192.0.2.1",), (), multicast=True)
@@ -21,14 +21,14 @@ def test_interfaces() -> None:
 
 @pytest.mark.parametrize(
     ("rmem_max", "result"),
-    [(RECEIVE_BUFFER_BYTES, Result.OK), (212_992, Result.WARN), (None, Result.WARN)],
+    [(ADVISED_BUFFER_BYTES, Result.OK), (212_992, Result.WARN), (None, Result.WARN)],
 )
 def test_receive_buffer(rmem_max: int | None, result: Result) -> None:
     """A limit below what a receiver asks for is told with the exact line that raises it."""
     finding = host.check_receive_buffer(rmem_max)
     assert finding.result is result
     if rmem_max == 212_992:
-        assert finding.advice == f"sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}"
+        assert finding.advice == f"sysctl -w net.core.rmem_max={ADVISED_BUFFER_BYTES}"
 
 
 def test_send_buffer() -> None:

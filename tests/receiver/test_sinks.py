@@ -1,5 +1,6 @@
 """Shows that outputs take what they are given, never wait for a reader, and fail in one line."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -222,3 +223,23 @@ def test_other_outputs_are_refused(text: str) -> None:
     """Only FILE, -, and udp://HOST:PORT are outputs."""
     with pytest.raises(SealcastError):
         open_sink(text)
+
+
+def test_the_digest_is_that_of_all_bytes(tmp_path: Path) -> None:
+    """A digest made beside the writing, is that of the file whenever it is asked for."""
+    with contextlib.closing(FileSink(tmp_path / "out", digest=True)) as sink:
+        for number in range(300):
+            sink.write([Slab(bytes([number % 251]) * 13_160, 1_316)])
+            if number in {0, 150, 299}:
+                assert sink.sha256() == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
+    assert sink.sha256() == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
+
+
+def test_a_device_takes_all_at_once() -> None:
+    """A FIFO or a device that we open ourselves never blocks, and takes more than 4 kB a call."""
+    sink = open_sink("/dev/null", digest=True)
+    payload = bytes(1_316)
+    sink.write([Slab(payload * 48, 1_316)])
+    assert (sink.written_bytes, sink.dropped_bytes) == (48 * 1_316, 0)
+    sink.close()
+    assert sink.dropped_bytes == 0

@@ -189,3 +189,20 @@ def test_rtp_timestamps_count_90_khz_from_their_base() -> None:
     assert rtp_timestamp(0) == 0
     assert rtp_timestamp(1_000_000_000, base=7) == 90_007
     assert rtp_timestamp(1_000_000_000, base=2**32 - 1) == 89_999
+
+
+def test_raw_data_in_any_pieces() -> None:
+    """However the bytes are cut, the payloads and their times are the same, whole ones without a copy."""
+    data = bytes(range(256)) * 40
+    whole = RatePacer(8_000_000)
+    expected = [whole.feed(data), whole.finish()]
+    for piece_bytes in (1, 7, 1_315, 1_316, 1_317, 5_000):
+        pacer = RatePacer(8_000_000)
+        runs = [pacer.feed(data[at : at + piece_bytes]) for at in range(0, len(data), piece_bytes)]
+        runs.append(pacer.finish())
+        assert [bytes(p) for run in runs for p in run.payloads] == [
+            bytes(p) for run in expected for p in run.payloads
+        ]
+        assert [o for run in runs for o in run.offsets_ns or ()] == [
+            o for run in expected for o in run.offsets_ns or ()
+        ]

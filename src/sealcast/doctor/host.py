@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sealcast.doctor.finding import Finding, fail, ok, warn
-from sealcast.transport.batches import RECEIVE_BUFFER_BYTES
+from sealcast.transport.batches import ADVISED_BUFFER_BYTES
 from sealcast.transport.interfaces import Interface
 
 SEND_BUFFER_BYTES = 212_992
@@ -31,7 +31,7 @@ def check_receive_buffer(rmem_max: int | None) -> Finding:
     """Hold the kernel's limit against what a receiver asks for."""
     if rmem_max is None:
         return _unknown("receive buffer", "net.core.rmem_max")
-    asked = RECEIVE_BUFFER_BYTES
+    asked = ADVISED_BUFFER_BYTES
     if rmem_max >= asked:
         return ok("receive buffer", f"net.core.rmem_max is {rmem_max}; a receiver asks for {asked}")
     return warn(

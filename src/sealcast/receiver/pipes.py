@@ -49,7 +49,8 @@ class PipeSink(Tally):
         self._held = bytearray()
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        self._step_bytes = MAX_HELD_BYTES if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_WRITE_BYTES
+        takes_all = stat.S_ISREG(os.fstat(fd).st_mode) or not os.get_blocking(fd)
+        self._step_bytes = MAX_HELD_BYTES if takes_all else PIPE_WRITE_BYTES
         _widen_pipe(fd)
 
     def write(self, slabs: Sequence[Slab]) -> None:
@@ -83,7 +84,10 @@ class PipeSink(Tally):
                 left_ms = max(0, (until_ns - time.monotonic_ns()) // NS_PER_MS) if wait_ms else 0
                 if not self._poll.poll(left_ms):
                     break
-                written += os.write(self._fd, self._held[written : written + self._step_bytes])
+                with memoryview(self._held)[written : written + self._step_bytes] as piece:
+                    written += os.write(self._fd, piece)
+        except BlockingIOError:
+            pass  # The reader is slow; the next write tries again.
         except OSError as error:
             if error.errno in {errno.EPIPE, errno.ECONNRESET}:
                 raise SinkClosed(f"nobody reads {self._name} any more") from error
@@ -105,9 +109,9 @@ class StdoutSink(PipeSink):
 
 
 def open_special(path: Path) -> int:
-    """Open a FIFO or a device without waiting for a reader."""
+    """Open a FIFO or a device without waiting for a reader, now or when writing."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         advice = (
             "nobody reads it yet; start the reader first"
@@ -115,8 +119,6 @@ def open_special(path: Path) -> int:
             else explain_write(error)
         )
         raise UsageError(f"cannot write {path}: {advice}") from error
-    os.set_blocking(fd, True)
-    return fd
 
 
 def _widen_pipe(fd: int) -> None:

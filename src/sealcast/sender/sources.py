@@ -15,14 +15,18 @@ from typing import Protocol
 from sealcast.core.errors import UsageError
 from sealcast.sender.looping import LoopRestamper
 from sealcast.sender.mpegts import PACKET_BYTES, PROBE_PACKETS, looks_like_transport_stream
-from sealcast.sender.pacing import Pacer, PcrPacer, RatePacer
+from sealcast.sender.pacing import DATAGRAM_BYTES, Pacer, PcrPacer, RatePacer
 from sealcast.sender.runs import Run
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import parse_endpoint
 from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 100 * DATAGRAM_BYTES
 """Read at once: 130 ms of a stream of 8 Mbit/s, and all that a source holds beside the pacer's look-ahead."""
+
+CHUNK_BYTES_MAX = 2_000 * DATAGRAM_BYTES
+CHUNKS_PER_S = 100
+"""Faster than 100 Mbit/s a file is read in longer pieces, since each costs a change of thread."""
 
 LIVE_SCHEMES = ("udp://", "rtp://")
 
@@ -66,6 +70,7 @@ class FileSource:
         self._path = Path(path)
         self._pacer = pacer
         self._loop = loop
+        self._chunk_bytes = _chunk_bytes(pacer)
         self._restamper = LoopRestamper() if loop and isinstance(pacer, PcrPacer) else None
         self._fd = -1
 
@@ -123,7 +128,7 @@ class FileSource:
     async def _read(self, position: int) -> bytes:
         """Read in a thread: a disk or a network file system may take its time."""
         try:
-            return await asyncio.to_thread(os.pread, self._fd, CHUNK_BYTES, position)
+            return await asyncio.to_thread(os.pread, self._fd, self._chunk_bytes, position)
         except OSError as error:
             raise UsageError(f"cannot read on in {self._path}: {error.strerror}") from error
 
@@ -203,6 +208,14 @@ def _read_some(fd: int) -> bytes:
 def _resolve(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def _chunk_bytes(pacer: Pacer) -> int:
+    """Return how much to read at once: whole datagrams, more of them where they leave fast."""
+    if not isinstance(pacer, RatePacer):
+        return CHUNK_BYTES
+    datagrams = pacer.rate_bits_per_s // (8 * DATAGRAM_BYTES * CHUNKS_PER_S)
+    return min(CHUNK_BYTES_MAX, max(CHUNK_BYTES, datagrams * DATAGRAM_BYTES))
 
 
 def _payload_type(pacer: Pacer) -> int:
