@@ -51,6 +51,7 @@ def test_channels(operator: Terminal) -> None:
     """Channels are added with the documented defaults, shown, refused if they overlap, and removed."""
     out = operator.good("channel", "add", "t1", "--group", "239.255.7.1:5004")
     assert out.startswith("channel t1 has number ")
+    assert "nobody may send on it yet" in out
     row = json.loads(operator.good("channel", "show", "t1", "--json"))
     assert row["channel"].pop("number") > 0
     assert row["channel"] == {

@@ -163,10 +163,10 @@ def _print_added(answer: "ChannelList", more: list[str], *, json: bool) -> None:
         output.print_json(answer)
         return
     row = answer.channels[0]
-    for line in (
-        f"channel {row.channel.name} has number {row.channel.number} and is at {place(row)}",
-        *more,
-    ):
+    name = row.channel.name
+    if not row.senders:
+        more = [*more, f"nobody may send on it yet; let somebody: channel senders {name} --add NAME"]
+    for line in (f"channel {name} has number {row.channel.number} and is at {place(row)}", *more):
         output.print_line(line)
 
 

@@ -77,7 +77,8 @@ def _read(line: str) -> "Invitation":
     from sealcast.core.errors import FormatError, UsageError
     from sealcast.messages.enrolment import read_invitation
 
-    text = sys.stdin.readline().split() if line == "-" else [line]
+    # Who copies the whole line of an invitation brings `sealcast enrol` along.
+    text = (sys.stdin.readline() if line == "-" else line).split()
     try:
         return read_invitation(text[-1] if text else "")
     except FormatError as error:

@@ -3,14 +3,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sealcast.cli.helps import escape, examples
-
-if TYPE_CHECKING:
-    from sealcast.server.certificates import Issued
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -80,7 +77,7 @@ def init(
 
     Nothing that exists is overwritten.
     """
-    from sealcast.cli import output
+    from sealcast.cli import keyfiles, output
     from sealcast.config.places import make_dir
     from sealcast.config.schema import check_url, parse_listen
     from sealcast.device.vault import save_vault
@@ -88,7 +85,7 @@ def init(
     from sealcast.transport.address import format_place
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    own_ca = _own_ca(ca_cert, ca_key)
+    own_ca = keyfiles.own_ca(ca_cert, ca_key)
     hosts = tuple(host or ())
     where = listen or (f"0.0.0.0:{PORT}" if hosts else f"127.0.0.1:{PORT}")
     address, port = parse_listen(where)
@@ -110,21 +107,6 @@ def init(
     _write_config(places, where, urls)
     for line in _what_next(context, places, operator, urls, explicit=directory is not None):
         output.print_line(line)
-
-
-def _own_ca(certificate: Path | None, key: Path | None) -> "Issued | None":
-    """Read the operator's own CA, if one is named; raises UsageError."""
-    from sealcast.core.errors import UsageError
-    from sealcast.server.certificates import Issued
-
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise UsageError("a CA of your own takes both --ca-cert and --ca-key")
-    try:
-        return Issued(certificate.read_bytes(), key.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _reachable(address: str) -> str:
