@@ -41,7 +41,7 @@ FAREWELL_S = 20.0
 """Receivers end by themselves soon after the sender's BYE."""
 
 PICTURE_S = 0.5
-IDLE_EXIT_S = "4"
+IDLE_EXIT_S = "8"
 """The outsider cannot read the BYE: it ends when the stream has been silent for this long."""
 
 
