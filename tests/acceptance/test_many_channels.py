@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from sealcast.messages import operations
 from sealcast.messages.answers import ChannelList
 from sealcast.messages.channels import ChannelData
 from sealcast.testing import SimRandom
+from sealcast.transport.interfaces import choose_interface
+from sealcast.transport.multicast import open_receiver, open_sender
 from sealcast.transport.system import SystemRandom
+from sealcast.transport.unicast import open_unicast_receiver
+from sealcast.wire.rtp import pack_header
 
 CHANNELS = [f"c{number:02}" for number in range(20)]
 GOOD, ABSENT, DAMAGED = CHANNELS[:18], CHANNELS[18], CHANNELS[19]
@@ -119,3 +124,54 @@ def test_two_channels_of_twenty_fail(site: Terminal, card: Path) -> None:
     assert 0 < sent["on_time_share"] <= 1
     assert sent["late_ms_max"] >= 0
     assert sent["packets"] == sum(each["packets"] for each in sent["channels"])
+
+
+def test_plain_multicast_in_and_out(site: Terminal) -> None:
+    """An encoder's RTP goes in, sealed across, and comes out as it was, to a host and to a group.
+
+    The encoder starts again on the way: its old numbers come with other bytes.
+    """
+    folder = site.folder
+    first, second = CHANNELS[:2]
+    loopback = choose_interface("239.255.66.201", "lo").interface
+    with (
+        open_unicast_receiver("127.0.0.1", 0) as host,
+        open_receiver("239.255.66.202", 6002, loopback) as group,
+        open_sender("239.255.66.201", 6000, loopback) as encoder,
+    ):
+        (folder / "in.toml").write_text(
+            f"""[sender]\ncredential = "studio.vault"\n
+            [[send]]\nchannel = "{first}"\ninput = "rtp://239.255.66.201:6000"\ninterface = "lo"\n
+            [[send]]\nchannel = "{second}"\ninput = "rtp://239.255.66.201:6000"\ninterface = "lo"\n"""
+        )
+        (folder / "out.toml").write_text(
+            f"""[receiver]\ncredential = "gateway.vault"\ninterface = "lo"\n
+            [[receive]]\nchannel = "{first}"\noutput = "udp://127.0.0.1:{host.local_address[1]}"\n
+            [[receive]]\nchannel = "{second}"\noutput = "udp://239.255.66.202:6002"\n"""
+        )
+        with (
+            site.running("send", "--config", "in.toml", "--json", stderr=folder / "in.log") as sending,
+            site.running("receive", "--config", "out.toml", "--json", stderr=folder / "out.log") as receiving,
+        ):
+            for log, event in (("in.log", '"on air"'), ("out.log", '"joined"')):
+                eventually(lambda: (folder / log).read_text().count(event) == 2)  # noqa: B023 - called at once
+            payloads = [SimRandom(number).bytes(188 * 7) for number in range(500)]
+            got: dict[str, list[bytes]] = {"host": [], "group": []}
+            for number, payload in enumerate(payloads):
+                ssrc, seq = (7, 100 + number) if number < 250 else (8, number - 150)
+                encoder.send_batch([pack_header(33, seq, number * 90, ssrc) + payload])
+                time.sleep(0.002)
+                got["host"] += host.receive_batch(1_000)
+                got["group"] += group.receive_batch(1_000)
+            ends = time.monotonic() + 10
+            while min(map(len, got.values())) < len(payloads) and time.monotonic() < ends:
+                time.sleep(0.05)
+                got["host"] += host.receive_batch(1_000)
+                got["group"] += group.receive_batch(1_000)
+            sent, received = by_channel(end(sending)), by_channel(end(receiving))
+    assert got == {"host": payloads, "group": payloads}
+    for name in (first, second):
+        assert sent[name]["status"]["input_restarts"] == 1
+        assert received[name]["packets_opened"] == len(payloads)
+        # The new beginning shows as one packet missing.
+        assert received[name]["lost"] == 1
