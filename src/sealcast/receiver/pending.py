@@ -1,6 +1,7 @@
 """Owns packets that wait for their key: bounded in number, age and in how many key IDs they may name."""
 
 from collections import deque
+from collections.abc import Sequence
 
 from sealcast.core.ids import KeyId
 from sealcast.core.ports import NS_PER_S
@@ -48,6 +49,11 @@ class PendingPackets:
         self._count += 1
         self._bytes += len(packet)
 
+    def hold_run(self, key_id: KeyId, packets: Sequence[bytes], arrived_ns: int) -> None:
+        """Keep packets that came together under one key ID."""
+        for packet in packets:
+            self.hold(key_id, packet, arrived_ns)
+
     def take(self, key_id: KeyId) -> list[tuple[int, bytes]]:
         """Return and forget the packets that wait for a key, each with its arrival in monotonic ns."""
         queue = self._queues.pop(key_id, deque())
@@ -71,6 +77,8 @@ class PendingPackets:
         self.dropped += len(self.take(key_id))
 
     def _oldest(self) -> KeyId:
+        if len(self._queues) == 1:
+            return next(iter(self._queues))
         return min(self._queues, key=lambda k: self._queues[k][0][0])
 
     def _drop_oldest(self) -> None:

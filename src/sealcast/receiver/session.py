@@ -57,7 +57,7 @@ class ReceiverSession:
         self._pending = PendingPackets()
         self._streams: dict[int, Stream] = {}
         self._trains = TrainReader(
-            self._ring, self._streams, take_one=self._take_one, note_opened=self._note_opened
+            self._ring, self._streams, self._take_one, self._hold_without_key, self._note_opened
         )
         self._switch_loss = SwitchLoss()
         self._ends_ns = now
@@ -240,7 +240,7 @@ class ReceiverSession:
             return
         held = self._ring.find(packet[-KEY_ID_BYTES:])
         if held is None:
-            self._hold_without_key(packet, now)
+            self._hold_without_key([packet], now)
         else:
             self._open(held, packet, now, now)
 
@@ -271,14 +271,14 @@ class ReceiverSession:
         if self._first_opened_ns is None:
             self._first_opened_ns, self._joined = now, stream
 
-    def _hold_without_key(self, packet: bytes, now: int) -> None:
-        key_id = KeyId.unpack(packet[-KEY_ID_BYTES:])
+    def _hold_without_key(self, packets: list[bytes], now: int) -> None:
+        key_id = KeyId.unpack(packets[0][-KEY_ID_BYTES:])
         if self._is_foreign(key_id):
-            self.stats.foreign += 1
+            self.stats.foreign += len(packets)
         elif self._is_past(key_id):
-            self.stats.dropped += 1
+            self.stats.dropped += len(packets)
         else:
-            self._pending.hold(key_id, packet, now)
+            self._pending.hold_run(key_id, packets, now)
             self._count_dropped()
             self._ask_for(key_id, now)
 

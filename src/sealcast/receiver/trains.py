@@ -25,14 +25,18 @@ class TrainReader:
         self,
         ring: KeyRing,
         streams: dict[int, Stream],
-        *,
         take_one: Callable[[bytes, int], None],
+        hold: Callable[[list[bytes], int], None],
         note_opened: Callable[[HeldKey, Stream, int, int, int], None],
     ) -> None:
-        """`take_one` handles a packet by itself; `note_opened` takes key, stream, packets, bytes and now."""
+        """`take_one` handles a packet by itself, `hold` a run whose key is not held.
+
+        `note_opened` takes key, stream, packets, bytes and now.
+        """
         self._ring = ring
         self._streams = streams
         self._take_one = take_one
+        self._hold = hold
         self._note_opened = note_opened
         self._ready: list[Slab] = []
         self._packet_bytes = 1
@@ -61,7 +65,7 @@ class TrainReader:
             self._take_runs(whole)
         else:
             for place in range(whole):
-                self._take_single(place)
+                self._take_one(self._packet(place), now)
         if rest_bytes:
             self._take_one(bytes(self.buffer[size_bytes - rest_bytes : size_bytes]), now)
         return whole + (1 if rest_bytes else 0)
@@ -81,15 +85,16 @@ class TrainReader:
             self._take_run(begin, count - begin, run_ssrc, run_mki)
 
     def _take_run(self, begin: int, count: int, ssrc: int, mki: bytes) -> None:
-        end = begin + count
+        held, end = self._ring.find(mki), begin + count
+        if held is None:
+            self._hold([self._packet(place) for place in range(begin, end)], self._now)
+            return
         while begin < end:
-            held, stream = self._ring.find(mki), self._streams.get(ssrc)
-            opened = 0
-            if held is not None and stream is not None:
-                opened = self._open_run(held, stream, begin, end - begin)
+            stream = self._streams.get(ssrc)
+            opened = 0 if stream is None else self._open_run(held, stream, begin, end - begin)
             if not opened:
-                # Its own way: no key yet, another ROC to try, seen before, or forged.
-                self._take_single(begin)
+                # Its own way: another ROC to try, seen before, or forged.
+                self._take_one(self._packet(begin), self._now)
             begin += opened or 1
 
     def _open_run(self, held: HeldKey, stream: Stream, begin: int, count: int) -> int:
@@ -118,6 +123,6 @@ class TrainReader:
         for place, payload in enumerate(slab.payloads()):
             stream.reorder.push(index + place, payload, self._now)
 
-    def _take_single(self, place: int) -> None:
+    def _packet(self, place: int) -> bytes:
         start = place * self._packet_bytes
-        self._take_one(bytes(self.buffer[start : start + self._packet_bytes]), self._now)
+        return bytes(self.buffer[start : start + self._packet_bytes])
