@@ -206,5 +206,8 @@ def test_the_key_server_is_named_as_it_is_reached(operator: Terminal, type_at: T
     """An invitation has the first of the addresses that the configuration tells of."""
     line = type_at(operator, "registry", "invite").out.split()[-1]
     assert line.startswith(key_server_url(operator) + "#")
+    assert "only this machine reaches" in type_at(operator, "registry", "invite").err
+    outside = {"SEALCAST_KEYSERVER_URLS": f"https://keys.example:1,{key_server_url(operator)}"}
+    assert type_at(operator, "registry", "invite", **outside).err == ""
     other = {"SEALCAST_KEYSERVER_URLS": f"https://localhost:1,{key_server_url(operator)}"}
     assert type_at(operator, "registry", "invite", **other).out.split()[-1].startswith("https://localhost:1#")

@@ -1,7 +1,10 @@
 """Owns `sealcast registry invite` and `invitations`: one line that lets one newcomer enrol."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
+import contextlib
+import ipaddress
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -60,6 +63,20 @@ def invite(
         output.print_json({"line": line, "invitation": answer.invitations[0]})
     else:
         output.print_line(f"sealcast enrol {line}")
+        if _is_this_machine(us.servers[0]):
+            output.print_line(
+                f"only this machine reaches {us.servers[0]}; for others name the key server in three places:"
+                " ca renew-server --host NAME, listen and urls under [keyserver]; then start it again",
+                to_stderr=True,
+            )
+
+
+def _is_this_machine(url: str) -> bool:
+    """Whether an address is one of loopback, where newcomers of other machines find nobody."""
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def invitations(context: typer.Context, *, cancel: Cancel = None, json: Json = False) -> None:
