@@ -206,3 +206,12 @@ def test_raw_data_in_any_pieces() -> None:
         assert [o for run in runs for o in run.offsets_ns or ()] == [
             o for run in expected for o in run.offsets_ns or ()
         ]
+
+
+@pytest.mark.parametrize("rate", [1, 3_000_000, 8_000_000, 2_000_000_000, 7_777_777_777, 10**15])
+def test_times_of_raw_data_are_exact(rate: int) -> None:
+    """Each datagram leaves when the bytes before it have had their time, whether that is whole ns or not."""
+    pacer = RatePacer(rate)
+    offsets = [offset for _ in range(3) for offset in pacer.feed(bytes(10_000)).offsets_ns or ()]
+    assert offsets == [number * 1_316 * 8 * 10**9 // rate for number in range(len(offsets))]
+    assert len(offsets) == 30_000 // 1_316

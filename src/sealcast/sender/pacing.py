@@ -10,6 +10,7 @@ after it is known. Where the clock jumps, the bytes go on at the last known rate
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from sealcast.core.errors import UsageError
@@ -98,14 +99,25 @@ class RatePacer:
         return self._offset_ns()
 
     def _cut(self, view: memoryview) -> Run:
-        size, rate = self._payload_bytes, self._rate_bits_per_s
+        size = self._payload_bytes
         begins = range(0, len(view), size)
-        sent = self._sent_bytes
+        run = Run([view[at : at + size] for at in begins], self._offsets_ns(begins))
         self._sent_bytes += len(view)
-        return Run(
-            [view[at : at + size] for at in begins],
-            [(sent + at) * BITS_NS // rate for at in begins],
-        )
+        return run
+
+    def _offsets_ns(self, begins: range) -> Sequence[int]:
+        """Return the times of datagrams that begin at these bytes, counted from the last byte given out."""
+        sent, rate = self._sent_bytes, self._rate_bits_per_s
+        step_ns, rest = divmod(begins.step * BITS_NS, rate)
+        first_ns, first_rest = divmod(sent * BITS_NS, rate)
+        if not rest:
+            # Whole nanoseconds apart: what is rounded off the first is rounded off all.
+            return (
+                range(first_ns, first_ns + step_ns * len(begins), step_ns)
+                if step_ns
+                else [first_ns] * len(begins)
+            )
+        return [first_ns + (first_rest + at * BITS_NS) // rate for at in begins]
 
     def _offset_ns(self) -> int:
         return self._sent_bytes * BITS_NS // self._rate_bits_per_s

@@ -1,5 +1,6 @@
 """Owns what a source gives: runs of payloads that leave one after the other under like headers."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Run:
         """Return what leaves before a time on the stream's clock."""
         if self.offsets_ns is None:
             return self
-        count = sum(offset < offset_ns for offset in self.offsets_ns)
+        count = bisect_left(self.offsets_ns, offset_ns)
         if count == len(self):
             return self
         return Run(self.payloads[:count], self.offsets_ns[:count], None, self.marker, self.payload_type)
