@@ -1,6 +1,7 @@
 """Owns what `send` and `receive` do alike with all channels of a configuration file."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,6 +99,9 @@ def run(
             if stop.is_set():
                 told.set()
 
+    # What the program itself is made of is looked at no more: that would hold up departures for milliseconds.
+    gc.collect()
+    gc.freeze()
     with running.StatusLine(describe) as line:
         summary = running.run_until_signal(watched, reload=reload)
     return summary, told.is_set()
