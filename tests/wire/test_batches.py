@@ -131,6 +131,28 @@ def test_nothing_of_a_forged_packet_is_left(bad: int, data: st.DataObject) -> No
     assert bytes(opener.payloads(size, bad + 1, 9 - bad)) == b"".join(payloads[bad + 1 :])
 
 
+@given(st.lists(st.tuples(st.integers(1, 70), st.sampled_from([*range(100, 112), 1_316])), max_size=12))
+def test_slots_grow_with_the_batches(steps: list[tuple[int, int]]) -> None:
+    """Short batches and long ones, of more lengths than are remembered, in any order: all is right."""
+    sealer, index = Sealer(SSRC), 0
+    for count, length in steps:
+        payloads = [SimRandom(index + number).bytes(length) for number in range(count)]
+        flat = [packet for batch in all_batches(sealer, index, payloads, [5] * count) for packet in batch]
+        assert flat == [one_by_one(index + number, payload, 5) for number, payload in enumerate(payloads)]
+        index += count
+
+
+def test_payloads_of_every_length_cost_little() -> None:
+    """A live input's packets differ in length: slots are made for those that are, not for a whole batch."""
+    sealer = Sealer(SSRC)
+    tracemalloc.start()
+    for index in range(100):
+        sealer.seal(KEY, MKI, index, [bytes(100 + index)], [0], second=SECOND)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 50_000
+
+
 def test_strangers_datagrams_of_odd_lengths_cost_little() -> None:
     """Places are laid out for as many packets as came, not for as many as the buffer could hold."""
     opener = Opener()

@@ -67,14 +67,15 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The slots for packets of one length, and what stands in them for the present run and key."""
+    """The slots for packets of one length, as many as were needed so far, `limit` at most."""
 
-    slots: tuple[tuple[int, memoryview, memoryview], ...]
+    slots: list[tuple[int, memoryview, memoryview]]
     packet_bytes: int
+    limit: int
 
 
-_Standing = tuple[int, int, bytes, _Layout]
-"""What the slots are prepared for: payload length, second header byte, MKI."""
+_Standing = tuple[int, int, bytes, _Layout, int]
+"""What slots are prepared for: payload length, second header byte, MKI; and how many, from the first."""
 
 
 def batch_limit(payload_bytes: int) -> int:
@@ -115,8 +116,14 @@ class Sealer:
         """
         size_bytes = len(payloads[0])
         standing = self._standing
-        if standing is None or standing[0] != size_bytes or standing[1] != second or standing[2] != mki:
-            standing = self._prepare(size_bytes, second, mki)
+        if (
+            standing is None
+            or standing[0] != size_bytes
+            or standing[1] != second
+            or standing[2] != mki
+            or standing[4] < len(payloads)
+        ):
+            standing = self._prepare(size_bytes, second, mki, len(payloads))
         layout = standing[3]
         encrypt_into, base = key.aead.encrypt_into, key.base
         base_high, base_low = base >> 64, base & _LOW64
@@ -134,7 +141,7 @@ class Sealer:
             if len(payload) == size_bytes:
                 raise
         count = index - first
-        has_last = count < len(payloads) and count < len(layout.slots) and len(payloads[count]) < size_bytes
+        has_last = count < min(len(payloads), layout.limit) and len(payloads[count]) < size_bytes
         if index + has_last > INDEX_LIMIT:
             raise LocalError("the packet index is used up; start the sender again")
         end = count * layout.packet_bytes
@@ -154,37 +161,42 @@ class Sealer:
         self, standing: "_Standing", start: int, index: int, timestamp: int, size_bytes: int
     ) -> None:
         """Write what stands around a shorter last packet; the slot is no longer as it was."""
-        _, second, mki, _ = standing
+        _, second, mki, _, _ = standing
         self._write_fixed(start, second)
         _VARYING.pack_into(self._buffer, start + _VARYING_OFFSET, index & 0xFFFF, timestamp)
         mki_start = start + rtp.HEADER_BYTES + size_bytes + TAG_BYTES
         self._buffer[mki_start : mki_start + len(mki)] = mki
         self._standing = None
 
-    def _prepare(self, payload_bytes: int, second: int, mki: bytes) -> "_Standing":
-        """Return the slots for a length, with all in them that does not change."""
-        layout = self._layouts.get(payload_bytes) or self._lay_out(payload_bytes)
-        for offset, _, _ in layout.slots:
-            start = offset - _VARYING_OFFSET
+    def _prepare(self, payload_bytes: int, second: int, mki: bytes, count: int) -> "_Standing":
+        """Return `count` slots for a length, or what a batch holds, with all in them that does not change.
+
+        No more: where every packet has another length, this is most of the work.
+        """
+        layout = self._layouts.get(payload_bytes) or self._new_layout(payload_bytes)
+        count, done = min(count, layout.limit), 0
+        standing = self._standing
+        if standing is not None and standing[:3] == (payload_bytes, second, mki):
+            done = standing[4]
+        for number in range(done, count):
+            start = number * layout.packet_bytes
             self._write_fixed(start, second)
             self._buffer[start + layout.packet_bytes - len(mki) : start + layout.packet_bytes] = mki
-        self._standing = standing = (payload_bytes, second, mki, layout)
+        for number in range(len(layout.slots), count):
+            start = number * layout.packet_bytes
+            header_end = start + rtp.HEADER_BYTES
+            sealed = self._view[header_end : header_end + payload_bytes + TAG_BYTES]
+            layout.slots.append((start + _VARYING_OFFSET, self._view[start:header_end], sealed))
+        self._standing = standing = (payload_bytes, second, mki, layout, max(done, count))
         return standing
 
-    def _lay_out(self, payload_bytes: int) -> _Layout:
+    def _new_layout(self, payload_bytes: int) -> _Layout:
         packet_bytes = rtp.HEADER_BYTES + payload_bytes + OVERHEAD_BYTES
         if packet_bytes > BATCH_BYTES_MAX:
             raise LocalError(f"a payload of {payload_bytes} bytes does not fit a datagram")
-        slots = []
-        for start in range(0, packet_bytes * batch_limit(payload_bytes), packet_bytes):
-            header = self._view[start : start + rtp.HEADER_BYTES]
-            sealed = self._view[
-                start + rtp.HEADER_BYTES : start + rtp.HEADER_BYTES + payload_bytes + TAG_BYTES
-            ]
-            slots.append((start + _VARYING_OFFSET, header, sealed))
         if len(self._layouts) >= LAYOUTS_MAX:
             self._layouts.pop(next(iter(self._layouts)))
-        layout = self._layouts[payload_bytes] = _Layout(tuple(slots), packet_bytes)
+        layout = self._layouts[payload_bytes] = _Layout([], packet_bytes, batch_limit(payload_bytes))
         return layout
 
     def _write_fixed(self, start: int, second: int) -> None:
