@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealcast.core.errors import FormatError
-from sealcast.sender.liveinput import MAX_DROPOUT_PACKETS, LiveInput, unwrap_rtp
+from sealcast.sender.liveinput import MAX_DROPOUT_PACKETS, PAYLOAD_BYTES_MAX, LiveInput, unwrap_rtp
 from sealcast.sender.runs import Run
+from sealcast.wire.rtp import HEADER_BYTES
 from sender.streams import packet
 
 TS = packet(0x100) * 7
@@ -79,6 +80,18 @@ def test_what_is_no_rtp_is_dropped_and_counted(bad: bytes) -> None:
     skips, live = _skips([_rtp(1), bad, _rtp(2)])
     assert skips == [0, None, 0]
     assert live.counters.malformed == 1
+
+
+def test_what_fits_no_datagram_once_sealed_is_dropped() -> None:
+    """The longest datagrams of UDP are counted as malformed, also where they follow others of their source."""
+    live = LiveInput(rtp=True)
+    longest = PAYLOAD_BYTES_MAX + HEADER_BYTES
+    lengths = []
+    for seq, length in enumerate((100, longest, longest + 1, 65_507, 100)):
+        datagram = _rtp(seq, bytes(length - HEADER_BYTES))
+        lengths += [len(p) for run in live.take_train(datagram, length) for p in run.payloads]
+    assert lengths == [100 - HEADER_BYTES, PAYLOAD_BYTES_MAX, 100 - HEADER_BYTES]
+    assert (live.counters.malformed, live.counters.missing) == (2, 2)
 
 
 def test_gaps_repetitions_and_late_packets() -> None:

@@ -101,7 +101,7 @@ class LiveInput:
         if self._rtp is False and datagram_bytes <= PAYLOAD_BYTES_MAX:
             self.counters.received += len(pieces)
             return [Run(pieces, payload_type=self._payload_type)] if pieces else []
-        if self._rtp and datagram_bytes > HEADER_BYTES:
+        if self._rtp and HEADER_BYTES < datagram_bytes <= HEADER_BYTES + PAYLOAD_BYTES_MAX:
             return list(joined(self._take_rtp_train(pieces, datagram_bytes, view)))
         return list(joined(run for piece in pieces if (run := self.take(bytes(piece))) is not None))
 
