@@ -83,7 +83,7 @@ def test_what_is_no_rtp_is_dropped_and_counted(bad: bytes) -> None:
 
 
 def test_what_fits_no_datagram_once_sealed_is_dropped() -> None:
-    """The longest datagrams of UDP are counted as malformed, also where they follow others of their source."""
+    """The longest datagrams of UDP count as malformed, also where they follow others of their source."""
     live = LiveInput(rtp=True)
     longest = PAYLOAD_BYTES_MAX + HEADER_BYTES
     lengths = []
