@@ -210,3 +210,16 @@ def test_the_senders_word_is_good_for_a_while() -> None:
     assert not RolloverCounter().is_vouched(0)
     assert told(AT).is_vouched(VOUCHED_NS - 1)
     assert not told(AT).is_vouched(VOUCHED_NS)
+
+
+def test_what_verifies_keeps_a_counter_and_moves_it_nowhere() -> None:
+    """The last packets of the key before keep the counters of a receiver that is behind."""
+    counter = RolloverCounter()
+    counter.keep(0)
+    assert not counter.is_committed(0)
+    counter.commit(70_000, 0)
+    counter.keep(GAP_NS - 1)
+    assert counter.is_committed(GAP_NS + 1)
+    assert counter.highest == 70_000
+    counter.keep(3 * GAP_NS)
+    assert not counter.is_committed(3 * GAP_NS)

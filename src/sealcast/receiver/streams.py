@@ -73,6 +73,8 @@ class Stream:
             self._count(index)
             if is_announced or not self.counter.is_vouched(now):
                 self.counter.commit(index, now)
+            else:
+                self.counter.keep(now)
             return index, payload[: -payload[-1]] if padded and payload else payload
         if replayed:
             raise ReplayError("a packet that was opened before, or is too old to tell")
@@ -96,6 +98,8 @@ class Stream:
         self.opened += count
         if is_announced or not self.counter.is_vouched(now):
             self.counter.commit(index + count - 1, now)
+        else:
+            self.counter.keep(now)
 
     def key(self, held: HeldKey) -> srtp.StreamKey:
         """Return a held key as this SSRC uses it."""

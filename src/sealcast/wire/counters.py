@@ -105,6 +105,14 @@ class RolloverCounter:
         if self._candidates:
             self._candidates = []
 
+    def keep(self, now: int) -> None:
+        """Record that a packet verified where a committed counter expects it, which moves it nowhere.
+
+        A receiver that is behind takes the last packets of a key after the next was announced.
+        """
+        if self.is_committed(now):
+            self._verified_ns = now
+
     def _bounds(self, now: int) -> tuple[int, int]:
         """Return the lowest and the highest index that the sender can have sent of late."""
         if self._told_ns is None:
