@@ -87,11 +87,14 @@ def test_batches_are_bounded(stage: Stage) -> None:
 
 
 def test_a_batch_holds_little_of_the_stream(stage: Stage) -> None:
-    """However far behind, no batch spans more than 2 ms of the stream."""
+    """However far behind, no batch spans more than 2 ms of the stream, although more is sealed together."""
     stage.clock.advance(500 * NS_PER_MS)
     stage.send(dated(*(i * 0.25 for i in range(2_000))))
     most = BATCH_SPAN_NS // (NS_PER_MS // 4) + 1
-    assert {packets for _, packets in stage.wire.batches} == {most, 2_000 % most}
+    sizes = [packets for _, packets in stage.wire.batches]
+    assert max(sizes) == most
+    assert sum(sizes) == 2_000
+    assert len(sizes) <= 2_000 / most * 1.15
 
 
 def test_what_is_on_time_is_counted(stage: Stage) -> None:
@@ -156,6 +159,19 @@ def test_live_datagrams_leave_at_once_with_their_own_header(stage: Stage) -> Non
     (packet,) = stage.wire.packets
     assert (packet[1], packet[2:4], packet[4:8]) == (0x80 | 96, b"\0\x02", (77).to_bytes(4, "big"))
     assert stage.wire.batches == [(SECOND, 1)]
+
+
+def test_a_stream_that_ends_in_the_middle_sends_what_is_sealed(stage: Stage) -> None:
+    """What was sealed together leaves together in the end: the receiver misses nothing that was counted."""
+    stage.pump.feed(dated(0, 5, 10, 15, 50))
+    stage.pump.depart(0)
+    assert len(stage.wire.packets) == 1
+    stage.pump.flush(0)
+    sequence = [int.from_bytes(packet[2:4], "big") for packet in stage.wire.packets]
+    assert sequence == [0, 1, 2, 3]
+    assert stage.session.state(0).packets == stage.pump.sent == 4
+    stage.pump.flush(0)
+    assert len(stage.wire.packets) == 4
 
 
 def test_the_end_waits_for_the_last_datagram(stage: Stage) -> None:

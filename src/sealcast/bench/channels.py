@@ -7,6 +7,7 @@ process's CPU time.
 
 import asyncio
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -79,6 +80,9 @@ class ChannelFigures:
 def measure_channels(clock: Clock, random: Random, seconds: float) -> ChannelFigures:
     """Measure `SCALES`, then search for the most; each trial takes `seconds` and a little more."""
     load = os.getloadavg()[0]
+    # As `send --config` does: what the program itself is made of is looked at no more.
+    gc.collect()
+    gc.freeze()
     with one_core():
         trials: dict[int, Trial] = {}
         memory: dict[int, int] = {}

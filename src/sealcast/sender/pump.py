@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from sealcast.core.errors import UnreachableError
+from sealcast.core.errors import LocalError, UnreachableError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
 from sealcast.sender.pacing import RTP_MODULUS, rtp_timestamp
 from sealcast.sender.runs import Run
@@ -26,6 +26,10 @@ ON_TIME_NS = 2 * NS_PER_MS
 
 BEHIND_NS_MAX = NS_PER_S
 """Further behind than this (a suspended process), the schedule moves instead of sending a burst."""
+
+AHEAD_NS = 20 * NS_PER_MS
+"""So much of a stream with times is sealed together, and leaves in pieces: by itself a packet of a slow
+stream costs twice as much to seal. After a key change this much still leaves under the key before."""
 
 BATCHES_PER_TURN = 8
 """So many batches leave before other streams get their turn."""
@@ -73,6 +77,10 @@ class Pump:
         self._start_ns = 0
         self._runs: deque[Run] = deque()
         self._done = 0
+        self._sealed: SealedBatch | None = None
+        """What was sealed of the first run, from the payload `_sealed_first` to that before `_sealed_end`."""
+        self._sealed_first = 0
+        self._sealed_end = 0
         self._last_offset_ns = 0
         self._stuck: SealedBatch | None = None
         self._tries = 0
@@ -134,36 +142,29 @@ class Pump:
         """
         if self._stuck is not None:
             self._offer(self._stuck, now)
-        turns = BATCHES_PER_TURN
-        while turns and self._runs and self._stuck is None and self._depart_some(self._runs[0], now):
+        turns, runs = BATCHES_PER_TURN, self._runs
+        while turns and runs and self._stuck is None:
+            offsets_ns = runs[0].offsets_ns
+            if offsets_ns is not None and self._start_ns + offsets_ns[self._done] > now + EARLY_NS:
+                break
+            self._depart_some(runs[0], now)
             turns -= 1
         self._departed(now)
 
-    def _depart_some(self, run: Run, now: int) -> bool:
-        """Seal and send one batch of a run, if the first of its payloads is due.
-
-        One long step, since it is all there is to most batches of a slow stream: one or two packets.
-        """
+    def _depart_some(self, run: Run, now: int) -> None:
+        """Send one batch of a run, the first of whose payloads is due; seal more if need be."""
         first, offsets_ns = self._done, run.offsets_ns
         end = min(first + BATCH_PACKETS_MAX, len(run.payloads))
         if offsets_ns is not None:
             late_ns = now - self._start_ns - offsets_ns[first]
-            if late_ns < -EARLY_NS:
-                return False
             if late_ns > BEHIND_NS_MAX:
                 late_ns = self._catch_up(late_ns)
             until_ns = offsets_ns[first] + min(late_ns + EARLY_NS, BATCH_SPAN_NS)
             end = bisect_right(offsets_ns, until_ns, first + 1, end)
-        timestamps = run.timestamps
-        batch = self._session.seal_batch(
-            run.payloads[first:end],
-            self._present(end - first, now) if timestamps is None else timestamps[first:end],
-            now,
-            payload_type=self._payload_type if run.payload_type is None else run.payload_type,
-            marker=run.marker,
-            skipped=0 if first else run.skipped,
-        )
-        count = batch.count
+        if self._sealed is None or first >= self._sealed_end:
+            self._seal(run, first, now)
+        end = min(end, self._sealed_end)
+        count = end - first
         self.sent += count
         self.on_time += count
         if offsets_ns is not None:
@@ -172,13 +173,50 @@ class Pump:
                 # The first of a batch is the latest of all; the last is early by a millisecond at most.
                 in_time_ns = now - self._start_ns - ON_TIME_NS
                 self.on_time -= bisect_left(offsets_ns, in_time_ns, first, first + count) - first
-        self._done = end = first + count
+        batch = self._part(first, count)
+        self._done = end
         if end == len(run.payloads):
             self._runs.popleft()
-            self._done = 0
+            self._done = self._sealed_end = 0
         self._tries = 0
         self._offer(batch, now)
-        return True
+
+    def _seal(self, run: Run, first: int, now: int) -> None:
+        """Seal from a payload on: of a run with times `AHEAD_NS`, of a live one all that fits a batch."""
+        end = min(first + BATCH_PACKETS_MAX, len(run.payloads))
+        if run.offsets_ns is not None:
+            end = bisect_right(run.offsets_ns, run.offsets_ns[first] + AHEAD_NS, first + 1, end)
+        timestamps = run.timestamps
+        self._sealed = self._session.seal_batch(
+            run.payloads[first:end],
+            self._present(end - first, now) if timestamps is None else timestamps[first:end],
+            now,
+            payload_type=self._payload_type if run.payload_type is None else run.payload_type,
+            marker=run.marker,
+            skipped=0 if first else run.skipped,
+        )
+        self._sealed_first, self._sealed_end = first, first + self._sealed.count
+
+    def _part(self, first: int, count: int) -> SealedBatch:
+        """Return some of the packets that are sealed, the first being that of payload `first`."""
+        sealed = self._sealed
+        if sealed is None:
+            raise LocalError("nothing is sealed")
+        if count == sealed.count:
+            return sealed
+        size = sealed.segment_bytes
+        begin = (first - self._sealed_first) * size
+        return SealedBatch(sealed.data[begin : begin + count * size], size, count)
+
+    def flush(self, now: int) -> None:
+        """Send at once what is sealed, before a stream ends in the middle: its packets are counted."""
+        if self._stuck is None and self._runs and self._done < self._sealed_end:
+            count = self._sealed_end - self._done
+            batch = self._part(self._done, count)
+            self._done = self._sealed_end
+            self.sent += count
+            self.on_time += count
+            self._offer(batch, now)
 
     def _catch_up(self, late_ns: int) -> int:
         """Move the schedule to the present; return how late the first departure is now."""

@@ -233,6 +233,7 @@ class _SenderRun:
             media.cancel()
             stopping.cancel()
             self._departures.forget(self._pump)
+            self._pump.flush(self._clock.monotonic_ns())
             await self._end()
             if observe is not None:
                 observe(self._status())
