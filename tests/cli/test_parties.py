@@ -87,6 +87,10 @@ def test_certificates(operator: Terminal, type_at: Typist, tmp_path: Path) -> No
     files = ("--csr", str(tmp_path / "tv.csr"), "--kek", str(tmp_path / "kek.json"), "--output", str(pem))
     assert "device P-1 is registered" in type_at(operator, "ca", "issue", "P-1", *files).out
     assert len(x509.load_pem_x509_certificates(pem.read_bytes())) == 3
+    # With the file in the way nobody is registered: the certificates would be lost.
+    in_the_way = type_at(operator, "ca", "issue", "P-2", *files)
+    assert (in_the_way.status, f"{pem} exists" in in_the_way.complaint) == (2, True)
+    assert "P-2" not in type_at(operator, "registry", "list").out
     secret = type_at(operator, "ca", "issue", "P-2", *files[:3], str(tmp_path / "secret.json"))
     assert secret.status == 2
     assert "holds a secret key" in secret.complaint

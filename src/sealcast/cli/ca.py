@@ -54,6 +54,8 @@ def issue(
     from sealcast.messages import operations
     from sealcast.messages.enrolment import CertificateAnswer
 
+    if output != "-":
+        keyfiles.check_free(Path(output))
     answer = acting.ask(
         acting.operator(context),
         operations.CERTIFICATE_ISSUE,

@@ -47,6 +47,12 @@ def read_public_key(path: Path) -> Jwk:
     return key
 
 
+def check_free(path: Path) -> None:
+    """Raise UsageError if `write` would: to be asked before what cannot be done twice."""
+    if path.exists() or not path.parent.is_dir():
+        raise UsageError(f"{path} exists, or its folder does not; choose another name")
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a public file that is not there yet; raises UsageError."""
     try:
