@@ -31,6 +31,7 @@ class Departures:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._turn_ns = 0
         self._failed: dict[int, Exception] = {}
 
     async def feed(self, pump: Pump) -> None:
@@ -79,7 +80,8 @@ class Departures:
             return
         due_ns = self._due[0][0]
         if due_ns > now:
-            due_ns += LINGER_NS
+            # What the last turn took, the last streams of the next will be later than the first.
+            due_ns += LINGER_NS - min(self._turn_ns, EARLY_NS)
         if self._timer is not None:
             if self._timer_ns <= due_ns:
                 return
@@ -91,7 +93,7 @@ class Departures:
     def _on_timer(self) -> None:
         """Let every pump that is due depart once; the others keep their place."""
         self._timer = None
-        now = self._clock.monotonic_ns()
+        begun_ns = now = self._clock.monotonic_ns()
         due: list[Pump] = []
         while self._due and self._due[0][0] <= now + EARLY_NS:
             _, key, pump = heapq.heappop(self._due)
@@ -107,6 +109,8 @@ class Departures:
             self._enqueue(pump, now)
             if self._waiting:
                 self._wake(pump, now)
+        now = self._clock.monotonic_ns()
+        self._turn_ns = now - begun_ns
         self._set_timer(now)
 
     def _wake(self, pump: Pump, now: int) -> None:
