@@ -129,7 +129,7 @@ def test_two_channels_of_twenty_fail(site: Terminal, card: Path) -> None:
 def test_plain_multicast_in_and_out(site: Terminal) -> None:
     """An encoder's RTP goes in, sealed across, and comes out as it was, to a host and to a group.
 
-    The encoder starts again on the way: its old numbers come with other bytes.
+    The encoder starts again on the way: its old numbers come with other bytes. Both reload on SIGHUP.
     """
     folder = site.folder
     first, second = CHANNELS[:2]
@@ -155,6 +155,9 @@ def test_plain_multicast_in_and_out(site: Terminal) -> None:
         ):
             for log, event in (("in.log", '"on air"'), ("out.log", '"joined"')):
                 eventually(lambda: (folder / log).read_text().count(event) == 2)  # noqa: B023 - called at once
+            for process, log in ((sending, "in.log"), (receiving, "out.log")):
+                process.send_signal(signal.SIGHUP)
+                eventually(lambda: '"reloaded"' in (folder / log).read_text())  # noqa: B023 - as above
             payloads = [SimRandom(number).bytes(188 * 7) for number in range(500)]
             got: dict[str, list[bytes]] = {"host": [], "group": []}
             for number, payload in enumerate(payloads):
