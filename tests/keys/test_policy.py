@@ -62,12 +62,15 @@ def test_windows_are_windows(lifetime_ms: int, remaining_ms: int, rate: float) -
 
 
 def test_spread() -> None:
-    """A question that no window foretold is spread as in a window, but packets wait no longer than 4 s."""
-    assert [spread_ms(channel(lifetime)) for lifetime in (600_000, 20_000, 10_000, 1_000)] == [
-        4_000,
-        4_000,
+    """A crowd's question is spread as in a window, but packets wait no longer than 4 s; a few ask at once."""
+    lifetimes = (600_000, 20_000, 10_000, 1_000)
+    assert [spread_ms(channel(lifetime), 100_000) for lifetime in lifetimes] == [4_000, 4_000, 2_000, 150]
+    assert [spread_ms(channel(600_000), audience) for audience in (0, 50, 350, 650, 10_000)] == [
+        0,
+        0,
+        1_000,
         2_000,
-        150,
+        4_000,
     ]
 
 

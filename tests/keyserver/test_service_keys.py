@@ -84,8 +84,10 @@ def test_grant_counts_down_from_the_last_report() -> None:
         {Epoch(1): tek(1), Epoch(2): tek(2)},
         jti="j",
         key_servers=("https://k",),
+        audience=350,
         now=15 * NS_PER_S,
     )
+    assert grant.spread_ms == 1_000
     current, coming = grant.keys
     assert (current.state, current.remaining_ms, current.lifetime_ms, current.extended) == (
         "current", 55_000, 100_000, True,
@@ -103,7 +105,7 @@ def test_grant_counts_down_from_the_last_report() -> None:
 def test_grant_before_the_first_packet_has_no_window() -> None:
     """While nothing is on air there is no time to count down and no stream to follow."""
     seen = view((1, PUBLISHED, True, False))
-    grant = make_grant(seen, OnAir(None, {}), {Epoch(1): tek(1)}, jti="j", key_servers=(), now=0)
+    grant = make_grant(seen, OnAir(None, {}), {Epoch(1): tek(1)}, jti="j", key_servers=(), audience=0, now=0)
     assert grant.window is None
     assert grant.streams == []
     assert [key.state for key in grant.keys] == ["next"]

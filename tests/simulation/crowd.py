@@ -59,6 +59,7 @@ class Crowd:
         self.spec = spec
         self.size = size
         self.scene = Scene(folder, spec, seed, **studio)
+        self.scene.keyserver.audience = size
 
     def arrive(self, from_ns: int, until_ns: int, make: MakeViewer) -> None:
         """Let all of them come between two instants, one after the other; `make` gets each one's number."""
@@ -93,7 +94,7 @@ class Crowd:
 
     def rush_after(self, what: str, at_ns: int) -> Rush:
         """Return the requests that a surprise at `at_ns` brought, second tries among them."""
-        span_ms = spread_ms(self.spec)
+        span_ms = spread_ms(self.spec, self.size)
         until_ns = at_ns + (span_ms + guard_ms(self.spec)) * NS_PER_MS
         return self.rush(what, at_ns, until_ns, span_ms)
 

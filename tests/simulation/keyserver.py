@@ -61,6 +61,8 @@ class ModelKeyServer:
         self.published_ns: dict[Epoch, int] = {}
         self.asked_ns: list[int] = []
         self.reports: list[ReportAir] = []
+        self.audience = 10
+        """How many may ask: it decides over how long they spread what no window foretells."""
 
     def answer(self, question: Question, now: int) -> Answer:
         """Decide on a question."""
@@ -174,7 +176,7 @@ class ModelKeyServer:
             number = self._spec.number
             on_air = OnAir(self._air.latest(number, row.epoch), self._air.runs(number, row.epoch))
         teks = {epoch: self.teks[epoch] for epoch in given}
-        return make_grant(view, on_air, teks, jti="1", key_servers=(), now=now)
+        return make_grant(view, on_air, teks, jti="1", key_servers=(), audience=self.audience, now=now)
 
     def _view(self) -> ChannelView:
         rows = tuple(self._rows[epoch] for epoch in sorted(self._rows))

@@ -162,6 +162,7 @@ def make_grant(
     streams: Sequence[StreamState] = (),
     has_window: bool = True,
     extended: bool = False,
+    spread: int = 0,
 ) -> Grant:
     """Return a grant of the key on air and perhaps the next."""
     left_ms = spec.lifetime_ms if remaining_ms is None else remaining_ms
@@ -195,6 +196,7 @@ def make_grant(
         window=FetchWindow(opens_in_ms=window.opens_in_ms, closes_in_ms=window.closes_in_ms)
         if has_window and current is not None
         else None,
+        spread_ms=spread,
     )
 
 

@@ -22,6 +22,12 @@ GUARD_MS_MIN = 100
 SPREAD_MS_MAX = 4_000
 """Packets wait 5 s for their key (receiver.pending): who asks within 4 s and is answered loses none."""
 
+AUDIENCE_AT_ONCE = 50
+"""So many may ask in the same millisecond: a key server answers them all within a fifth of a second."""
+
+ASKED_PER_S = 300
+"""Questions a second that one key server answers with ease; a larger audience spreads them to that."""
+
 GRACE_MS = 10_000
 """The previous key goes when unused for min(this, lifetime)."""
 
@@ -54,13 +60,14 @@ def guard_ms(spec: ChannelSpec) -> int:
     return min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
 
 
-def spread_ms(spec: ChannelSpec) -> int:
-    """Return over how many ms receivers spread a question that no window foretold.
+def spread_ms(spec: ChannelSpec, audience: int) -> int:
+    """Return over how many ms an audience spreads a question that no window foretold.
 
-    A sender that starts again, or for the first time, is met by all its receivers in the same millisecond.
-    They ask no faster than in a fetch window, unless that would cost them packets.
+    A sender that starts again, or for the first time, is met by all its receivers in the same millisecond. A
+    few of them ask at once; many no faster than in a fetch window, unless that would cost them packets.
     """
-    return min(SPREAD_MS_MAX, spec.prefetch_at.of_ms(spec.lifetime_ms) - guard_ms(spec))
+    longest_ms = min(SPREAD_MS_MAX, spec.prefetch_at.of_ms(spec.lifetime_ms) - guard_ms(spec))
+    return min(longest_ms, max(0, audience - AUDIENCE_AT_ONCE) * 1_000 // ASKED_PER_S)
 
 
 def grace_ms(lifetime_ms: int) -> int:

@@ -24,3 +24,7 @@ class Admission(Protocol):
         `now` is the key server's wall clock in ms, for records of the reception.
         """
         ...
+
+    def audience(self, channel: ChannelNumber) -> int:
+        """Return how many devices may have the keys of a channel."""
+        ...

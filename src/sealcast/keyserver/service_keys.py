@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import fetch_window
+from sealcast.keys.policy import fetch_window, spread_ms
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.air import AirReport
 from sealcast.keyserver.values import ChannelView
@@ -43,9 +43,13 @@ def make_grant(
     *,
     jti: str,
     key_servers: tuple[str, ...],
+    audience: int,
     now: int,
 ) -> Grant:
-    """Return the grant of the keys in `teks`, with all that a receiver needs to use them."""
+    """Return the grant of the keys in `teks`, with all that a receiver needs to use them.
+
+    `audience` is how many may ask for the channel's keys.
+    """
     remaining_ms = on_air.latest.remaining_now_ms(now) if on_air.latest is not None else None
     window = None
     if view.on_air is not None and remaining_ms is not None:
@@ -62,6 +66,7 @@ def make_grant(
         senders=list(view.sender_keys),
         window=window,
         key_servers=list(key_servers),
+        spread_ms=spread_ms(view.spec, audience),
     )
 
 

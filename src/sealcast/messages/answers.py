@@ -59,6 +59,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     A permitted device always gets one. `keys` and `streams` are empty while nothing is published or on air:
     the device then knows where to join, and asks again when it hears something. (So "no key yet" is no
     problem type: it would leave the device without the group.) `window` is None while nothing is on air.
+    `spread_ms` is over how long to spread a question that no window foretells.
     """
 
     jti: str
@@ -68,6 +69,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     senders: list[SenderKey]
     window: FetchWindow | None = None
     key_servers: list[str] = []
+    spread_ms: int = 0
     schedule: Literal["fetch"] = "fetch"
 
 

@@ -3,14 +3,14 @@
 | trigger                                   | when it asks                                          |
 |-------------------------------------------|-------------------------------------------------------|
 | joining                                   | at once                                               |
-| a packet under a key ID we do not hold    | at an instant drawn from the channel's spread (at     |
-|                                           | once before the first grant), but once in 2 s         |
+| a packet under a key ID we do not hold    | at an instant drawn from the spread that the grant    |
+|                                           | told (at once before the first), but once in 2 s      |
 | the next key is announced, or told by a grant | at an instant drawn uniformly from the window     |
 | no answer                                 | after 0.25 s, doubling to 10 s, with a random half     |
 | permitted, but no key yet                 | after 10 s, with a random half                        |
 
 All receivers meet a sender's restart, and the start of a stream, in the same millisecond: that is why the
-question after an unknown key ID has a spread. Packets wait for their key meanwhile.
+question after an unknown key ID has a spread, as long as its audience needs. Packets wait meanwhile.
 """
 
 from sealcast.core.ids import KeyId

@@ -16,7 +16,7 @@ from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, 
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import Window, fetch_window, spread_ms
+from sealcast.keys.policy import SPREAD_MS_MAX, Window, fetch_window
 from sealcast.messages.answers import Grant, KeyMaterial
 from sealcast.messages.channels import channel_spec
 from sealcast.messages.material import read_key
@@ -51,6 +51,7 @@ class ReceiverSession:
         self._asked_channel = channel
         self._spec: ChannelSpec | None = None
         self._reorder_ms = reorder_ms
+        self._spread_ms = 0
         self._ring = KeyRing()
         self._judge = ControlJudge(self._ring)
         self._fetch = FetchPlanner(random, now)
@@ -114,6 +115,7 @@ class ReceiverSession:
         self._ring.check(teks)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
+        self._spread_ms = max(0, min(grant.spread_ms, SPREAD_MS_MAX))
         for stream in grant.streams:
             self._stream(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in zip(teks, grant.keys, strict=True):
@@ -303,7 +305,7 @@ class ReceiverSession:
     def _ask_for(self, key_id: KeyId, now: int) -> None:
         if self._spec is None and self._asked_channel is None:
             self._asked_channel = str(key_id.channel)
-        self._fetch.want_unknown(key_id, now, spread_ms(self._spec) if self._spec else 0)
+        self._fetch.want_unknown(key_id, now, self._spread_ms)
 
     def _apply(self, seal: Seal, now: int) -> None:
         stream = self._stream(seal.ssrc)

@@ -5,15 +5,19 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.core.ports import NS_PER_S
 from sealcast.keyserver import store_requests
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.ports import Admission, Decision
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
 from sealcast.keyserver.values import ChannelView, refusal
-from sealcast.keyserver.views import Views
+from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
 from sealcast.subscribers import store as allow_list
+
+COUNTED_NS = 10 * NS_PER_S
+"""How long a count of subscribers stands: it only says how far to spread their questions."""
 
 HELD_MAX = 64
 """Keys that a device may say it holds: it keeps four of a channel."""
@@ -34,6 +38,10 @@ class AllowListAdmission:
             permitted=False, detail=f"{device} is not subscribed to this channel; ask its operator for it"
         )
 
+    def audience(self, channel: ChannelNumber) -> int:
+        """Count the list."""
+        return allow_list.count(self._connection, channel)
+
 
 class KeyDesk:
     """Answers key requests. `admission` makes the port for a transaction, `on_grants` counts new grants."""
@@ -52,6 +60,7 @@ class KeyDesk:
         self._admission = admission
         self.key_servers = key_servers
         self._on_grants = on_grants
+        self._audiences: dict[ChannelNumber, tuple[int, int]] = {}
 
     def request(self, call: Call, request: KeyRequest) -> Reply:
         """Grant a device the keys that are, or will be, in use, except those it holds."""
@@ -84,9 +93,19 @@ class KeyDesk:
             {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs},
             jti=request.jti,
             key_servers=self.key_servers,
+            audience=self._audience(call, number),
             now=call.now,
         )
         return Reply(grant, epochs)
+
+    def _audience(self, call: Call, number: ChannelNumber) -> int:
+        """Return how many may ask for a channel's keys, as counted within the last `COUNTED_NS`."""
+        counted = self._audiences.get(number)
+        if counted is None or not 0 <= call.now - counted[0] < COUNTED_NS:
+            if len(self._audiences) >= CHANNELS_MAX:
+                self._audiences.clear()
+            counted = self._audiences[number] = call.now, self._admission(call.connection).audience(number)
+        return counted[1]
 
 
 def _held(request: KeyRequest) -> frozenset[KeyId]:
