@@ -25,7 +25,9 @@ class Pace:
     key_changes: int
 
 
-SHORT = Pace("200M", 5, "2s", 200_000_000, 2)
+SHORT = Pace("200M", 7, "2s", 200_000_000, 1)
+"""A receiver that waits for a stream asks for its key within 4 s of its beginning."""
+
 LONG = Pace("2G", 30, "8s", 2_000_000_000, 3)
 
 
