@@ -209,6 +209,10 @@ def test_failover_is_sticky(authority: Authority, tmp_path: Path) -> None:
             assert client.server == stage.server.url
             client.use_servers([dead, stage.server.url])
             assert client.server == stage.server.url
+            # An address that an operator forgot to announce is not given up while it answers.
+            client.use_servers([dead])
+            await client.call(operations.LEASE, **LEASE)
+            assert client.server == stage.server.url
 
     asyncio.run(story())
 

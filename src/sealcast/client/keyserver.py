@@ -98,10 +98,12 @@ class KeyServerClient:
             self._servers = sorted(dict.fromkeys(credential.servers), key=lambda server: server != present)
 
     def use_servers(self, servers: list[str]) -> None:
-        """Take over the addresses that a grant or lease announced; the present server stays first."""
+        """Take over the addresses that a grant or lease announced, behind that of the present server.
+
+        It stays first even if it is not among them: under this address it answers us.
+        """
         if servers:
-            known = dict.fromkeys(servers[: limits.SERVERS_MAX])
-            self._servers = sorted(known, key=lambda server: server != self._servers[0])
+            self._servers = list(dict.fromkeys([self._servers[0], *servers[: limits.SERVERS_MAX]]))
 
     async def call(self, operation: Operation, **fields: object) -> msgspec.Struct:
         """Ask for `operation` and return its checked answer, an `operation.answer`.

@@ -1,5 +1,6 @@
 """Owns files that are for one user alone: made, read and replaced durably, with mode 0600."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -40,6 +41,7 @@ def replace_private(path: Path, data: bytes) -> None:
     try:
         new.unlink(missing_ok=True)
         write_private(new, data)
+        _keep_owner(path, new)
         new.replace(path)
         _sync_folder(path)
     except OSError as error:
@@ -55,6 +57,14 @@ def read_private(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _keep_owner(path: Path, new: Path) -> None:
+    """Give a new file the owner of the one it replaces, where we may: root renews what a server reads."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        owner = path.stat()
+        if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(new, owner.st_uid, owner.st_gid)
 
 
 def _sync_folder(path: Path) -> None:

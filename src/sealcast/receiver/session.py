@@ -15,14 +15,12 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError, UsageError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
-from sealcast.keys.material import Tek
 from sealcast.keys.policy import SPREAD_MS_MAX, Window, fetch_window
-from sealcast.messages.answers import Grant, KeyMaterial
+from sealcast.messages.answers import Grant
 from sealcast.messages.channels import channel_spec
-from sealcast.messages.material import read_key
 from sealcast.receiver.control import ControlJudge
 from sealcast.receiver.fetch import FetchPlanner
-from sealcast.receiver.keyring import HeldKey, KeyRing
+from sealcast.receiver.keyring import HeldKey, KeyRing, granted_key
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
 from sealcast.receiver.streams import Stream
@@ -57,9 +55,9 @@ class ReceiverSession:
         self._fetch = FetchPlanner(random, now)
         self._pending = PendingPackets()
         self._streams: dict[int, Stream] = {}
-        self._trains = TrainReader(
-            self._ring, self._streams, self._take_one, self._hold_without_key, self._note_opened
-        )
+        self.stats = ReceiverStats()
+        singly, hold, opened = self._take_one, self._hold_without_key, self._note_opened
+        self._trains = TrainReader(self._ring, self._streams, singly, hold, opened, stats=self.stats)
         self._switch_loss = SwitchLoss()
         self._ends_ns = now
         self._extended = False
@@ -69,7 +67,6 @@ class ReceiverSession:
         self._opened_ns: int | None = None
         self.hinted_servers: tuple[str, ...] = ()
         """Key servers that an unverified SEAL names: where to ask, if nowhere else."""
-        self.stats = ReceiverStats()
 
     # Inputs
 
@@ -111,7 +108,7 @@ class ReceiverSession:
     def handle_grant(self, grant: Grant, now: int) -> None:
         """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
         spec = self._check_channel(grant)
-        teks = [_tek(key.material, spec) for key in grant.keys]
+        teks = [granted_key(key.material, spec) for key in grant.keys]
         self._ring.check(teks)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
@@ -392,11 +389,3 @@ class ReceiverSession:
     def _count_dropped(self) -> None:
         self.stats.dropped += self._pending.dropped
         self._pending.dropped = 0
-
-
-def _tek(material: KeyMaterial, spec: ChannelSpec) -> Tek:
-    """Return the key in a grant; raises FormatError unless it is one of this channel."""
-    tek = read_key(material)
-    if tek.key_id.channel != spec.number:
-        raise FormatError(f"a key of channel {tek.key_id.channel} in a grant for {spec.number}")
-    return tek

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from sealcast.receiver.keyring import HeldKey, KeyRing
+from sealcast.receiver.stats import ReceiverStats
 from sealcast.receiver.streams import Stream
 from sealcast.receiver.values import Slab
 from sealcast.wire import rtp, srtp
@@ -28,6 +29,8 @@ class TrainReader:
         take_one: Callable[[bytes, int], None],
         hold: Callable[[list[bytes], int], None],
         note_opened: Callable[[HeldKey, Stream, int, int, int], None],
+        *,
+        stats: ReceiverStats,
     ) -> None:
         """`take_one` handles a packet by itself, `hold` a run whose key is not held.
 
@@ -36,6 +39,7 @@ class TrainReader:
         self._ring = ring
         self._streams = streams
         self._take_one = take_one
+        self._stats = stats
         self._hold = hold
         self._note_opened = note_opened
         self._ready: list[Slab] = []
@@ -121,7 +125,8 @@ class TrainReader:
             self._ready.append(slab)
             return
         for place, payload in enumerate(slab.payloads()):
-            stream.reorder.push(index + place, payload, self._now)
+            if not stream.reorder.push(index + place, payload, self._now):
+                self._stats.late += 1
 
     def _packet(self, place: int) -> bytes:
         start = place * self._packet_bytes
