@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
 from sealcast.keys.table import KeyTable
+from sealcast.messages.answers import KeyMaterial
+from sealcast.messages.material import read_key
 from sealcast.wire import srtp
 
 
@@ -91,3 +94,11 @@ class KeyRing:
     def _drop_retired(self) -> None:
         held = set(self._table.held)
         self._by_mki = {mki: key for mki, key in self._by_mki.items() if key.key_id in held}
+
+
+def granted_key(material: KeyMaterial, spec: ChannelSpec) -> Tek:
+    """Return the key in a grant; raises FormatError unless it is one of this channel."""
+    tek = read_key(material)
+    if tek.key_id.channel != spec.number:
+        raise FormatError(f"a key of channel {tek.key_id.channel} in a grant for {spec.number}")
+    return tek
