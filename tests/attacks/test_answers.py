@@ -101,7 +101,8 @@ def test_forged_key_server_address_with_a_certificate_of_another_ca(tmp_path: Pa
                 client.use_servers([nobody, *session.hinted_servers])
                 with pytest.raises(UnreachableError):
                     await client.call(operations.KEYS, channel="news")
-                client.use_servers([stranger.url])
+            alone = msgspec.structs.replace(device.credential, servers=[stranger.url])
+            async with KeyServerClient(alone, RANDOM) as client:
                 with pytest.raises(UnreachableError, match="not by this operator's CA"):
                     await client.call(operations.KEYS, channel="news")
                 client.use_servers([stranger.url, server.url])
