@@ -24,9 +24,10 @@ from sealcast.receiver.keyring import HeldKey, KeyRing, granted_key
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
 from sealcast.receiver.streams import Stream
-from sealcast.receiver.trains import PACKET_BYTES_MIN, TrainReader
+from sealcast.receiver.trains import TrainReader
 from sealcast.receiver.values import FetchRequest, ReceiverState, Slab
 from sealcast.wire.seal import Seal, SealWindow
+from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES
 
 AFTER_BYE_NS = 500 * NS_PER_MS
 """How long the last packets may still come after the BYE."""
@@ -234,7 +235,7 @@ class ReceiverSession:
     # Below this line nobody calls from outside.
 
     def _take_one(self, packet: bytes, now: int) -> None:
-        if len(packet) < PACKET_BYTES_MIN:
+        if len(packet) < PACKET_OVERHEAD_BYTES:
             self.stats.refused += 1
             return
         held = self._ring.find(packet[-KEY_ID_BYTES:])

@@ -17,16 +17,13 @@ from sealcast.receiver.pipes import PipeSink, SinkClosed, StdoutSink, open_speci
 from sealcast.receiver.tally import Tally, explain_write, join_slabs
 from sealcast.receiver.values import Slab
 from sealcast.transport.address import Endpoint, Scheme, is_group, parse_endpoint
-from sealcast.transport.batches import SEGMENTS_MAX, DatagramSender
+from sealcast.transport.batches import DatagramSender
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import open_sender
 from sealcast.transport.unicast import open_unicast_sender
+from sealcast.wire.sealing import train_limit
 
 __all__ = ["FileSink", "NullSink", "PipeSink", "Sink", "SinkClosed", "StdoutSink", "UdpSink", "open_sink"]
-
-
-TRAIN_BYTES_MAX = 65_507
-"""The longest UDP payload over IPv4."""
 
 
 class Sink(Protocol):
@@ -110,7 +107,7 @@ class UdpSink(Tally):
         for slab in slabs:
             payload_bytes = max(1, slab.payload_bytes)
             # No call to the system takes more than one train.
-            step_bytes = payload_bytes * max(1, min(SEGMENTS_MAX, TRAIN_BYTES_MAX // payload_bytes))
+            step_bytes = payload_bytes * train_limit(payload_bytes)
             for at in range(0, max(1, len(slab.data)), step_bytes):
                 self._send(memoryview(slab.data)[at : at + step_bytes], payload_bytes)
 

@@ -10,9 +10,6 @@ from sealcast.wire import rtp, srtp
 from sealcast.wire.counters import RolloverCounter
 from sealcast.wire.replay import ReplayWindow
 
-PLAIN_FIRST_BYTE = 0x80
-"""RTP version 2 without padding, extension and CSRCs: what a Sealcast sender sends."""
-
 
 class Stream:
     """One sender's run, as received."""
@@ -53,7 +50,7 @@ class Stream:
         control packets are heard, only packets under the key that they announced move the counters.
         """
         header_bytes, padded = rtp.HEADER_BYTES, False
-        if packet[0] != PLAIN_FIRST_BYTE:
+        if packet[0] != rtp.PLAIN_HEADER:
             header = rtp.parse_header(packet)
             header_bytes, padded = header.length_bytes, header.padded
         seq = packet[2] << 8 | packet[3]

@@ -13,10 +13,9 @@ from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.stats import ReceiverStats
 from sealcast.receiver.streams import Stream
 from sealcast.receiver.values import Slab
-from sealcast.wire import rtp, srtp
-from sealcast.wire.opening import PLAIN_HEADER, Opener
-
-PACKET_BYTES_MIN = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
+from sealcast.wire.opening import Opener
+from sealcast.wire.rtp import PLAIN_HEADER
+from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES
 
 
 class TrainReader:
@@ -65,7 +64,7 @@ class TrainReader:
         """Open the train in `buffer`, datagrams of `packet_bytes` and a last shorter one; return how many."""
         self._packet_bytes, self._now = packet_bytes, now
         whole, rest_bytes = divmod(size_bytes, packet_bytes)
-        if packet_bytes > PACKET_BYTES_MIN:
+        if packet_bytes > PACKET_OVERHEAD_BYTES:
             self._take_runs(whole)
         else:
             for place in range(whole):
@@ -120,7 +119,7 @@ class TrainReader:
         return opened
 
     def _pass_on(self, stream: Stream, index: int, count: int, data: bytes) -> None:
-        slab = Slab(data, self._packet_bytes - PACKET_BYTES_MIN)
+        slab = Slab(data, self._packet_bytes - PACKET_OVERHEAD_BYTES)
         if stream.reorder.pass_run(index, count):
             self._ready.append(slab)
             return

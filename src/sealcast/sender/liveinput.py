@@ -18,8 +18,8 @@ from sealcast.wire.rtp import (
     HEADER_BYTES,
     PAYLOAD_TYPE_DATA,
     PAYLOAD_TYPE_MP2T,
+    PLAIN_HEADER,
     SEQ_MODULUS,
-    VERSION,
     parse_header,
 )
 from sealcast.wire.sealing import BATCH_BYTES_MAX
@@ -30,13 +30,12 @@ MAX_REORDER_PACKETS = 100
 MAX_DROPOUT_PACKETS = 3_000
 """A jump forward above this is a new beginning, not loss (RFC 3550 A.1, MAX_DROPOUT)."""
 
-PAYLOAD_BYTES_MAX = BATCH_BYTES_MAX - HEADER_BYTES - srtp.OVERHEAD_BYTES
+PAYLOAD_BYTES_MAX = BATCH_BYTES_MAX - srtp.PACKET_OVERHEAD_BYTES
 """What still fits a datagram when it is sealed; longer ones count as malformed."""
 
 LAYOUTS_MAX = 64
 """Lengths of datagrams whose layout is remembered: encoders use a few."""
 
-_PLAIN_FIRST_BYTE = VERSION << 6
 _NONE = -1
 
 _RTCP_SECOND_BYTES = range(192, 224)
@@ -113,7 +112,7 @@ class LiveInput:
         order, begin, whole = self._order, 0, len(view) // datagram_bytes
         headers = list(_headers_of(datagram_bytes).iter_unpack(view[: whole * datagram_bytes]))
         while begin < len(pieces):
-            expected = (_PLAIN_FIRST_BYTE, self._second_byte, order.ssrc)
+            expected = (PLAIN_HEADER, self._second_byte, order.ssrc)
             end, seq = begin, order.next_seq
             while end < whole:
                 first, second, found, _, ssrc = headers[end]

@@ -35,9 +35,6 @@ REPORT_NS = 5 * NS_PER_S
 REPORT_RETRY_NS = NS_PER_S // 2
 """A report without answer is made again after this: a switch may be waiting for it."""
 
-PACKET_OVERHEAD_BYTES = rtp.HEADER_BYTES + srtp.OVERHEAD_BYTES
-"""What a packet has beside its payload."""
-
 
 @dataclass(frozen=True, slots=True)
 class Media:
@@ -239,7 +236,7 @@ class SenderSession:
             second=payload_type | marker << 7,
         )
         count = batch.count
-        size_bytes = len(batch.data) - count * PACKET_OVERHEAD_BYTES
+        size_bytes = len(batch.data) - count * srtp.PACKET_OVERHEAD_BYTES
         self._index = index + count
         self._timestamp = timestamps[count - 1]
         # Written out here, since it runs for every batch, and a batch of a slow stream is one packet.

@@ -31,9 +31,6 @@ SEND_WAITS = 3
 SEND_WAIT_MS = 1
 """How long each of these waits lasts: together below the shortest control interval by far."""
 
-SEGMENTS_MAX = 64
-"""UDP_MAX_SEGMENTS of Linux before 6.9: so many datagrams leave with one call."""
-
 NO_SEGMENTS = frozenset({errno.EINVAL, errno.EIO, errno.EOPNOTSUPP, errno.EMSGSIZE})
 """The kernel or the interface does not cut this train apart: too long for its frames, or no checksums."""
 
@@ -230,7 +227,7 @@ class DatagramSender(Endable):
     def send_train(self, data: memoryview, segment_bytes: int) -> int:
         """Send datagrams that stand one behind the other, each `segment_bytes` long, the last maybe shorter.
 
-        At most `SEGMENTS_MAX` and 65,507 bytes. Returns how many, from the front, are done with, as
+        At most `wire.sealing.train_limit` of them. Returns how many, from the front, are done with, as
         `send_batch` does, and raises as it. One system call where the kernel cuts them apart, else one each.
         """
         size_bytes = len(data)

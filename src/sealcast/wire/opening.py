@@ -15,16 +15,13 @@ from cryptography.exceptions import InvalidTag
 
 from sealcast.core.ids import KEY_ID_BYTES
 from sealcast.wire import rtp
-from sealcast.wire.srtp import OVERHEAD_BYTES, TAG_BYTES, StreamKey
+from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES, TAG_BYTES, StreamKey
 
 RECEIVED_BYTES_MAX = 2 * 65_535
 """Room for the longest UDP datagram, or train that the kernel puts together (UDP_GRO), behind what waits."""
 
 LAYOUTS_MAX = 8
 """Packet lengths whose slots are remembered."""
-
-PLAIN_HEADER = rtp.VERSION << 6
-"""The first byte of a header of 12 bytes: no CSRC, extension or padding."""
 
 _IV = struct.Struct(">IQ")
 _LOW64 = 0xFFFFFFFFFFFFFFFF
@@ -44,7 +41,7 @@ class _Layout:
     def __init__(self, packet_bytes: int, received: memoryview, opened: memoryview) -> None:
         self._received, self._opened = received, opened
         self.packet_bytes = packet_bytes
-        self.payload_bytes = packet_bytes - rtp.HEADER_BYTES - OVERHEAD_BYTES
+        self.payload_bytes = packet_bytes - PACKET_OVERHEAD_BYTES
         middle = packet_bytes - rtp.HEADER_BYTES - KEY_ID_BYTES
         self.fields = struct.Struct(f">BxH4xI{middle}x{KEY_ID_BYTES}s")
         self._slots: list[_Slot] = []

@@ -19,6 +19,9 @@ from sealcast.core.errors import FormatError
 
 HEADER_BYTES = 12
 VERSION = 2
+PLAIN_HEADER = VERSION << 6
+"""The first byte of a header of 12 bytes: no CSRC, extension or padding. What we send has it."""
+
 PAYLOAD_TYPE_MP2T = 33
 """MPEG-TS (RFC 3551 §6)."""
 
@@ -46,7 +49,7 @@ class RtpHeader:
 
 def pack_header(payload_type: int, seq: int, timestamp: int, ssrc: int, *, marker: bool = False) -> bytes:
     """Return the 12 bytes of a header without CSRCs, extension or padding."""
-    return _FIXED.pack(VERSION << 6, marker << 7 | payload_type, seq, timestamp & TIMESTAMP_MASK, ssrc)
+    return _FIXED.pack(PLAIN_HEADER, marker << 7 | payload_type, seq, timestamp & TIMESTAMP_MASK, ssrc)
 
 
 def parse_header(packet: bytes) -> RtpHeader:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from sealcast.core.errors import LocalError
 from sealcast.wire import rtp
-from sealcast.wire.srtp import OVERHEAD_BYTES, TAG_BYTES, StreamKey
+from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES, TAG_BYTES, StreamKey
 
 BATCH_BYTES_MAX = 65_507
 """The longest UDP payload over IPv4; one system call takes no more."""
@@ -78,11 +78,14 @@ _Standing = tuple[int, int, bytes, _Layout, int]
 """What slots are prepared for: payload length, second header byte, MKI; and how many, from the first."""
 
 
+def train_limit(datagram_bytes: int) -> int:
+    """Return how many datagrams of that length leave with one system call, at least 1."""
+    return max(1, min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // datagram_bytes))
+
+
 def batch_limit(payload_bytes: int) -> int:
     """Return how many packets with payloads of that length fit one batch, at least 1."""
-    return max(
-        1, min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // (rtp.HEADER_BYTES + payload_bytes + OVERHEAD_BYTES))
-    )
+    return train_limit(payload_bytes + PACKET_OVERHEAD_BYTES)
 
 
 class Sealer:
@@ -191,7 +194,7 @@ class Sealer:
         return standing
 
     def _new_layout(self, payload_bytes: int) -> _Layout:
-        packet_bytes = rtp.HEADER_BYTES + payload_bytes + OVERHEAD_BYTES
+        packet_bytes = payload_bytes + PACKET_OVERHEAD_BYTES
         if packet_bytes > BATCH_BYTES_MAX:
             raise LocalError(f"a payload of {payload_bytes} bytes does not fit a datagram")
         if len(self._layouts) >= LAYOUTS_MAX:
@@ -201,6 +204,6 @@ class Sealer:
 
     def _write_fixed(self, start: int, second: int) -> None:
         """Write what a header has in common with those of its run."""
-        self._buffer[start] = rtp.VERSION << 6
+        self._buffer[start] = rtp.PLAIN_HEADER
         self._buffer[start + 1] = second
         self._buffer[start + 8 : start + rtp.HEADER_BYTES] = self._ssrc.to_bytes(4, "big")

@@ -22,10 +22,14 @@ from sealcast.core.channel import SALT_BYTES
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.core.ids import KEY_ID_BYTES
 from sealcast.core.secret import Secret
+from sealcast.wire import rtp
 
 TAG_BYTES = 16
 OVERHEAD_BYTES = TAG_BYTES + KEY_ID_BYTES
 """What sealing adds behind the RTP packet."""
+
+PACKET_OVERHEAD_BYTES = rtp.HEADER_BYTES + OVERHEAD_BYTES
+"""What a packet with a plain header has beside its payload: no packet of ours is shorter."""
 
 LABEL_RTP_KEY, LABEL_RTP_SALT = 0x00, 0x02
 LABEL_RTCP_KEY, LABEL_RTCP_SALT = 0x03, 0x05
