@@ -10,7 +10,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import sealcast.keyserver.tables
-import sealcast.subscribers.store  # noqa: F401 - brings its tables into the collection
+import sealcast.reception.tables
+import sealcast.subscribers.tables  # noqa: F401 - brings its tables into the collection
 from sealcast.core.errors import UsageError
 from sealcast.storage import audit
 from sealcast.storage.engine import open_engine

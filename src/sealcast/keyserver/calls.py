@@ -1,6 +1,6 @@
 """Owns what an operation is given and what it gives back: the caller, the transaction and the time."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,16 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated request in its transaction; `now` is monotonic ns, `wall_ms` the wall clock."""
+    """One authenticated request in its transaction; `now` is monotonic ns, `wall_ms` the wall clock.
+
+    `ahead` is what the handler's `ahead` brought, if it has one.
+    """
 
     connection: sa.Connection
     caller: Principal
     now: int
     wall_ms: int
+    ahead: msgspec.Struct | None = None
 
     def record(self, what: str, subject: str) -> None:
         """Add what the caller did to the audit table."""
@@ -56,8 +60,12 @@ class Handler:
 
     `repeat` answers a request that was decided before, where the answer holds keys and is not kept: it is
     given the epochs of the first answer and records nothing.
+
+    `ahead` asks other servers, before the transaction begins and again for a repeat: what it has them do may
+    be done twice. It raises RefusedError for a no.
     """
 
     operation: Operation
     carry_out: Callable[[Call, Any], Reply]
     repeat: Callable[[Call, Any, tuple[Epoch, ...]], Reply] | None = None
+    ahead: Callable[[Principal, Any], Awaitable[msgspec.Struct]] | None = None

@@ -21,6 +21,7 @@ channels = sa.Table(
     sa.Column("next_epoch", sa.BigInteger, nullable=False),
     sa.Column("added_at_ms", sa.BigInteger, nullable=False),
     sa.Column("removed_at_ms", sa.BigInteger),
+    sa.Column("open", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 _LIVE = channels.c.removed_at_ms.is_(None)
@@ -138,6 +139,34 @@ grants = sa.Table(
     sqlite_with_rowid=False,
 )
 """The recorded fact that a device was given the key of an epoch; once, however often it asked."""
+
+fences = sa.Table(
+    "fences",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("channel", sa.ForeignKey("channels.number"), nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("is_urgent", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("window_ms", sa.BigInteger, nullable=False),
+    sa.Column("set_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("reached_at_ms", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+sa.Index("ix_fences_channel", fences.c.channel, fences.c.reached_at_ms)
+"""Epochs below `epoch` go on air no more, but the one that was; reached once one not below it is on air."""
+
+reception_ends = sa.Table(
+    "reception_ends",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("device", sa.Text),
+    sa.Column("channel", sa.BigInteger),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("done_at_ms", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+"""What a reception manager that stands apart is still to be told: receptions that ended here, in order."""
 
 requests = sa.Table(
     "requests",

@@ -59,7 +59,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     A permitted device always gets one. `keys` and `streams` are empty while nothing is published or on air:
     the device then knows where to join, and asks again when it hears something. (So "no key yet" is no
     problem type: it would leave the device without the group.) `window` is None while nothing is on air.
-    `spread_ms` is over how long to spread a question that no window foretells.
+    `spread_ms` is over how long to spread a question that no window foretells. A heartbeat is due within
+    `heartbeat_ms` (none if 0); `events` are the addresses that push events.
     """
 
     jti: str
@@ -70,6 +71,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     window: FetchWindow | None = None
     key_servers: list[str] = []
     spread_ms: int = 0
+    heartbeat_ms: int = 0
+    events: list[str] = []
     schedule: Literal["fetch"] = "fetch"
 
 
@@ -88,6 +91,7 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     slots: list[RunSlotData]
     published: list[KeyMaterial]
     key_servers: list[str] = []
+    events: list[str] = []
 
 
 class GeneratedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +107,26 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     jti: str
 
 
+class FenceOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """To a sender: put no epoch below `epoch` on air any more, but that which is.
+
+    `urgent`: change at once, and give receivers `window_ms` to fetch the key.
+    """
+
+    epoch: int
+    window_ms: int
+    urgent: bool
+
+
 class AirAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The report was taken in. `overtaken`: another run is on air under a later epoch, and reports too."""
+    """The report was taken in. `overtaken`: another run is on air under a later epoch, and reports too.
+
+    `fence` is there until an epoch not below it is on air.
+    """
 
     jti: str
     overtaken: bool = False
+    fence: FenceOrder | None = None
 
 
 class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +135,7 @@ class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
     channel: ChannelData
     senders: list[str]
     subscribers: int
+    open: bool = False
     epoch: int | None = None
     state: Literal["idle", "on-air", "extended"] = "idle"
     remaining_ms: int | None = None
@@ -143,11 +163,16 @@ class RegistryList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriberRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A device on a channel's allow list, since the key server's `added_at` (ISO 8601, UTC)."""
+    """A device on a channel's allow list, since the key server's `added_at` (ISO 8601, UTC).
+
+    `kek` is the thumbprint (RFC 7638) of the device's public KEK, or `symmetric` (S0-2).
+    """
 
     channel: str
     device: str
     added_at: str
+    user: str = ""
+    kek: str = ""
 
 
 class SubscriberList(msgspec.Struct, frozen=True, kw_only=True):

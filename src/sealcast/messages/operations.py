@@ -8,11 +8,14 @@ from typing import Literal
 
 import msgspec
 
-from sealcast.messages import answers, enrolment, requests
+from sealcast.messages import answers, enrolment, requests, subscribing
 from sealcast.messages.requests import Role
 
-Caller = Role | Literal["newcomer", "certified"]
-"""Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet."""
+Caller = Role | Literal["newcomer", "certified", "device-or-sender", "server"]
+"""Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet.
+
+`server` is another server of the operator, for instance a key server at a reception manager.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Operation:
     request: type[requests.Request]
     answer: type[msgspec.Struct]
     sealed: bool = False
+    is_remembered: bool = True
+    """Whether the decision is kept under its `jti`; not where doing it twice does the same."""
 
 
 KEYS = Operation("keys", "/v1/keys", "device", requests.KeyRequest, answers.Grant, sealed=True)
@@ -104,11 +109,91 @@ SUBSCRIBER_ADD = Operation(
     "subscriber-add", "/v1/subscribers/add", "operator", requests.SubscriberRequest, answers.Done
 )
 SUBSCRIBER_REMOVE = Operation(
-    "subscriber-remove", "/v1/subscribers/remove", "operator", requests.SubscriberRequest, answers.Done
+    "subscriber-remove",
+    "/v1/subscribers/remove",
+    "operator",
+    subscribing.SubscriberRemoveRequest,
+    answers.Done,
 )
 SUBSCRIBER_LIST = Operation(
     "subscriber-list", "/v1/subscribers/list", "operator", requests.ListRequest, answers.SubscriberList
 )
+
+CHANNEL_OPEN = Operation(
+    "channel-open", "/v1/channels/open", "operator", subscribing.ChannelOpenRequest, answers.ChannelList
+)
+SOLD_ADD = Operation(
+    "sold-add", "/v1/sold/add", "operator", subscribing.SoldAddRequest, subscribing.SoldAdded
+)
+SOLD_LIST = Operation(
+    "sold-list", "/v1/sold/list", "operator", subscribing.SoldListRequest, subscribing.SoldList
+)
+SOLD_REMOVE = Operation(
+    "sold-remove", "/v1/sold/remove", "operator", subscribing.SoldRemoveRequest, answers.Done
+)
+SUBSCRIBE = Operation(
+    "subscribe", "/v1/subscribe", "device", subscribing.SubscribeRequest, subscribing.Subscribed
+)
+OFFENDER_LIST = Operation(
+    "offender-list", "/v1/offenders/list", "operator", requests.ListRequest, subscribing.OffenderList
+)
+OFFENDER_PARDON = Operation(
+    "offender-pardon", "/v1/offenders/pardon", "operator", subscribing.OffenderPardonRequest, answers.Done
+)
+WITHDRAWAL = Operation(
+    "withdrawal", "/v1/withdrawal", "device", subscribing.WithdrawalRequest, subscribing.WithdrawalBegun
+)
+WITHDRAW = Operation("withdraw", "/v1/withdraw", "device", subscribing.WithdrawRequest, subscribing.Withdrawn)
+HEARTBEAT = Operation(
+    "heartbeat",
+    "/v1/heartbeat",
+    "device",
+    subscribing.HeartbeatRequest,
+    subscribing.HeartbeatAnswer,
+    is_remembered=False,
+)
+STOP = Operation("stop", "/v1/stop", "device", subscribing.StopRequest, subscribing.Stopped)
+RECEPTION_LIST = Operation(
+    "reception-list",
+    "/v1/receptions/list",
+    "operator",
+    subscribing.ReceptionListRequest,
+    subscribing.ReceptionList,
+    is_remembered=False,
+)
+RECEPTION_PERMIT = Operation(
+    "reception-permit",
+    "/v1/receptions/permit",
+    "server",
+    subscribing.PermitRequest,
+    subscribing.Permit,
+    is_remembered=False,
+)
+RECEPTION_SEEN = Operation(
+    "reception-seen",
+    "/v1/receptions/seen",
+    "server",
+    subscribing.SeenRequest,
+    answers.Done,
+    is_remembered=False,
+)
+RECEPTION_END = Operation(
+    "reception-end",
+    "/v1/receptions/end",
+    "server",
+    subscribing.EndRequest,
+    subscribing.EndAnswer,
+    is_remembered=False,
+)
+EVENTS = Operation(
+    "events",
+    "/v1/events",
+    "device-or-sender",
+    subscribing.EventsRequest,
+    subscribing.Event,
+    is_remembered=False,
+)
+"""On a listener of its own: the answer is a stream of server-sent events, each an `Event` in JSON."""
 
 ALL = (
     KEYS,

@@ -143,7 +143,8 @@ class RegisteredKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SubscriberRequest(Request, frozen=True, kw_only=True):
-    """Operator: put a device on, or take it off, the allow list of a channel."""
+    """Operator: put a device on the allow list of a channel; `user` is its user's name, if known."""
 
     channel: str
     device: str
+    user: str = ""

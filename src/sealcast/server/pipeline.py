@@ -128,7 +128,8 @@ class Pipeline:
 
     async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
         asked = await self._authenticate(handler.operation, body)
-        decided = await self._unit_of_work.run(partial(self._decide, handler, asked))
+        ahead = None if handler.ahead is None else await handler.ahead(asked.caller, asked.request)
+        decided = await self._unit_of_work.run(partial(self._decide, handler, asked, ahead))
         if isinstance(decided, RefusedError):
             return self.refuse(decided, asked.caller)
         headers = self._headers(asked.caller)
@@ -179,15 +180,18 @@ class Pipeline:
         _check_standing(caller, self._wall_ms())
         _check_role(operation, caller)
 
-    def _decide(self, handler: Handler, asked: _Asked, connection: sa.Connection) -> bytes | RefusedError:
+    def _decide(
+        self, handler: Handler, asked: _Asked, ahead: msgspec.Struct | None, connection: sa.Connection
+    ) -> bytes | RefusedError:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
         is_newcomer = asked.caller.role == NEWCOMER_ROLE
-        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms())
+        is_kept = handler.operation.is_remembered and not is_newcomer
+        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms(), ahead)
         if not is_newcomer:
             no = _check_again(self._principals.current(connection, asked.caller), asked.caller, call.wall_ms)
             if no is not None:
                 return no
-        earlier = None if is_newcomer else store_requests.find(connection, asked.caller.id, asked.request.jti)
+        earlier = store_requests.find(connection, asked.caller.id, asked.request.jti) if is_kept else None
         if earlier is not None:
             return _again(handler, call, asked, earlier)
         answer: bytes | RefusedError
@@ -200,7 +204,7 @@ class Pipeline:
             kept = _Kept(no=problems.problem("bad-request", str(error)))
         else:
             answer, kept = _encoded(handler, reply)
-        if not is_newcomer:
+        if is_kept:
             decided = Decided(asked.digest, encode(kept))
             store_requests.remember(connection, asked.caller.id, asked.request.jti, decided, call.wall_ms)
             self._prune(call)
@@ -257,6 +261,9 @@ def _check_role(operation: Operation, caller: Principal) -> None:
     if operation.role == "certified":
         if caller.standing is None:
             raise refusal("not-certified", f"{caller.id} has no certificate; its keys are registered as such")
+    elif operation.role == "device-or-sender":
+        if caller.role not in {"device", "sender"}:
+            raise refusal("wrong-role", f"{operation.name} is for devices and senders, not {caller.role}")
     elif caller.role != operation.role:
         raise refusal("wrong-role", f"{operation.name} is for the role {operation.role}, not {caller.role}")
 

@@ -5,29 +5,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber
-from sealcast.storage.tables import metadata
-
-subscriptions = sa.Table(
-    "subscriptions",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("channel", sa.BigInteger, nullable=False),
-    sa.Column("device", sa.Text, nullable=False),
-    sa.Column("added_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("removed_at_ms", sa.BigInteger),
-)
-"""Ended subscriptions stay, for history; at most one is live for a channel and device."""
+from sealcast.subscribers.tables import subscriptions
 
 _LIVE = subscriptions.c.removed_at_ms.is_(None)
-sa.Index(
-    "uq_subscriptions_live",
-    subscriptions.c.channel,
-    subscriptions.c.device,
-    unique=True,
-    sqlite_where=_LIVE,
-    postgresql_where=_LIVE,
-)
-
 _IS_LISTED = sa.select(sa.literal(1)).where(
     subscriptions.c.channel == sa.bindparam("channel_number"),
     subscriptions.c.device == sa.bindparam("device_id"),

@@ -1,0 +1,1 @@
+"""Reception: who receives at this moment, and who did."""
