@@ -1,9 +1,13 @@
 """Owns the ports through which the key server asks other features, near or far."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import sqlalchemy as sa
+
 from sealcast.core.ids import ChannelNumber, Epoch
+from sealcast.messages.subscribing import EndRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +31,16 @@ class Admission(Protocol):
 
     def audience(self, channel: ChannelNumber) -> int:
         """Return how many devices may have the keys of a channel."""
+        ...
+
+
+class ReceptionEnds(Protocol):
+    """Ends receptions for whoever ends the right to receive: withdrawal, removal of device or channel."""
+
+    def end_receptions(self, connection: sa.Connection, ends: Sequence[EndRow], wall_ms: int) -> None:
+        """End receptions in the caller's unit of work: they end if and only if the deed is done.
+
+        Those that do not live stay as they are. Where a reception manager stands apart, it is told after the
+        commit, until it acknowledges. `wall_ms` is the instant of the end.
+        """
         ...

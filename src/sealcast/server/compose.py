@@ -18,6 +18,7 @@ from sealcast.server.desks import Desks, Shared
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
+from sealcast.server.receptions_here import ReceptionsHere
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
 from sealcast.storage.engine import open_engine
@@ -68,7 +69,7 @@ async def open_keyserver(
         principals.clear()
 
     unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
-    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants)
+    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, ReceptionsHere())
     desks = Desks(shared)
     pipeline = Pipeline(
         operator=state.operator,

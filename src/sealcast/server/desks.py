@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sealcast.core.ports import Random
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Handler
+from sealcast.keyserver.ports import ReceptionEnds
 from sealcast.keyserver.registry import RegistryDesk
 from sealcast.keyserver.routes import handlers as keyserver_handlers
 from sealcast.keyserver.sending import SenderDesk
@@ -34,6 +35,7 @@ class Shared:
     principals: Principals
     random: Random
     on_grants: Callable[[int], None]
+    receptions: ReceptionEnds
 
     @property
     def urls(self) -> tuple[str, ...]:
