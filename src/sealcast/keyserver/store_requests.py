@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from sealcast.core.ids import ChannelNumber, Epoch
-from sealcast.keyserver.tables import grants, requests
+from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.keys.table import KeyState
+from sealcast.keyserver.tables import epochs, grants, requests
 
 PRUNED_AT_ONCE_MAX = 2_000
 """Old requests dropped in one go: a few ms, so that nobody waits for the broom."""
@@ -27,6 +28,22 @@ _GRANTED = (
     sa.select(grants.c.device, grants.c.epoch)
     .where(grants.c.channel == sa.bindparam("wanted"))
     .order_by(grants.c.device, grants.c.epoch)
+)
+_LIVE_GRANTS = (
+    sa.select(grants.c.channel, grants.c.epoch)
+    .join(epochs, sa.and_(epochs.c.channel == grants.c.channel, epochs.c.epoch == grants.c.epoch))
+    .where(
+        grants.c.device == sa.bindparam("wanted"),
+        grants.c.channel.in_(sa.bindparam("numbers", expanding=True)),
+        epochs.c.state != KeyState.RETIRED.name,
+    )
+    .order_by(grants.c.epoch.desc(), grants.c.channel)
+    .limit(sa.bindparam("count"))
+)
+_GRANTED_AMONG = sa.select(grants.c.epoch).where(
+    grants.c.device == sa.bindparam("wanted"),
+    grants.c.channel == sa.bindparam("number"),
+    grants.c.epoch.in_(sa.bindparam("turns", expanding=True)),
 )
 
 
@@ -76,3 +93,26 @@ def grant(
 def granted(connection: sa.Connection, channel: ChannelNumber) -> list[tuple[str, Epoch]]:
     """Return the grants of a channel as (device, epoch)."""
     return [(device, Epoch(epoch)) for device, epoch in connection.execute(_GRANTED, {"wanted": channel})]
+
+
+def live_keys_of(
+    connection: sa.Connection, device: str, channels: Iterable[ChannelNumber], limit: int
+) -> list[KeyId]:
+    """Return the granted keys of a device that may still open something, at most `limit`."""
+    parameters = {"wanted": device, "numbers": list(channels), "count": limit}
+    rows = connection.execute(_LIVE_GRANTS, parameters)
+    return [KeyId(ChannelNumber(channel), Epoch(epoch)) for channel, epoch in rows]
+
+
+def granted_among(connection: sa.Connection, device: str, keys: Iterable[KeyId]) -> list[KeyId]:
+    """Return those of `keys` that were granted to a device, in order."""
+    wanted: dict[ChannelNumber, list[Epoch]] = {}
+    for key_id in sorted(keys):
+        wanted.setdefault(key_id.channel, []).append(key_id.epoch)
+    return [
+        KeyId(number, Epoch(epoch))
+        for number, turns in wanted.items()
+        for epoch in sorted(
+            connection.execute(_GRANTED_AMONG, {"wanted": device, "number": number, "turns": turns}).scalars()
+        )
+    ]

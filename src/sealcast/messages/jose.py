@@ -12,13 +12,15 @@ from joserfc.registry import HeaderParameter
 
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
-from sealcast.messages.jwk import Jwk, jose_key
+from sealcast.messages.jwk import HeldPair, Jwk, jose_key
 
 TYP_REQUEST = "sealcast-request"
 TYP_ANSWER = "sealcast-answer"
 TYP_SEALED_ANSWER = "sealcast-sealed-answer"
 TYP_SEALED_KEY = "sealcast-sealed-key"
 TYP_VAULT = "sealcast-vault"
+TYP_ERASURE = "sealcast-erasure"
+TYP_RECEIPT = "sealcast-receipt"
 
 CONTENT_ENCRYPTION = "A256GCM"
 KID_CHARS_MAX = 128
@@ -34,7 +36,7 @@ class UnverifiedHeader:
     typ: str
 
 
-def sign(payload: bytes, key: Jwk, *, kid: str, typ: str) -> str:
+def sign(payload: bytes, key: Jwk | HeldPair, *, kid: str, typ: str) -> str:
     """Return a compact JWS of `payload` under `key`."""
     algorithm = key.signing_algorithm
     header = {"alg": algorithm, "kid": kid, "typ": typ}
@@ -88,7 +90,7 @@ def seal(plaintext: bytes, recipient: Jwk, *, kid: str, typ: str) -> str:
     return _encrypt(plaintext, recipient, algorithm, {"kid": kid, "typ": typ})
 
 
-def unseal(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
+def unseal(token: str | bytes, key: Jwk | HeldPair, *, typ: str) -> bytes:
     """Return the plaintext of a JWE; raises AuthenticationError if it is not for `key` or not a `typ`."""
     return _decrypt(token, key, key.sealing_algorithm, typ)
 
@@ -119,7 +121,7 @@ def _encrypt(
         raise FormatError(f"nothing can be sealed to this key: {key!r}") from error
 
 
-def _decrypt(token: str | bytes, key: Jwk, algorithm: str, typ: str) -> bytes:
+def _decrypt(token: str | bytes, key: Jwk | HeldPair, algorithm: str, typ: str) -> bytes:
     data = _bounded(token)
     try:
         opened = jwe.decrypt_compact(data, jose_key(key), registry=_registry(algorithm))

@@ -61,9 +61,13 @@ withdrawals = sa.Table(
     sa.Column("statement", sa.Text),
     sa.Column("receipt", sa.Text),
     sqlite_autoincrement=True,
+    sa.Column("last_subscription", sa.BigInteger),
 )
 sa.Index("ix_withdrawals_device", withdrawals.c.device)
-"""Withdrawals begun (a nonce was given) and closed (the statement verified); the evidence stays."""
+"""Withdrawals begun (a nonce was given) and closed (the statement verified); the evidence stays.
+
+`last_subscription` is the highest id among the device's subscriptions at the closing: those above are new.
+"""
 
 erasures = sa.Table(
     "erasures",

@@ -103,6 +103,7 @@ def _make_erasures() -> None:
         sa.Column("erased_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("void_at_ms", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["withdrawal"], ["withdrawals.number"], name=op.f("fk_erasures_withdrawal")),
+        sa.Column("last_subscription", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("withdrawal", "channel", "epoch", name=op.f("pk_erasures")),
         sqlite_with_rowid=False,
     )
