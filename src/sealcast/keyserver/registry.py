@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import sqlalchemy as sa
+
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import ChannelNumber
 from sealcast.core.secret import Secret
@@ -15,6 +17,7 @@ from sealcast.messages import jose
 from sealcast.messages.answers import Done, RegistryList, RegistryRow
 from sealcast.messages.encoding import b64url_decode, decode
 from sealcast.messages.jwk import OCT_BYTES, Jwk, jose_key
+from sealcast.messages.parties import ID_CHARS_MAX, is_id
 from sealcast.messages.requests import (
     ListRequest,
     RegisteredKeys,
@@ -22,9 +25,6 @@ from sealcast.messages.requests import (
     RegistryRemoveRequest,
     Role,
 )
-
-ID_CHARS_MAX = 128
-"""As long as a `kid` may be (`messages.jose`)."""
 
 REASON_REMOVED = "cessationOfOperation"
 """Why the certificates of a removed party are revoked (RFC 5280 §5.3.1)."""
@@ -37,12 +37,28 @@ class Channels(Protocol):
         """Return the numbers of channels; raises a refusal for one that is not, or not for this role."""
         ...
 
-    def start(self, call: Call, party: str, role: str, numbers: Iterable[ChannelNumber]) -> None:
-        """Put a party on live channels."""
+    def start(self, call: Call, party: str, role: str, numbers: Iterable[ChannelNumber], kek: Jwk) -> None:
+        """Put a party, whose KEK is `kek`, on live channels."""
         ...
 
     def end(self, call: Call, party: str) -> None:
         """Take a party off all channels."""
+        ...
+
+
+class SoldDevices(Protocol):
+    """Knows which devices were sold, and which the operator itself has named (S0-3)."""
+
+    def check(self, connection: sa.Connection, serial: str) -> None:
+        """Raise the refusal `not-sold` for a device that nobody sold, once devices are sold at all."""
+        ...
+
+    def vouch(self, connection: sa.Connection, serial: str, now_ms: int) -> None:
+        """Note that the operator named this device itself."""
+        ...
+
+    def unvouch(self, connection: sa.Connection, serial: str) -> None:
+        """Drop what `vouch` noted, for a device that is registered no more; one that was sold stays so."""
         ...
 
 
@@ -58,12 +74,14 @@ class RegistryDesk:
         master: Secret,
         kek: Jwk,
         channels: Channels,
+        sold: SoldDevices,
         is_reserved: Callable[[str], bool],
         forget: Callable[[str], None],
     ) -> None:
         self._master = master
         self._kek = kek
         self._channels = channels
+        self._sold = sold
         self._is_reserved = is_reserved
         self._forget = forget
 
@@ -82,6 +100,7 @@ class RegistryDesk:
         if role is None:
             raise refusal("unknown-device", f"no party {request.id[:80]!r} is registered; see: registry list")
         self._channels.end(call, request.id)
+        self._sold.unvouch(call.connection, request.id)
         store_certificates.revoke(call.connection, call.wall_ms, REASON_REMOVED, principal_id=request.id)
         store_principals.remove(call.connection, request.id, call.wall_ms)
         call.record("registry-remove", f"{role} {request.id}")
@@ -107,19 +126,25 @@ class RegistryDesk:
         numbers: Iterable[ChannelNumber],
         *,
         is_certified: bool = False,
+        is_own_choice: bool = False,
     ) -> None:
         """Store a party and put it on its channels; everything is checked before the first write.
 
-        Raises the refusals `bad-request` and `exists`, and FormatError for keys that do not do for the role.
+        Raises the refusals `bad-request` and `exists`, `not-sold` for a device that nobody sold and that
+        chose its id itself (`is_own_choice`), and FormatError for keys that do not do for the role.
         """
         check_id(party)
         self.check_free(call, party)
         kind = check_keys(role, keys)
         if is_certified and kind == SYMMETRIC:
             raise FormatError("only a key pair can be certified")
+        if role == "device" and is_own_choice:
+            self._sold.check(call.connection, party)
+        elif role == "device":
+            self._sold.vouch(call.connection, party, call.wall_ms)
         entry = RegistryEntry(party, role, CERTIFICATE if is_certified else kind, call.wall_ms)
         store_principals.add(call.connection, entry, keys, self._master)
-        self._channels.start(call, party, role, numbers)
+        self._channels.start(call, party, role, numbers, keys.kek)
         self._forget(party)
 
     def register_certified(
@@ -145,7 +170,7 @@ class RegistryDesk:
 
 def check_id(party: str) -> None:
     """Raise the refusal `bad-request` for what cannot be an id."""
-    if not 0 < len(party) <= ID_CHARS_MAX or not all("!" <= char <= "~" for char in party):
+    if not is_id(party):
         raise refusal("bad-request", f"an id has 1 to {ID_CHARS_MAX} printable ASCII characters, no spaces")
 
 

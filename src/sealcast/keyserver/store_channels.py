@@ -20,6 +20,10 @@ _SET_NEXT_EPOCH = (
     .where(channels.c.number == sa.bindparam("wanted"))
     .values(next_epoch=sa.bindparam("epoch"))
 )
+_IS_OPEN = sa.select(channels.c.open).where(channels.c.number == sa.bindparam("wanted"))
+_SET_OPEN = (
+    channels.update().where(channels.c.number == sa.bindparam("wanted")).values(open=sa.bindparam("is_open"))
+)
 _REMOVE = (
     channels.update()
     .where(channels.c.number == sa.bindparam("wanted"))
@@ -86,6 +90,16 @@ def live(connection: sa.Connection) -> list[StoredChannel]:
 def remove(connection: sa.Connection, number: ChannelNumber, now_ms: int) -> None:
     """Mark a channel removed; its name becomes free, its number does not."""
     connection.execute(_REMOVE, {"wanted": number, "now_ms": now_ms})
+
+
+def is_open(connection: sa.Connection, number: ChannelNumber) -> bool:
+    """Return whether devices may subscribe to a channel themselves."""
+    return bool(connection.execute(_IS_OPEN, {"wanted": number}).scalar())
+
+
+def set_open(connection: sa.Connection, number: ChannelNumber, *, is_open: bool) -> None:
+    """Let devices subscribe to a channel themselves, or no more."""
+    connection.execute(_SET_OPEN, {"wanted": number, "is_open": is_open})
 
 
 def next_epoch(connection: sa.Connection, number: ChannelNumber) -> int:

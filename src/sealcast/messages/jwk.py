@@ -9,6 +9,7 @@
 | RSA, 3072 to 4096    | (nothing) | RSA-OAEP-256      |
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -120,6 +121,34 @@ class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
             raise FormatError(f"an Ed25519 or X25519 key is needed, not one of kind {self.kty}")
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldPair:
+    """A P-256 pair whose private half stays where it is, for instance in a token: `held` signs and agrees.
+
+    It signs and unseals as a `Jwk` does, and cannot be written anywhere.
+    """
+
+    jwk: Jwk
+    held: ec.EllipticCurvePrivateKey
+
+    def __repr__(self) -> str:
+        return f"HeldPair({self.jwk!r})"
+
+    @property
+    def signing_algorithm(self) -> str:
+        """JWS `alg` of this key."""
+        return self.jwk.signing_algorithm
+
+    @property
+    def sealing_algorithm(self) -> str:
+        """JWE `alg` of this key."""
+        return self.jwk.sealing_algorithm
+
+    def public(self) -> Jwk:
+        """Return the public half."""
+        return self.jwk.public()
+
+
 def new_oct_key(random: Random) -> Jwk:
     """Return a fresh 256-bit symmetric key."""
     return Jwk(kty="oct", k=b64url_encode(random.bytes(OCT_BYTES)))
@@ -157,8 +186,11 @@ def new_rsa_pair() -> Jwk:
     return jwk_of(rsa.generate_private_key(RSA_EXPONENT, RSA_BITS_MIN))
 
 
-def jose_key(jwk: Jwk) -> Key:
+def jose_key(jwk: Jwk | HeldPair) -> Key:
     """Return the JOSE library's form of the key; raises FormatError for parts that do not fit."""
+    if isinstance(jwk, HeldPair):
+        # Given the public parts, the library never asks the private half for its value.
+        return ECKey(jwk.held, jose_key(jwk.public()).as_dict(private=False))
     parts = {name: value for name, value in msgspec.structs.asdict(jwk).items() if value is not None}
     if jwk.kty == "oct" and len(b64url_decode(jwk.k or "")) != OCT_BYTES:
         raise FormatError(f"a symmetric key has {OCT_BYTES} bytes")
@@ -173,6 +205,11 @@ def jose_key(jwk: Jwk) -> Key:
 def thumbprint(jwk: Jwk) -> bytes:
     """Return the 32 bytes that name a key (RFC 7638, SHA-256); of a secret they say nothing else."""
     return b64url_decode(jose_key(jwk).thumbprint())
+
+
+def kek_reference(kek: Jwk) -> str:
+    """Return how a list names a device's KEK: the thumbprint of a public one, or `symmetric` (S0-2)."""
+    return "symmetric" if kek.kty == "oct" else b64url_encode(thumbprint(kek))
 
 
 def jwk_of(key: Any) -> Jwk:  # noqa: ANN401 - a certificate holds a key of any kind
@@ -196,8 +233,10 @@ def native_public_key(jwk: Jwk) -> PublicKey:
     return key
 
 
-def native_private_key(jwk: Jwk) -> PrivateKey:
+def native_private_key(jwk: Jwk | HeldPair) -> PrivateKey:
     """Return a pair as the `cryptography` library has it; raises FormatError without a private half."""
+    if isinstance(jwk, HeldPair):
+        return jwk.held
     if jwk.kty == "oct" or not jwk.is_secret:
         raise FormatError("this key has no private half")
     key = jose_key(jwk).raw_value

@@ -87,10 +87,14 @@ class AirRequest(Request, frozen=True, kw_only=True):
 
 
 class ChannelAddRequest(Request, frozen=True, kw_only=True):
-    """Operator: a new channel, and the senders that may lease it (none: nobody may, until one is added)."""
+    """Operator: a new channel, and the senders that may lease it (none: nobody may, until one is added).
+
+    `open`: devices may subscribe to it themselves.
+    """
 
     channel: ChannelData
     senders: list[str] = []
+    open: bool = False
 
 
 class ChannelNameRequest(Request, frozen=True, kw_only=True):

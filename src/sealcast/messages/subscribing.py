@@ -39,13 +39,13 @@ class SoldDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SoldAddRequest(Request, frozen=True, kw_only=True):
-    """Operator: these devices were sold; those known already stay as they are."""
+    """Operator: these devices were sold; those sold already stay as they are, at most `SOLD_PER_REQUEST`."""
 
     devices: list[SoldDevice]
 
 
 class SoldAdded(msgspec.Struct, frozen=True, kw_only=True):
-    """How many serial numbers were new, and which were known."""
+    """How many devices were not sold before, and the serial numbers of those that were."""
 
     jti: str
     added: int

@@ -10,6 +10,7 @@ from sealcast.keyserver.service_air import closing
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
+from sealcast.messages.jwk import Jwk, kek_reference
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers.store import Subscription
 
@@ -39,13 +40,15 @@ class Assignments:
         live = store_channels.live(call.connection) if wanted else []
         return {each.spec.number: each.spec.name for each in live if each.spec.number in wanted}
 
-    def start(self, call: Call, party: str, role: str, numbers: Iterable[ChannelNumber]) -> None:
-        """Put a party on live channels."""
+    def start(self, call: Call, party: str, role: str, numbers: Iterable[ChannelNumber], kek: Jwk) -> None:
+        """Put a party, whose KEK is `kek`, on live channels."""
         for number in numbers:
             view = self._views.get(call.connection, str(number))
             if role == "sender":
                 self.start_sender(call, view, party)
-            elif allow_list.add(call.connection, Subscription(number, party, call.wall_ms)):
+            elif allow_list.add(
+                call.connection, Subscription(number, party, call.wall_ms, kek=kek_reference(kek))
+            ):
                 call.record("subscriber-add", f"{view.spec.name} {party}")
 
     def end(self, call: Call, party: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sealcast.core.ids import ChannelNumber
 from sealcast.keyserver import store_air, store_channels, store_epochs, store_principals
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
@@ -18,6 +19,7 @@ from sealcast.messages.requests import (
     ChannelSendersRequest,
     ListRequest,
 )
+from sealcast.messages.subscribing import ChannelOpenRequest
 from sealcast.server.assigning import Assignments
 from sealcast.subscribers import store as allow_list
 
@@ -36,8 +38,10 @@ class ChannelDesk:
         check_free(spec, (stored.spec for stored in store_channels.live(call.connection)))
         senders = tuple(dict.fromkeys(request.senders))
         _check_senders(call, senders)
-        store_channels.add(call.connection, spec, senders, call.wall_ms)
+        number = store_channels.add(call.connection, spec, senders, call.wall_ms)
         call.record("channel-add", spec.name)
+        if request.open:
+            self._set_open(call, number, spec.name, is_open=True)
         return self._rows(call, [spec.name])
 
     def list(self, call: Call, request: ListRequest) -> Reply:
@@ -79,6 +83,17 @@ class ChannelDesk:
             self._assignments.start_sender(call, self._views.get(call.connection, request.channel), sender)
         return self._rows(call, [request.channel])
 
+    def open(self, call: Call, request: ChannelOpenRequest) -> Reply:
+        """Let devices subscribe to a channel themselves, or no more; those on its list stay there."""
+        spec = self._views.get(call.connection, request.channel).spec
+        if store_channels.is_open(call.connection, spec.number) != request.open:
+            self._set_open(call, spec.number, spec.name, is_open=request.open)
+        return self._rows(call, [request.channel])
+
+    def _set_open(self, call: Call, number: ChannelNumber, name: str, *, is_open: bool) -> None:
+        store_channels.set_open(call.connection, number, is_open=is_open)
+        call.record("channel-open" if is_open else "channel-close", name)
+
     def _rows(self, call: Call, names: Iterable[str]) -> Reply:
         rows = [self._row(call, self._views.get(call.connection, name)) for name in names]
         return Reply(ChannelList(channels=rows))
@@ -91,6 +106,7 @@ class ChannelDesk:
             channel=channel_data(view.spec),
             senders=list(view.senders),
             subscribers=allow_list.count(call.connection, number),
+            open=store_channels.is_open(call.connection, number),
             epoch=on_air.epoch if on_air is not None else None,
             state="idle" if on_air is None else "extended" if is_extended else "on-air",
             remaining_ms=report.remaining_now_ms(call.now) if report is not None else None,

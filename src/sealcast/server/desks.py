@@ -17,11 +17,13 @@ from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
 from sealcast.server.issuing import Issuer
+from sealcast.server.offending import offender_handlers
 from sealcast.server.principals import Principals
 from sealcast.server.request_key import AllowListAdmission, KeyDesk
+from sealcast.server.selling import SoldDesk, SoldGate, selling_handlers
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
-from sealcast.server.subscribing import SubscriberDesk
+from sealcast.server.subscribing import SubscriberDesk, subscriber_handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,13 @@ class Desks:
             random=shared.random,
             key_servers=shared.urls,
         )
-        assignments = Assignments(views=views, air=air)
+        assignments, sold = Assignments(views=views, air=air), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
         self._registry = RegistryDesk(
             master=state.master_key,
             kek=state.kek,
             channels=assignments,
+            sold=sold,
             is_reserved=shared.principals.is_reserved,
             forget=shared.principals.forget,
         )
@@ -79,7 +82,7 @@ class Desks:
             on_grants=shared.on_grants,
         )
         self._channels = ChannelDesk(views=views, air=air, assignments=assignments)
-        self._subscribers = SubscriberDesk(views=views)
+        self._subscribers = SubscriberDesk(views=views, sold=sold, find=self._registry.find)
 
     def use_key_servers(self, urls: tuple[str, ...]) -> None:
         """Tell parties these addresses from now on."""
@@ -87,17 +90,18 @@ class Desks:
 
     def handlers(self) -> tuple[Handler, ...]:
         """Return how each operation is carried out."""
-        keys, channels, subscribers = self._keys, self._channels, self._subscribers
+        keys, channels = self._keys, self._channels
         return (
             *keyserver_handlers(self.sending, self._registry),
             *enrolment_handlers(self._enrolment, self.certificates),
+            *selling_handlers(SoldDesk()),
+            *subscriber_handlers(self._subscribers),
+            *offender_handlers(),
             Handler(operations.KEYS, keys.request, keys.repeat),
             Handler(operations.CHANNEL_ADD, channels.add),
             Handler(operations.CHANNEL_LIST, channels.list),
             Handler(operations.CHANNEL_SHOW, channels.show),
             Handler(operations.CHANNEL_REMOVE, channels.remove),
             Handler(operations.CHANNEL_SENDERS, channels.senders),
-            Handler(operations.SUBSCRIBER_ADD, subscribers.add),
-            Handler(operations.SUBSCRIBER_REMOVE, subscribers.remove),
-            Handler(operations.SUBSCRIBER_LIST, subscribers.list),
+            Handler(operations.CHANNEL_OPEN, channels.open),
         )

@@ -92,7 +92,7 @@ class EnrolmentDesk:
         """Make a newcomer a party; asked again with the same keys, give the same answer.
 
         Everything is checked before the first write. Raises the refusals `not-invited`, `invitation-used`,
-        `invitation-expired` and `exists`, and FormatError for keys that do not do.
+        `invitation-expired`, `exists` and `not-sold`, and FormatError for keys that do not do.
         """
         invited = store_invitations.find(call.connection, token_hash(request.token))
         state = CANCELLED if invited is None else invited.state(call.wall_ms)
@@ -117,7 +117,15 @@ class EnrolmentDesk:
                 id=party, role=role, signing=keys.signing, kek=keys.kek, wall_ms=call.wall_ms
             )
         own = replace(call, caller=replace(call.caller, id=party))
-        self._registry.register(own, party, role, keys, names, is_certified=issued is not None)
+        self._registry.register(
+            own,
+            party,
+            role,
+            keys,
+            names,
+            is_certified=issued is not None,
+            is_own_choice=invited.id is None and request.id is not None,
+        )
         if issued is not None:
             store_certificates.add(call.connection, issued.entries)
         key = thumbprint(keys.signing)

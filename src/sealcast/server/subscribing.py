@@ -1,36 +1,85 @@
-"""Owns the operators' work on allow lists: put a registered device on a channel's, take it off, list."""
+"""Owns who stands on allow lists: operators put devices on or take them off, or devices subscribe."""
 
-from sealcast.keyserver import store_channels, store_principals
-from sealcast.keyserver.calls import Call, Reply
+from collections.abc import Callable
+
+from sealcast.keyserver import store_channels
+from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.keyserver.views import Views
 from sealcast.keyserver.when import iso_time
+from sealcast.messages import operations
 from sealcast.messages.answers import Done, SubscriberList, SubscriberRow
+from sealcast.messages.jwk import kek_reference
 from sealcast.messages.requests import ListRequest, SubscriberRequest
+from sealcast.messages.subscribing import Subscribed, SubscribeRequest, SubscriberRemoveRequest
+from sealcast.server.selling import SoldGate
 from sealcast.subscribers import store as allow_list
+from sealcast.subscribers import store_offences
+from sealcast.subscribers.service_subscribe import Applicant, decide, user_fault
 from sealcast.subscribers.store import Subscription
+
+Find = Callable[[Call, str], Principal | None]
+"""Returns a registered party with its keys."""
 
 
 class SubscriberDesk:
-    """Carries out what operators ask about subscribers."""
+    """Carries out what operators and devices ask about subscriptions."""
 
-    def __init__(self, *, views: Views) -> None:
+    def __init__(self, *, views: Views, sold: SoldGate, find: Find) -> None:
         self._views = views
+        self._sold = sold
+        self._find = find
 
     def add(self, call: Call, request: SubscriberRequest) -> Reply:
         """Put a device on the allow list of a channel."""
         view = self._views.get(call.connection, request.channel)
-        if store_principals.role_of(call.connection, request.device) != "device":
+        if (fault := user_fault(request.user, is_needed=False)) is not None:
+            raise refusal("bad-request", fault)
+        device = self._find(call, request.device)
+        if device is None or device.role != "device":
             raise refusal(
                 "unknown-device", f"no device {request.device[:80]!r} is registered; see: registry add"
             )
-        subscription = Subscription(view.spec.number, request.device, call.wall_ms)
+        subscription = Subscription(
+            view.spec.number, device.id, call.wall_ms, request.user, kek_reference(device.kek)
+        )
         if not allow_list.add(call.connection, subscription):
             raise refusal("exists", f"{request.device} is subscribed to {view.spec.name} already")
         call.record("subscriber-add", f"{view.spec.name} {request.device}")
         return Reply(Done(jti=request.jti))
 
-    def remove(self, call: Call, request: SubscriberRequest) -> Reply:
+    def subscribe(self, call: Call, request: SubscribeRequest) -> Reply:
+        """Put the calling device on the list of an open channel, once.
+
+        Raises the refusals `not-sold`, `unknown-channel`, `not-in-good-standing`, `already-subscribed` and
+        `channel-closed`, the first that holds.
+        """
+        device = call.caller.id
+        if (fault := user_fault(request.user)) is not None:
+            raise refusal("bad-request", fault)
+        self._sold.check(call.connection, device)
+        spec = self._views.get(call.connection, request.channel).spec
+        refused = decide(
+            Applicant(
+                device=device,
+                channel=spec.name,
+                is_in_good_standing=store_offences.in_good_standing(call.connection, device),
+                is_subscribed=allow_list.is_listed(call.connection, spec.number, device),
+                is_channel_open=store_channels.is_open(call.connection, spec.number),
+            )
+        )
+        if refused is not None:
+            raise refusal(refused.problem, refused.detail)
+        kek = kek_reference(call.caller.kek)
+        if not allow_list.add(
+            call.connection, Subscription(spec.number, device, call.wall_ms, request.user, kek)
+        ):
+            raise refusal("already-subscribed", f"{device} is subscribed to {spec.name} already")
+        call.record("subscribe", f"{spec.name} {device}")
+        since = iso_time(call.wall_ms)
+        return Reply(Subscribed(jti=request.jti, channel=spec.name, number=spec.number, since=since))
+
+    def remove(self, call: Call, request: SubscriberRemoveRequest) -> Reply:
         """Take a device off the allow list; it gets no key from now on."""
         view = self._views.get(call.connection, request.channel)
         if not allow_list.remove(call.connection, view.spec.number, request.device, call.wall_ms):
@@ -48,9 +97,23 @@ class SubscriberDesk:
             names = {stored.spec.number: stored.spec.name for stored in live}
         rows = [
             SubscriberRow(
-                channel=names[each.channel], device=each.device, added_at=iso_time(each.added_at_ms)
+                channel=names[each.channel],
+                device=each.device,
+                added_at=iso_time(each.added_at_ms),
+                user=each.user,
+                kek=each.kek,
             )
             for each in allow_list.live(call.connection)
             if each.channel in names
         ]
         return Reply(SubscriberList(subscribers=rows))
+
+
+def subscriber_handlers(desk: SubscriberDesk) -> tuple[Handler, ...]:
+    """Return the handlers of the operations on allow lists."""
+    return (
+        Handler(operations.SUBSCRIBER_ADD, desk.add),
+        Handler(operations.SUBSCRIBER_REMOVE, desk.remove),
+        Handler(operations.SUBSCRIBER_LIST, desk.list),
+        Handler(operations.SUBSCRIBE, desk.subscribe),
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.ids import ChannelNumber
 from sealcast.subscribers.tables import subscriptions
@@ -13,7 +14,11 @@ _IS_LISTED = sa.select(sa.literal(1)).where(
     subscriptions.c.device == sa.bindparam("device_id"),
     _LIVE,
 )
-_ADD = subscriptions.insert()
+_ADD = insert(subscriptions).on_conflict_do_nothing(
+    index_elements=[subscriptions.c.channel, subscriptions.c.device], index_where=_LIVE
+)
+"""The database itself keeps a device from standing on a list twice, whoever asks at the same time."""
+
 _REMOVE = (
     subscriptions.update()
     .where(
@@ -37,7 +42,13 @@ _REMOVE_DEVICE = (
     .values(removed_at_ms=sa.bindparam("now_ms"))
 )
 _LIST = (
-    sa.select(subscriptions.c.channel, subscriptions.c.device, subscriptions.c.added_at_ms)
+    sa.select(
+        subscriptions.c.channel,
+        subscriptions.c.device,
+        subscriptions.c.added_at_ms,
+        subscriptions.c.user,
+        subscriptions.c.kek,
+    )
     .where(_LIVE)
     .order_by(subscriptions.c.channel, subscriptions.c.device)
 )
@@ -50,11 +61,13 @@ _COUNT = (
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A device on a channel's allow list, since `added_at_ms`."""
+    """A device on a channel's allow list, since `added_at_ms`; `kek` names its KEK (`kek_reference`)."""
 
     channel: ChannelNumber
     device: str
     added_at_ms: int
+    user: str = ""
+    kek: str = ""
 
 
 def is_listed(connection: sa.Connection, channel: ChannelNumber, device: str) -> bool:
@@ -65,17 +78,17 @@ def is_listed(connection: sa.Connection, channel: ChannelNumber, device: str) ->
 
 def add(connection: sa.Connection, subscription: Subscription) -> bool:
     """Put a device on the list; False if it stands there already."""
-    if is_listed(connection, subscription.channel, subscription.device):
-        return False
-    connection.execute(
+    inserted = connection.execute(
         _ADD,
         {
             "channel": subscription.channel,
             "device": subscription.device,
             "added_at_ms": subscription.added_at_ms,
+            "user": subscription.user,
+            "kek": subscription.kek,
         },
     )
-    return True
+    return inserted.rowcount > 0
 
 
 def remove(connection: sa.Connection, channel: ChannelNumber, device: str, now_ms: int) -> bool:
@@ -99,7 +112,7 @@ def remove_device(connection: sa.Connection, device: str, now_ms: int) -> list[C
 
 def live(connection: sa.Connection) -> list[Subscription]:
     """Return all live subscriptions, by channel and device."""
-    return [Subscription(ChannelNumber(c), d, at) for c, d, at in connection.execute(_LIST)]
+    return [Subscription(ChannelNumber(row.channel), *row[1:]) for row in connection.execute(_LIST)]
 
 
 def count(connection: sa.Connection, channel: ChannelNumber) -> int:

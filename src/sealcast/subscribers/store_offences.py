@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from sealcast.subscribers.tables import offences
 
-OFFENCES_LISTED_MAX = 10_000
-"""Rows of one list of offenders: the newest; more is work for the database's own tools."""
+OFFENCES_LISTED_MAX = 400
+"""The newest offences are listed; more would not fit in one answer."""
 
 _OPEN = sa.select(sa.literal(1)).where(
     offences.c.device == sa.bindparam("device_id"), offences.c.pardoned_at_ms.is_(None)

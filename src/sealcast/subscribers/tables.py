@@ -43,6 +43,7 @@ sold = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("added_at_ms", sa.BigInteger, nullable=False),
 )
+sa.Index("ix_sold_origin", sold.c.origin)
 """Serial numbers known from the point of sale (S0-3); `origin` is `sale`, or `operator` where the operator
 itself named the device."""
 
@@ -60,8 +61,8 @@ withdrawals = sa.Table(
     sa.Column("statement_sha256", sa.LargeBinary),
     sa.Column("statement", sa.Text),
     sa.Column("receipt", sa.Text),
-    sqlite_autoincrement=True,
     sa.Column("last_subscription", sa.BigInteger),
+    sqlite_autoincrement=True,
 )
 sa.Index("ix_withdrawals_device", withdrawals.c.device)
 """Withdrawals begun (a nonce was given) and closed (the statement verified); the evidence stays.

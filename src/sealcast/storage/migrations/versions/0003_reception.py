@@ -41,6 +41,13 @@ def _make_sold() -> None:
         sa.Column("added_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("serial", name=op.f("pk_sold")),
     )
+    op.create_index("ix_sold_origin", "sold", ["origin"], unique=False)
+    # Whoever is registered already was named or invited by the operator: sales that begin shut nobody out.
+    op.execute(
+        "INSERT INTO sold (serial, origin, sold_on, seller, note, added_at_ms)"
+        " SELECT id, 'operator', '', '', '', registered_at_ms FROM principals"
+        " WHERE role = 'device' AND removed_at_ms IS NULL"
+    )
 
 
 def _make_receptions() -> None:
@@ -70,6 +77,16 @@ def _make_receptions() -> None:
         postgresql_where=sa.text("ended_at_ms IS NULL"),
     )
     op.create_index("ix_receptions_device", "receptions", ["device", "channel"], unique=False)
+    op.create_index("ix_receptions_channel", "receptions", ["channel"], unique=False)
+    for name, column in (("ix_receptions_live", "number"), ("ix_receptions_live_channel", "channel")):
+        op.create_index(
+            name,
+            "receptions",
+            [column],
+            unique=False,
+            sqlite_where=sa.text("ended_at_ms IS NULL"),
+            postgresql_where=sa.text("ended_at_ms IS NULL"),
+        )
 
 
 def _make_withdrawals() -> None:
@@ -86,6 +103,7 @@ def _make_withdrawals() -> None:
         sa.Column("statement_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("statement", sa.Text(), nullable=True),
         sa.Column("receipt", sa.Text(), nullable=True),
+        sa.Column("last_subscription", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_withdrawals")),
         sa.UniqueConstraint("nonce_sha256", name=op.f("uq_withdrawals_nonce_sha256")),
         sqlite_autoincrement=True,
@@ -103,7 +121,6 @@ def _make_erasures() -> None:
         sa.Column("erased_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("void_at_ms", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["withdrawal"], ["withdrawals.number"], name=op.f("fk_erasures_withdrawal")),
-        sa.Column("last_subscription", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("withdrawal", "channel", "epoch", name=op.f("pk_erasures")),
         sqlite_with_rowid=False,
     )
