@@ -125,6 +125,7 @@ async def _try(count: int, clock: Clock, random: Random, seconds: float, memory:
     """Send that many channels for `seconds`; note the process's memory."""
     departures = Departures(clock)
     with contextlib.ExitStack() as stack:
+        stack.callback(departures.close)
         channels = [_Channel(stack, number, clock, random, departures) for number in range(count)]
         async with asyncio.TaskGroup() as group:
             now = clock.monotonic_ns()

@@ -73,6 +73,7 @@ async def send_channels(
     """
     async with contextlib.AsyncExitStack() as stack:
         departures = Departures(clock)
+        stack.callback(departures.close)
         clients: dict[int, Shared] = {}
         for plan in plans:
             settings = plan.settings

@@ -27,7 +27,7 @@ from sealcast.sender.mpegts import (
     read_pcr,
     read_pid,
 )
-from sealcast.sender.runs import Run
+from sealcast.sender.runs import Cut, Run
 
 DATAGRAM_BYTES = 7 * PACKET_BYTES
 """Seven packets are what fits an Ethernet frame with all headers (RFC 2250 §2)."""
@@ -101,7 +101,7 @@ class RatePacer:
     def _cut(self, view: memoryview) -> Run:
         size = self._payload_bytes
         begins = range(0, len(view), size)
-        run = Run([view[at : at + size] for at in begins], self._offsets_ns(begins))
+        run = Run(Cut(view, size), self._offsets_ns(begins))
         self._sent_bytes += len(view)
         return run
 
@@ -233,9 +233,8 @@ class PcrPacer:
         data = bytes(memoryview(self._held)[: count * DATAGRAM_BYTES])
         del self._held[: len(data)]
         self._held_from += len(data)
-        view = memoryview(data)
         return Run(
-            [view[at : at + DATAGRAM_BYTES] for at in range(0, len(data), DATAGRAM_BYTES)],
+            Cut(data, DATAGRAM_BYTES),
             [self._offsets.popleft() for _ in range(count)],
         )
 

@@ -94,7 +94,9 @@ async def send(
         async with contextlib.AsyncExitStack() as stack:
             if shared is None:
                 client = KeyServerClient(settings.credential, random, settings.keep)
-                shared = Shared(await stack.enter_async_context(client), Departures(clock))
+                departures = Departures(clock)
+                stack.callback(departures.close)
+                shared = Shared(await stack.enter_async_context(client), departures)
             if settings.attach is not None:
                 settings.attach(shared.client.use_credential)
             servers = await _unless_told(stop, _lease(settings, store, shared.client))

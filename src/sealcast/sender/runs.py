@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from sealcast.wire.sealing import Payload
 
@@ -34,6 +35,36 @@ class Run:
         if count == len(self):
             return self
         return Run(self.payloads[:count], self.offsets_ns[:count], None, self.marker, self.payload_type)
+
+
+class Cut(Sequence[memoryview]):
+    """Payloads of one length, the last maybe shorter, that stand one behind the other in `data`.
+
+    They are cut apart when they are asked for: what waits is one object, and what leaves was just looked at.
+    """
+
+    __slots__ = ("_count", "_data", "_size_bytes")
+
+    def __init__(self, data: bytes | memoryview, size_bytes: int) -> None:
+        self._data = memoryview(data)
+        self._size_bytes = size_bytes
+        self._count = -(-len(data) // size_bytes)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> memoryview: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[memoryview]: ...
+    def __getitem__(self, at: int | slice) -> memoryview | list[memoryview]:
+        """Return one, or a list."""
+        size, data = self._size_bytes, self._data
+        if isinstance(at, slice):
+            first, end, step = at.indices(self._count)
+            return [data[begin : begin + size] for begin in range(first * size, end * size, step * size)]
+        begin = range(self._count)[at] * size
+        return data[begin : begin + size]
 
 
 def joined(runs: Iterable[Run]) -> Iterator[Run]:

@@ -252,6 +252,16 @@ class DatagramSender(Endable):
                     return count
         return self.send_batch([data[at : at + segment_bytes] for at in range(0, len(data), segment_bytes)])
 
+    def plain_send(self, segment_bytes: int) -> Callable[[memoryview], int] | None:
+        """Return what sends a train with datagrams of that length at once; None if the kernel cannot.
+
+        For whoever sends many: it raises OSError for what did not leave, which goes to `send_train` then. It
+        is good until another length or another method was used.
+        """
+        if segment_bytes > self._longest_cut_bytes or not self._cut_into(segment_bytes):
+            return None
+        return self._socket.send
+
     def _send_one(self, data: memoryview, size_bytes: int) -> bool:
         """Send one datagram; False if it did not leave and is to be sent with more care.
 

@@ -9,11 +9,14 @@ Numbers: include/uapi/linux/in.h and in6.h, and asm-generic/socket.h (x86, ARM, 
 
 import ctypes
 import errno
+import functools
 import os
 import socket
 import struct
 import sys
 from collections.abc import Sequence
+
+from sealcast.core.ports import NS_PER_S
 
 MODE_VARIABLE = "SEALCAST_TRANSPORT"
 PORTABLE = "portable"
@@ -37,6 +40,8 @@ ETH_P_ALL = 0x0003
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP = 1
 PACKET_MR_ALLMULTI = 2
+CLOCK_MONOTONIC = 1
+TFD_FLAGS = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
 MEMINFO_WORDS = 9
 """SO_MEMINFO fills nine u32; the last (SK_MEMINFO_DROPS) counts the datagrams thrown away."""
@@ -135,6 +140,33 @@ def set_segment(sock: socket.socket, segment_bytes: int) -> bool:
 def gather_datagrams(sock: socket.socket) -> bool:
     """Have the kernel hand over datagrams of one length together (UDP_GRO); False if not there."""
     return not is_portable() and _try_option(sock, SOL_UDP, UDP_GRO, 1)
+
+
+def open_timer() -> int | None:
+    """Return a descriptor that becomes readable when `set_timer` says (timerfd, Linux 2.6.25), or None.
+
+    Close it with `os.close`.
+    """
+    if is_portable():
+        return None
+    try:
+        fd = int(_own_symbols().timerfd_create(CLOCK_MONOTONIC, TFD_FLAGS))
+    except AttributeError:  # a C library that has it not
+        return None
+    return fd if fd >= 0 else None
+
+
+def set_timer(fd: int, delay_ns: int) -> None:
+    """Have a timer go off once after so long; at once if that is not above 0. About 1.5 µs."""
+    # struct itimerspec: interval (none) and value, each seconds and ns; a value of 0 would disarm it.
+    setting = struct.pack("@llll", 0, 0, *divmod(max(1, delay_ns), NS_PER_S))
+    _own_symbols().timerfd_settime(fd, 0, setting, None)
+
+
+@functools.cache
+def _own_symbols() -> ctypes.PyDLL:
+    """Return what the C library has, called without letting other threads run: these calls never wait."""
+    return ctypes.PyDLL(None)
 
 
 def level_of(sock: socket.socket) -> int:
