@@ -6,6 +6,8 @@
 | a packet under a key ID we do not hold    | at an instant drawn from the spread that the grant    |
 |                                           | told (at once before the first), but once in 2 s      |
 | the next key is announced, or told by a grant | at an instant drawn uniformly from the window     |
+| another one is announced in its place     | at an instant drawn anew                              |
+| the key server says that it ended         | at an instant drawn from a few seconds                |
 | no answer                                 | after 0.25 s, doubling to 10 s, with a random half     |
 | permitted, but no key yet                 | after 10 s, with a random half                        |
 
@@ -56,7 +58,7 @@ class FetchPlanner:
         self._failures = 0
         self._unknown_asked_ns: int | None = None
         self._drawn_for: KeyId | None = None
-        self._announced = False
+        self._announced: KeyId | None = None
         self._misses = 0
         self._seen: KeyId | None = None
 
@@ -76,19 +78,26 @@ class FetchPlanner:
             self._unknown_ns = at_ns if asked_ns is None else max(at_ns, asked_ns + UNKNOWN_KEY_NS)
 
     def want_next(
-        self, current: KeyId, opens_in_ms: int, closes_in_ms: int, now: int, *, announced: bool = False
+        self,
+        current: KeyId,
+        opens_in_ms: int,
+        closes_in_ms: int,
+        now: int,
+        *,
+        announced: KeyId | None = None,
     ) -> None:
         """Ask in the window for the key after `current`; the instant is drawn once for each window.
 
-        A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest; `announced` says
-        that it is there now, and then a fresh instant takes the place of second tries.
+        A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest. `announced` is the
+        next key's ID once it is there: then a fresh instant takes the place of second tries, or of what was
+        asked for another key that never comes (a removal skips those that the device removed has).
         """
         is_first = self._drawn_for != current
         if is_first:
             self._drawn_for, self._announced, self._misses = current, announced, 0
-        elif announced and not self._announced:
-            self._announced = True
-            if self._misses or self._failures:
+        elif announced is not None and (self._announced is None or announced > self._announced):
+            is_other, self._announced = self._announced is not None, announced
+            if is_other or self._misses or self._failures:
                 self._misses, self._failures, self._due_ns, is_first = 0, 0, None, True
         if not is_first and (self._under_way or self._due_ns is not None):
             return
@@ -98,6 +107,11 @@ class FetchPlanner:
             delay_ns = max(delay_ns, min(AGAIN_NS << min(self._misses, RETRIES_LOG2_MAX), RETRY_NS_MAX))
             self._misses += 1
         self._advance_to(now + delay_ns)
+
+    def want_why(self, now: int, spread_ms: int) -> None:
+        """Ask within `spread_ms` because the key server says that something ended."""
+        if not self._under_way:
+            self._advance_to(now + self._random.below(spread_ms + 1) * NS_PER_MS)
 
     def poll(self, now: int) -> bool:
         """Whether to ask now; True starts the request, which one of the `handle_*` ends."""

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from sealcast.core.channel import ChannelSpec
-from sealcast.core.errors import FormatError
+from sealcast.core.errors import FormatError, UsageError
 from sealcast.core.ids import KeyId
 from sealcast.keys.material import Tek
 from sealcast.keys.table import KeyTable
-from sealcast.messages.answers import KeyMaterial
+from sealcast.messages.answers import Grant, KeyMaterial
+from sealcast.messages.channels import channel_spec
 from sealcast.messages.material import read_key
 from sealcast.wire import srtp
 
@@ -42,8 +43,10 @@ class KeyRing:
         """Return the key that an MKI names, if it is held: current, next and previous alike."""
         return self._by_mki.get(mki)
 
-    def holds_next(self) -> bool:
-        """Whether a key newer than the one on air is held."""
+    def holds_next(self, announced: KeyId | None = None) -> bool:
+        """Whether the key announced as next is held, or if none is named, any newer than the one on air."""
+        if announced is not None:
+            return self._table.get(announced) is not None
         current = self._table.announced
         return current is not None and any(key_id > current for key_id in self._table.held)
 
@@ -102,3 +105,14 @@ def granted_key(material: KeyMaterial, spec: ChannelSpec) -> Tek:
     if tek.key_id.channel != spec.number:
         raise FormatError(f"a key of channel {tek.key_id.channel} in a grant for {spec.number}")
     return tek
+
+
+def granted_channel(grant: Grant, known: ChannelSpec | None) -> ChannelSpec:
+    """Return the channel of a grant; raises FormatError unless it is possible, and the one known so far."""
+    try:
+        spec = channel_spec(grant.channel)
+    except UsageError as error:
+        raise FormatError(f"a grant for an impossible channel: {error}") from error
+    if known is not None and spec.number != known.number:
+        raise FormatError(f"a grant for channel {spec.name}, not for {known.name}")
+    return spec

@@ -55,13 +55,15 @@ class PipeSink(Tally):
 
     def write(self, slabs: Sequence[Slab]) -> None:
         """Write as much as the reader takes now and hold back the rest; raises SinkClosed."""
+        if self._held:
+            self._pass_on(wait_ms=0)
         for slab in slabs:
             if len(self._held) + len(slab.data) > MAX_HELD_BYTES:
                 self.dropped_bytes += len(slab.data)
                 continue
-            self._held += slab.data
             self.accept(slab.data)
-        self._pass_on(wait_ms=0)
+            taken = 0 if self._held else self._write_some(slab.data, until_ns=0)
+            self._held += slab.data[taken:]
 
     def close(self) -> None:
         """Give a slow reader `CLOSE_WAIT_MS` to take the rest; what it leaves counts as dropped."""
@@ -76,24 +78,28 @@ class PipeSink(Tally):
         self._fd = -1
 
     def _pass_on(self, wait_ms: int) -> None:
-        """Write in steps that cannot block, for at most `wait_ms` of waiting in all."""
-        until_ns = time.monotonic_ns() + wait_ms * NS_PER_MS
+        """Write of what is held back what the reader takes, for at most `wait_ms` of waiting in all."""
+        until_ns = time.monotonic_ns() + wait_ms * NS_PER_MS if wait_ms else 0
+        with memoryview(self._held) as held:
+            written = self._write_some(held, until_ns)
+        del self._held[:written]
+
+    def _write_some(self, data: bytes | memoryview, until_ns: int) -> int:
+        """Write in steps that cannot block, waiting until then; return how many bytes the reader took."""
         written = 0
         try:
-            while written < len(self._held):
-                left_ms = max(0, (until_ns - time.monotonic_ns()) // NS_PER_MS) if wait_ms else 0
+            while written < len(data):
+                left_ms = max(0, (until_ns - time.monotonic_ns()) // NS_PER_MS) if until_ns else 0
                 if not self._poll.poll(left_ms):
                     break
-                with memoryview(self._held)[written : written + self._step_bytes] as piece:
-                    written += os.write(self._fd, piece)
+                written += os.write(self._fd, data[written : written + self._step_bytes])
         except BlockingIOError:
             pass  # The reader is slow; the next write tries again.
         except OSError as error:
             if error.errno in {errno.EPIPE, errno.ECONNRESET}:
                 raise SinkClosed(f"nobody reads {self._name} any more") from error
             raise LocalError(f"cannot write {self._name}: {explain_write(error)}") from error
-        finally:
-            del self._held[:written]
+        return written
 
 
 class StdoutSink(PipeSink):

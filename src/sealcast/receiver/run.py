@@ -10,7 +10,8 @@ import structlog
 from sealcast.client import KeyServerClient, Use
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
-from sealcast.core.ports import NS_PER_S, Clock, Random
+from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
+from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
@@ -24,6 +25,10 @@ from sealcast.transport.multicast import MulticastReceiver, open_receiver
 
 TRAINS_PER_TURN = 16
 """Trains of datagrams taken at a time, before timers get their turn: some hundred packets."""
+
+BACKLOG_NS = 20 * NS_PER_MS
+"""How long packets that wait go before a control packet: what the sender says of its counters is not to be
+believed before the packets that it had sent by then; but a receiver that is far behind has to hear it."""
 
 CONTROL_PACKETS = 64
 """Control packets taken at a time; a sender makes fifteen in a second."""
@@ -61,6 +66,7 @@ class ReceiveSettings:
     wait: bool = False
     keep: Callable[[Credential], None] | None = None
     attach: Callable[[Use], None] | None = None
+    keys: PartyKeys | None = None
 
 
 async def receive(
@@ -81,7 +87,7 @@ async def receive(
     """
     async with contextlib.AsyncExitStack() as stack:
         if client is None:
-            own = KeyServerClient(settings.credential, random, settings.keep)
+            own = KeyServerClient(settings.credential, random, settings.keep, settings.keys)
             client = await stack.enter_async_context(own)
         if settings.attach is not None:
             settings.attach(client.use_credential)
@@ -197,12 +203,15 @@ class _ReceiverRun:
 
     def _take_data(self, receiver: MulticastReceiver) -> int:
         """Take the trains that wait, at most `TRAINS_PER_TURN`; return how many there were."""
-        buffer, taken = self._session.train_buffer, 0
+        session, buffer, taken = self._session, self._session.train_buffer, 0
         try:
             while taken < TRAINS_PER_TURN and (train := receiver.receive_train(buffer)) is not None:
                 self._heard_ns = self._clock.monotonic_ns()
-                self._session.handle_train(*train, self._heard_ns)
+                session.handle_train(*train, self._heard_ns)
                 taken += 1
+                # At once: what was opened stands where the next train will.
+                if not self._done.done():
+                    self._write(session.pop_opened())
         except UnreachableError as error:
             log.warning(str(error))
         if taken:
@@ -210,6 +219,10 @@ class _ReceiverRun:
         return taken
 
     def _on_control(self, receiver: MulticastReceiver) -> None:
+        until_ns = self._clock.monotonic_ns() + BACKLOG_NS
+        while self._data is not None and self._take_data(self._data) == TRAINS_PER_TURN:
+            if self._heard_ns > until_ns:
+                break
         now = self._clock.monotonic_ns()
         for packet in self._take_control(receiver):
             self._session.handle_control(packet, now)

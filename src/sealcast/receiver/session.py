@@ -4,26 +4,29 @@ It does no I/O and knows no clock: `now` is monotonic nanoseconds that never fal
 kinds, and the caller's loop uses them in this order:
 
 * inputs: `handle_data`, `handle_control`, `handle_grant`, `handle_fetch_failed`, `handle_timeout`;
-* outputs: `poll_fetch`, `poll_payloads`, then wait until `next_timeout` or more input;
+* outputs: `poll_fetch`, `poll_payloads` (with trains `pop_opened` after each, and `poll_slabs`), then wait
+  until `next_timeout` or more input;
 * getters: `stats`, `state`, `is_over`.
 
 A packet's key is found by its MKI: current, next, previous, else ask (S1-3). Nothing unverified changes
 state beyond a counter, a place in a bounded queue, and one rate-limited question.
 """
 
+from itertools import groupby
+
 from sealcast.core.channel import ChannelSpec
-from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError, UsageError
+from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.policy import SPREAD_MS_MAX, Window, fetch_window
 from sealcast.messages.answers import Grant
-from sealcast.messages.channels import channel_spec
 from sealcast.receiver.control import ControlJudge
 from sealcast.receiver.fetch import FetchPlanner
-from sealcast.receiver.keyring import HeldKey, KeyRing, granted_key
+from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_key
+from sealcast.receiver.notices import Notices
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
-from sealcast.receiver.streams import Stream
+from sealcast.receiver.streams import Stream, Streams
 from sealcast.receiver.trains import TrainReader
 from sealcast.receiver.values import FetchRequest, ReceiverState, Slab
 from sealcast.wire.seal import Seal, SealWindow
@@ -38,9 +41,6 @@ RECENT_NS = 10_000 * NS_PER_MS
 HINTED_SERVERS_MAX = 8
 """Key servers remembered from unverified packets; each costs a try where ours do not answer."""
 
-STREAMS_MAX = 16
-"""Senders' runs remembered on a channel; the one that was vouched for longest ago goes."""
-
 
 class ReceiverSession:
     """One run of a receiver."""
@@ -49,13 +49,14 @@ class ReceiverSession:
         """Begin; `channel` is a name or number, or None to learn the number from the stream."""
         self._asked_channel = channel
         self._spec: ChannelSpec | None = None
-        self._reorder_ms = reorder_ms
         self._spread_ms = 0
         self._ring = KeyRing()
         self._judge = ControlJudge(self._ring)
         self._fetch = FetchPlanner(random, now)
+        self.notices = Notices(self._ring, self._fetch)
+        """Takes what the key server pushes."""
         self._pending = PendingPackets()
-        self._streams: dict[int, Stream] = {}
+        self._streams = Streams(reorder_ms)
         self.stats = ReceiverStats()
         singly, hold, opened = self._take_one, self._hold_without_key, self._note_opened
         self._trains = TrainReader(self._ring, self._streams, singly, hold, opened, stats=self.stats)
@@ -85,7 +86,7 @@ class ReceiverSession:
     def handle_train(self, size_bytes: int, packet_bytes: int, now: int) -> None:
         """Take the datagrams that stand in `train_buffer`, each `packet_bytes` long, the last maybe shorter.
 
-        About 0.6 µs each beside the cipher, where they follow each other.
+        About 0.5 µs each beside the cipher, where they follow each other.
         """
         self.stats.received += self._trains.take(size_bytes, packet_bytes, now)
 
@@ -99,7 +100,7 @@ class ReceiverSession:
             ssrc = self._judge.ssrc_of(packet)
             known = self._streams.get(ssrc)
             seal = self._judge.verify(packet, known.control_index if known else -1)
-            self._stream(ssrc).control_index = int.from_bytes(packet[-12:-8], "big")
+            self._streams.vouch(ssrc).control_index = int.from_bytes(packet[-12:-8], "big")
         except RemoteError:
             self.stats.control_refused += 1
             return
@@ -108,14 +109,14 @@ class ReceiverSession:
 
     def handle_grant(self, grant: Grant, now: int) -> None:
         """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
-        spec = self._check_channel(grant)
+        spec = granted_channel(grant, self._spec)
         teks = [granted_key(key.material, spec) for key in grant.keys]
         self._ring.check(teks)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
         self._spread_ms = max(0, min(grant.spread_ms, SPREAD_MS_MAX))
         for stream in grant.streams:
-            self._stream(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
+            self._streams.vouch(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in zip(teks, grant.keys, strict=True):
             self._ring.learn(tek, key.lifetime_ms, now)
             if key.state == "current":
@@ -153,6 +154,10 @@ class ReceiverSession:
         self.stats.fetches += 1
         seen = self._fetch.seen
         return FetchRequest(channel, str(seen) if seen else None, tuple(str(key) for key in self._ring.held))
+
+    def pop_opened(self) -> list[Slab]:
+        """Return what the last train brought in order; `poll_slabs` gives the rest, when its turn comes."""
+        return self._trains.pop_ready()
 
     def poll_slabs(self, now: int) -> list[Slab]:
         """Return the payloads that leave now, each stream's in order of its index, as they stand together."""
@@ -218,7 +223,8 @@ class ReceiverSession:
         current = self._ring.current
         return ReceiverState(
             channel=self._spec.name if self._spec else self._asked_channel,
-            epoch=current.epoch if current else None,
+            key_id=current,
+            last_index=self._streams.last_index,
             holds_next=self._ring.holds_next(),
             remaining_ms=max(0, (self._ends_ns - now) // NS_PER_MS),
             extended=self._extended,
@@ -306,13 +312,13 @@ class ReceiverSession:
         self._fetch.want_unknown(key_id, now, self._spread_ms)
 
     def _apply(self, seal: Seal, now: int) -> None:
-        stream = self._stream(seal.ssrc)
+        stream = self._streams.vouch(seal.ssrc)
         stream.counter.check(seal.roc, seal.seq, now)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
         self._open_pending(now)
         if self._ring.current != seal.current:
             return  # What an earlier run said when it ended, or planned, is not of this one.
-        if not self._ring.holds_next():
+        if not self._ring.holds_next(seal.next.key_id if seal.next else None):
             self._plan_fetch(seal, now)
         if seal.bye and self._bye is None:
             self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)
@@ -327,7 +333,7 @@ class ReceiverSession:
             window = fetch_window(self._spec, seal.remaining_ms)
         if window is not None:
             opens_ms, closes_ms = window.opens_in_ms, window.closes_in_ms
-            announced = seal.next is not None
+            announced = seal.next.key_id if seal.next else None
             self._fetch.want_next(seal.current, opens_ms, closes_ms, now, announced=announced)
 
     def _set_current(self, key_id: KeyId, remaining_ms: int, now: int, *, extended: bool) -> None:
@@ -349,27 +355,17 @@ class ReceiverSession:
     def _open_pending(self, now: int) -> None:
         for key_id in sorted(self._ring.held):
             held = self._ring.find(key_id.pack())
-            for arrived_ns, packet in self._pending.take(key_id) if held else ():
-                self._open(held, packet, arrived_ns, now)  # type: ignore[arg-type]
+            if held is None:
+                continue
+            for is_placed, waiting in groupby(self._pending.take(key_id), self._has_stream):
+                if is_placed:
+                    self._trains.take_packets([packet for _, packet in waiting], now)
+                else:
+                    for arrived_ns, packet in waiting:
+                        self._open(held, packet, arrived_ns, now)
 
-    def _stream(self, ssrc: int) -> Stream:
-        """Return the stream of an SSRC that a grant or a verified SEAL packet has just vouched for."""
-        stream = self._streams.pop(ssrc, None)
-        if stream is None:
-            if len(self._streams) >= STREAMS_MAX:
-                del self._streams[next(iter(self._streams))]
-            stream = Stream(ssrc, self._reorder_ms)
-        self._streams[ssrc] = stream
-        return stream
-
-    def _check_channel(self, grant: Grant) -> ChannelSpec:
-        try:
-            spec = channel_spec(grant.channel)
-        except UsageError as error:
-            raise FormatError(f"a grant for an impossible channel: {error}") from error
-        if self._spec is not None and spec.number != self._spec.number:
-            raise FormatError(f"a grant for channel {spec.name}, not for {self._spec.name}")
-        return spec
+    def _has_stream(self, waiting: tuple[int, bytes]) -> bool:
+        return int.from_bytes(waiting[1][8:12], "big") in self._streams
 
     def _channel_to_ask(self) -> str | None:
         return str(self._spec.number) if self._spec is not None else self._asked_channel

@@ -3,12 +3,15 @@
 from collections.abc import Collection
 
 from sealcast.core.errors import AuthenticationError, ReplayError
-from sealcast.core.ids import KeyId
+from sealcast.core.ids import KeyId, PacketIndex
 from sealcast.receiver.keyring import HeldKey
 from sealcast.receiver.reorder import ReorderBuffer
 from sealcast.wire import rtp, srtp
 from sealcast.wire.counters import RolloverCounter
 from sealcast.wire.replay import ReplayWindow
+
+STREAMS_MAX = 16
+"""Senders' runs remembered on a channel; the one that was vouched for longest ago goes."""
 
 
 class Stream:
@@ -116,3 +119,27 @@ class Stream:
             self.first_index = index
         self.last_index = max(self.last_index, index)
         self.opened += 1
+
+
+class Streams(dict[int, Stream]):
+    """The streams by their SSRC, the one that was vouched for last at the end."""
+
+    def __init__(self, reorder_ms: int) -> None:
+        super().__init__()
+        self.reorder_ms = reorder_ms
+
+    def vouch(self, ssrc: int) -> Stream:
+        """Return the stream of an SSRC that a grant or a verified SEAL packet has just vouched for."""
+        stream = self.pop(ssrc, None)
+        if stream is None:
+            if len(self) >= STREAMS_MAX:
+                del self[next(iter(self))]
+            stream = Stream(ssrc, self.reorder_ms)
+        self[ssrc] = stream
+        return stream
+
+    @property
+    def last_index(self) -> PacketIndex | None:
+        """The highest index opened, of the last of them that anything was opened of."""
+        opened = [stream.last_index for stream in self.values() if stream.opened]
+        return PacketIndex(opened[-1]) if opened else None

@@ -40,33 +40,47 @@ class Digest:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="digest")
-        self._held: list[bytes | memoryview] = []
+        self._piece = memoryview(bytearray(DIGEST_BYTES))
         self._held_bytes = 0
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], memoryview]] = deque()
+        self._spare: list[memoryview] = []
 
     def update(self, data: bytes | memoryview) -> None:
-        """Take bytes, which nobody changes any more."""
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes >= DIGEST_BYTES:
-            self._pass_on()
+        """Take bytes, which are copied: their owner may use their place again."""
+        data = memoryview(data)
+        while data:
+            begin = self._held_bytes
+            taken = min(len(data), DIGEST_BYTES - begin)
+            self._piece[begin : begin + taken] = data[:taken]
+            self._held_bytes += taken
+            data = data[taken:]
+            if self._held_bytes == DIGEST_BYTES:
+                self._pass_on()
 
     def hexdigest(self) -> str:
         """Return the digest of all bytes so far, once it is known."""
         self._pass_on()
         while self._waiting:
-            self._waiting.popleft().result()
+            self._take_back()
         return self._sha256.hexdigest()
 
     def _pass_on(self) -> None:
-        pieces, self._held, self._held_bytes = self._held, [], 0
-        if pieces:
-            self._waiting.append(self._thread.submit(self._sha256.update, b"".join(pieces)))
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > DIGEST_PIECES_MAX):
-            self._waiting.popleft().result()
+        """Have the thread digest what is held, and go on with memory that it is done with."""
+        piece, held_bytes = self._piece, self._held_bytes
+        if held_bytes:
+            self._waiting.append((self._thread.submit(self._sha256.update, piece[:held_bytes]), piece))
+        while self._waiting and (self._waiting[0][0].done() or len(self._waiting) > DIGEST_PIECES_MAX):
+            self._take_back()
+        self._held_bytes = 0
+        self._piece = self._spare.pop() if self._spare else memoryview(bytearray(DIGEST_BYTES))
+
+    def _take_back(self) -> None:
+        future, piece = self._waiting.popleft()
+        future.result()
+        self._spare.append(piece)
 
 
-def join_slabs(slabs: Sequence[Slab]) -> bytes:
+def join_slabs(slabs: Sequence[Slab]) -> bytes | memoryview:
     """Return all payloads, one behind the other; a single slab is not copied."""
     return slabs[0].data if len(slabs) == 1 else b"".join(slab.data for slab in slabs)
 

@@ -1,19 +1,20 @@
-"""Owns opening what came with one system call: run by run where packets follow each other, else one by one.
+"""Owns opening what came with one system call: run by run where packets go together, else one by one.
 
 ```
-train ─► runs (one SSRC, one MKI, SEQ rising by one) ─► fast: key, index and replay window once a run
-                                                     └► what is odd, new, old or forged: the session's own way
+train ─► runs (plain headers, one MKI) ─► fast: key, index and replay window once a run
+                                       └► what is odd, new, old or forged: the session's own way
 ```
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import groupby
 
 from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.stats import ReceiverStats
 from sealcast.receiver.streams import Stream
 from sealcast.receiver.values import Slab
-from sealcast.wire.opening import Opener
+from sealcast.wire.opening import Opener, PacketFields
 from sealcast.wire.rtp import PLAIN_HEADER
 from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES
 
@@ -56,13 +57,16 @@ class TrainReader:
         return self._opener.received
 
     def pop_ready(self) -> list[Slab]:
-        """Return what was opened in order; it leaves before anything that waits for its turn."""
+        """Return what was opened in order, good until the next `take`; it leaves before what waits."""
         ready, self._ready = self._ready, []
         return ready
 
     def take(self, size_bytes: int, packet_bytes: int, now: int) -> int:
         """Open the train in `buffer`, datagrams of `packet_bytes` and a last shorter one; return how many."""
         self._packet_bytes, self._now = packet_bytes, now
+        if self._ready:
+            # Nobody fetched it, and the places where it was opened are needed again.
+            self._ready = [Slab(bytes(slab.data), slab.payload_bytes) for slab in self._ready]
         whole, rest_bytes = divmod(size_bytes, packet_bytes)
         if packet_bytes > PACKET_OVERHEAD_BYTES:
             self._take_runs(whole)
@@ -73,58 +77,85 @@ class TrainReader:
             self._take_one(bytes(self.buffer[size_bytes - rest_bytes : size_bytes]), now)
         return whole + (1 if rest_bytes else 0)
 
-    def _take_runs(self, count: int) -> None:
-        begin, expected, run_ssrc, run_mki = 0, -1, -1, b""
-        for place, (first, seq, ssrc, mki) in enumerate(self._opener.fields(self._packet_bytes, count)):
-            if seq == expected and first == PLAIN_HEADER and ssrc == run_ssrc and mki == run_mki:
-                expected = seq + 1 & 0xFFFF
-                continue
-            if place > begin:
-                self._take_run(begin, place - begin, run_ssrc, run_mki)
-            begin, run_ssrc, run_mki = place, ssrc, mki
-            # A packet with an odd header is a run of its own that nothing follows.
-            expected = seq + 1 & 0xFFFF if first == PLAIN_HEADER else -1
-        if count:
-            self._take_run(begin, count - begin, run_ssrc, run_mki)
+    def take_packets(self, packets: Sequence[bytes], now: int) -> None:
+        """Open packets that waited, as if they came now, those of one length together."""
+        for packet_bytes, alike in groupby(packets, len):
+            waiting, most = list(alike), max(1, len(self.buffer) // max(1, packet_bytes))
+            for begin in range(0, len(waiting), most):
+                train = b"".join(waiting[begin : begin + most])
+                self.buffer[: len(train)] = train
+                self.take(len(train), max(1, packet_bytes), now)
 
-    def _take_run(self, begin: int, count: int, ssrc: int, mki: bytes) -> None:
-        held, end = self._ring.find(mki), begin + count
+    def _take_runs(self, end: int) -> None:
+        """Take packets of one length: as many at a time as go together, else one.
+
+        One that does not open is tried by itself; so are those behind it, twice as many each time, before a
+        run is tried again: a train full of what does not belong together costs little more than its packets.
+        """
+        place, alone, spell = 0, 0, 1
+        while place < end:
+            fields = self._opener.fields(self._packet_bytes, place)
+            taken = 0
+            if fields.first == PLAIN_HEADER and not alone:
+                taken, is_forged = self._take_run(place, end, fields)
+                if taken:
+                    # A packet that does not verify where the one before it went on takes its own way.
+                    alone, spell = int(is_forged), 1
+                else:
+                    alone, spell = spell, 2 * spell
+            if not taken:
+                # Another ROC to try, an odd header, seen before, or forged.
+                opened_before = self._stats.opened
+                self._take_one(self._packet(place), self._now)
+                # One that opened shows where the others are.
+                alone = max(0, alone - 1) if self._stats.opened == opened_before else 0
+            place += taken or 1
+
+    def _take_run(self, place: int, end: int, fields: PacketFields) -> tuple[int, bool]:
+        """Take what has one MKI; return how many packets, and whether the next should have verified."""
+        count = self._opener.run_length(self._packet_bytes, place, end, fields.mki)
+        held = self._ring.find(fields.mki)
         if held is None:
-            self._hold([self._packet(place) for place in range(begin, end)], self._now)
-            return
-        while begin < end:
-            stream = self._streams.get(ssrc)
-            opened = 0 if stream is None else self._open_run(held, stream, begin, end - begin)
-            if not opened:
-                # Its own way: another ROC to try, seen before, or forged.
-                self._take_one(self._packet(begin), self._now)
-            begin += opened or 1
-
-    def _open_run(self, held: HeldKey, stream: Stream, begin: int, count: int) -> int:
-        """Open as much of a run as follows what the stream had; return how many packets."""
-        start = begin * self._packet_bytes
-        if self.buffer[start] != PLAIN_HEADER:
-            return 0
-        seq = self.buffer[start + 2] << 8 | self.buffer[start + 3]
-        index = stream.index_of_run(held.key_id, seq, count, self._now)
+            self._hold([self._packet(each) for each in range(place, place + count)], self._now)
+            return count, False
+        stream = self._streams.get(fields.ssrc)
+        if stream is None:
+            return 0, False
+        index = stream.index_of_run(held.key_id, fields.seq, count, self._now)
         if index is None:
-            return 0
-        opened = self._opener.open_run(stream.key(held), self._packet_bytes, begin, count, index)
+            return self._refuse_run(stream, place, count, fields.seq), False
+        opened = self._opener.open_run(stream.key(held), self._packet_bytes, place, count, index)
         if opened:
-            data = bytes(self._opener.payloads(self._packet_bytes, begin, opened))
-            is_announced = held.key_id == self._ring.current
-            stream.note_run(held.key_id, index, opened, self._now, is_announced=is_announced)
-            self._note_opened(held, stream, opened, len(data), self._now)
-            self._pass_on(stream, index, opened, data)
-        return opened
+            self._note_run(held, stream, place, opened, index)
+        follows = self._opener.follow
+        is_forged = 0 < opened < count and follows(self._packet_bytes, place + opened - 1, 2) > 1
+        return opened, is_forged
 
-    def _pass_on(self, stream: Stream, index: int, count: int, data: bytes) -> None:
+    def _refuse_run(self, stream: Stream, place: int, count: int, seq: int) -> int:
+        """Refuse packets in a row that are far from where the sender says it is; return how many.
+
+        A receiver that stood still finds thousands of them in its socket, and has to be through with them
+        sooner than more come.
+        """
+        count = self._opener.follow(self._packet_bytes, place, count)
+        if stream.counter.guesses(seq, self._now) or stream.counter.guesses(
+            seq + count - 1 & 0xFFFF, self._now
+        ):
+            return 0
+        self._stats.refused += count
+        return count
+
+    def _note_run(self, held: HeldKey, stream: Stream, place: int, count: int, index: int) -> None:
+        data = self._opener.payloads(self._packet_bytes, place, count)
+        is_announced = held.key_id == self._ring.current
+        stream.note_run(held.key_id, index, count, self._now, is_announced=is_announced)
+        self._note_opened(held, stream, count, len(data), self._now)
         slab = Slab(data, self._packet_bytes - PACKET_OVERHEAD_BYTES)
         if stream.reorder.pass_run(index, count):
             self._ready.append(slab)
             return
-        for place, payload in enumerate(slab.payloads()):
-            if not stream.reorder.push(index + place, payload, self._now):
+        for number, payload in enumerate(slab.payloads()):
+            if not stream.reorder.push(index + number, payload, self._now):
                 self._stats.late += 1
 
     def _packet(self, place: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sealcast.core.ids import Epoch, KeyId, PacketIndex
+
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
@@ -14,10 +16,14 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverState:
-    """What a person watching a receiver wants to know."""
+    """What a person watching a receiver wants to know, and its key server.
+
+    `key_id` is that of the key on air; `last_index` the SRTP index of the last packet opened.
+    """
 
     channel: str | None
-    epoch: int | None
+    key_id: KeyId | None
+    last_index: PacketIndex | None
     holds_next: bool
     remaining_ms: int
     extended: bool
@@ -26,17 +32,25 @@ class ReceiverState:
     first_opened_ns: int | None
     joined_at_roc: int | None
 
+    @property
+    def epoch(self) -> Epoch | None:
+        """The epoch on air."""
+        return self.key_id.epoch if self.key_id else None
+
 
 @dataclass(slots=True)
 class Slab:
-    """Payloads, one behind the other in `data`, each `payload_bytes` long, the last maybe shorter."""
+    """Payloads, one behind the other in `data`, each `payload_bytes` long, the last maybe shorter.
 
-    data: bytes
+    A memoryview is the session's own buffer: good until it is given more to open.
+    """
+
+    data: bytes | memoryview
     payload_bytes: int
 
     def payloads(self) -> list[bytes]:
-        """Return them one by one."""
+        """Return them one by one, to keep."""
         if len(self.data) <= self.payload_bytes:
-            return [self.data]
+            return [bytes(self.data)]
         size = self.payload_bytes
-        return [self.data[at : at + size] for at in range(0, len(self.data), size)]
+        return [bytes(self.data[at : at + size]) for at in range(0, len(self.data), size)]

@@ -17,6 +17,9 @@ GAP_NS = 2 * NS_PER_S
 CANDIDATES_MAX = 4
 """References remembered beside the committed one; each costs up to three trial decryptions a packet."""
 
+TURNS_MAX = 2
+"""How many turns of SEQ beyond the nearest index are tried, where the signed counters allow it."""
+
 INDEX_MAX = (1 << 48) - 1
 
 AHEAD_PACKETS = 16_384
@@ -86,8 +89,10 @@ class RolloverCounter:
         """Return the indices that a packet with this SEQ may have, best first; none if it is not of now."""
         first, last = self._bounds(now)
         if self.is_committed(now):
-            index = estimate_index(self._highest, seq)
-            return (index,) if first <= index <= last else ()
+            nearest = estimate_index(self._highest, seq)
+            # Further on only where the sender says that it is: more than half a turn was lost at once.
+            farthest = min(last, nearest + (TURNS_MAX * SEQ_MODULUS if self._told_ns is not None else 0))
+            return tuple(index for index in range(nearest, farthest + 1, SEQ_MODULUS) if index >= first)
         references = [*self._candidates, *([self._highest] if self._highest >= 0 else [])]
         tries: dict[int, None] = {}
         for reference in references or [0]:
