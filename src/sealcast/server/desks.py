@@ -25,6 +25,7 @@ from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
 from sealcast.server.subscribing import SubscriberDesk, subscriber_handlers
 
+from sealcast.server.withdrawing import WithdrawalDesk, withdrawal_handlers
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -86,6 +87,13 @@ class Desks:
 
     def use_key_servers(self, urls: tuple[str, ...]) -> None:
         """Tell parties these addresses from now on."""
+        self._withdrawals = WithdrawalDesk(
+            operator=state.operator,
+            signing=state.signing,
+            views=views,
+            ends=shared.receptions,
+            random=shared.random,
+        )
         self.sending.key_servers = self._keys.key_servers = urls
 
     def handlers(self) -> tuple[Handler, ...]:
@@ -104,4 +112,5 @@ class Desks:
             Handler(operations.CHANNEL_REMOVE, channels.remove),
             Handler(operations.CHANNEL_SENDERS, channels.senders),
             Handler(operations.CHANNEL_OPEN, channels.open),
+            *withdrawal_handlers(self._withdrawals),
         )

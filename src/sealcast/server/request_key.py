@@ -15,6 +15,7 @@ from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
 from sealcast.subscribers import store as allow_list
+from sealcast.subscribers import store_withdrawals
 
 COUNTED_NS = 10 * NS_PER_S
 """How long a count of subscribers stands: it only says how far to spread their questions."""
@@ -75,6 +76,10 @@ class KeyDesk:
         given = tuple(epoch for epoch in epochs if KeyId(view.spec.number, epoch) not in held)
         new = store_requests.grant(call.connection, call.caller.id, view.spec.number, given, call.wall_ms)
         self._on_grants(new)
+        if new < len(given):
+            # It had some of these before, and may have said since that it destroyed them.
+            device, number = call.caller.id, view.spec.number
+            store_withdrawals.void_erasures(call.connection, device, number, given, call.wall_ms)
         return self._reply(call, view, request, given)
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:

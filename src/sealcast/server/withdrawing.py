@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from sealcast.core.ids import ChannelNumber
 from sealcast.core.ports import Random
 from sealcast.keyserver import store_channels, store_requests
-from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.calls import Call, Handler, Reply
 from sealcast.keyserver.ports import ReceptionEnds
 from sealcast.keyserver.values import refusal
 from sealcast.keyserver.views import Views
 from sealcast.keyserver.when import iso_time
-from sealcast.messages import jose
+from sealcast.messages import jose, operations
 from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.subscribing import (
@@ -178,6 +178,14 @@ class WithdrawalDesk:
             f" subscriptions go on and the offence is on record: begin anew with sealcast withdraw, and ask"
             f" {self._operator} to pardon it",
         )
+
+
+def withdrawal_handlers(desk: WithdrawalDesk) -> tuple[Handler, ...]:
+    """Return the handlers of a device's withdrawal."""
+    return (
+        Handler(operations.WITHDRAWAL, desk.begin),
+        Handler(operations.WITHDRAW, desk.withdraw),
+    )
 
 
 def _is_back(call: Call, closed: Withdrawal) -> bool:
