@@ -24,8 +24,8 @@ from sealcast.server.selling import SoldDesk, SoldGate, selling_handlers
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
 from sealcast.server.subscribing import SubscriberDesk, subscriber_handlers
-
 from sealcast.server.withdrawing import WithdrawalDesk, withdrawal_handlers
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -84,9 +84,6 @@ class Desks:
         )
         self._channels = ChannelDesk(views=views, air=air, assignments=assignments)
         self._subscribers = SubscriberDesk(views=views, sold=sold, find=self._registry.find)
-
-    def use_key_servers(self, urls: tuple[str, ...]) -> None:
-        """Tell parties these addresses from now on."""
         self._withdrawals = WithdrawalDesk(
             operator=state.operator,
             signing=state.signing,
@@ -94,6 +91,9 @@ class Desks:
             ends=shared.receptions,
             random=shared.random,
         )
+
+    def use_key_servers(self, urls: tuple[str, ...]) -> None:
+        """Tell parties these addresses from now on."""
         self.sending.key_servers = self._keys.key_servers = urls
 
     def handlers(self) -> tuple[Handler, ...]:
@@ -105,6 +105,7 @@ class Desks:
             *selling_handlers(SoldDesk()),
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),
+            *withdrawal_handlers(self._withdrawals),
             Handler(operations.KEYS, keys.request, keys.repeat),
             Handler(operations.CHANNEL_ADD, channels.add),
             Handler(operations.CHANNEL_LIST, channels.list),
@@ -112,5 +113,4 @@ class Desks:
             Handler(operations.CHANNEL_REMOVE, channels.remove),
             Handler(operations.CHANNEL_SENDERS, channels.senders),
             Handler(operations.CHANNEL_OPEN, channels.open),
-            *withdrawal_handlers(self._withdrawals),
         )

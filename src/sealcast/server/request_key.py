@@ -75,11 +75,11 @@ class KeyDesk:
             raise refusal(decision.reason, decision.detail)
         given = tuple(epoch for epoch in epochs if KeyId(view.spec.number, epoch) not in held)
         new = store_requests.grant(call.connection, call.caller.id, view.spec.number, given, call.wall_ms)
-        self._on_grants(new)
         if new < len(given):
             # It had some of these before, and may have said since that it destroyed them.
             device, number = call.caller.id, view.spec.number
             store_withdrawals.void_erasures(call.connection, device, number, given, call.wall_ms)
+        self._on_grants(new)
         return self._reply(call, view, request, given)
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
