@@ -65,6 +65,7 @@ def keyserver(
             port=port,
             urls=tuple(section.urls),
             certificate_days=section.certificate_days,
+            unsold=section.unsold,
         )
 
     def ready(url: str) -> None:

@@ -31,12 +31,14 @@ class KeyServerSection(Section, frozen=True):
     """`serve keyserver`: where it listens, under which addresses it is known, where its state is.
 
     `certificate_days` is how long the certificates are good for that it issues to devices and others.
+    `unsold` says what a device hears that nobody sold: why, or nothing.
     """
 
     listen: str = LISTEN_DEFAULT
     urls: list[str] = []
     state: str | None = None
     certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
+    unsold: Literal["refuse", "silent"] = "refuse"
 
 
 class AdminSection(Section, frozen=True):

@@ -17,6 +17,7 @@ from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocumen
 from sealcast.messages.problems import Problem
 from sealcast.server.openapi import answer_class, openapi_config, operation_class
 from sealcast.server.pipeline import HttpAnswer, Pipeline
+from sealcast.server.silence import Silence
 
 NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
 MEDIA_TYPE_CRL = "application/pkix-crl"
@@ -44,10 +45,11 @@ def make_app(
     handlers: Iterable[Handler],
     *,
     public: Public,
+    silence: Silence,
 ) -> Litestar:
     """Return the application; every operation of `messages.operations` must have its handler."""
     by_name = {handler.operation.name: handler for handler in handlers}
-    routes = [_operation_route(pipeline, by_name[operation.name]) for operation in operations.ALL]
+    routes = [_operation_route(pipeline, by_name[operation.name], silence) for operation in operations.ALL]
     return Litestar(
         [*routes, *_plain_routes(pipeline, public)],
         openapi_config=openapi_config(),
@@ -57,7 +59,7 @@ def make_app(
     )
 
 
-def _operation_route(pipeline: Pipeline, handler: Handler) -> HTTPRouteHandler:
+def _operation_route(pipeline: Pipeline, handler: Handler, silence: Silence) -> HTTPRouteHandler:
     operation = handler.operation
 
     @post(
@@ -68,12 +70,18 @@ def _operation_route(pipeline: Pipeline, handler: Handler) -> HTTPRouteHandler:
         media_type=problems.MEDIA_TYPE_JOSE,
     )
     async def carry_out(request: Request[Any, Any, Any]) -> Response[bytes]:
+        began_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(BODY_S_MAX):
                 body = await request.body()
         except TimeoutError as error:
             raise ClientException("the request did not come in time", status_code=408) from error
-        return _response(await pipeline.answer(handler, body))
+        answer = await pipeline.answer(handler, body)
+        if silence.is_for(answer):
+            await silence.fall(request.scope, began_s)
+            # The connection has ended, so nobody hears this; the framework wants an answer.
+            return Response(b"", status_code=403)
+        return _response(answer)
 
     return carry_out
 

@@ -20,6 +20,7 @@ from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
 from sealcast.server.receptions_here import ReceptionsHere
 from sealcast.server.settings import KeyserverSettings
+from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade
@@ -35,12 +36,14 @@ class Keyserver:
     desks: Desks
     principals: Principals
     public: Public
+    silence: Silence
 
     async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
-        """Go on with the operators and addresses of `state` and `settings`; the rest stays as it was."""
+        """Go on with operators, addresses and `unsold` of `state` and `settings`; the rest stays as it was."""
         urls = settings.urls or state.urls
         await self.unit_of_work.run(lambda _: self.principals.set_operators(state.operators))
         self.desks.use_key_servers(urls)
+        self.silence.is_on = settings.unsold == "silent"
         self.public.operator = _document(state, urls)
 
     async def close(self) -> None:
@@ -98,8 +101,9 @@ async def open_keyserver(
 
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
     public = Public(is_healthy, render_metrics, _document(state, shared.urls), crl)
-    app = make_app(pipeline, desks.handlers(), public=public)
-    return Keyserver(app, unit_of_work, desks, principals, public)
+    silence = Silence(is_on=settings.unsold == "silent")
+    app = make_app(pipeline, desks.handlers(), public=public, silence=silence)
+    return Keyserver(app, unit_of_work, desks, principals, public, silence)
 
 
 def _document(state: ServerState, urls: tuple[str, ...]) -> bytes:

@@ -51,12 +51,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What goes back to the caller."""
+    """What goes back to the caller; `no` is the name of the problem, if it is one."""
 
     status: int
     body: bytes
     media_type: str
     headers: dict[str, str]
+    no: str = ""
 
 
 class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,8 +115,7 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the fault
             _log.exception("%s failed", handler.operation.name)
             answer = self.refuse(refusal("internal", "the key server has a fault; its log says more"))
-        outcome = "ok" if answer.status < 300 else _outcome(answer)
-        self._metrics.count_request(handler.operation.name, outcome)
+        self._metrics.count_request(handler.operation.name, answer.no or "ok")
         return answer
 
     def refuse(self, no: RefusedError, caller: Principal | None = None) -> HttpAnswer:
@@ -124,7 +124,7 @@ class Pipeline:
         if no.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, round(no.retry_after_s)))
         problem = problems.problem(no.type, no.detail)
-        return HttpAnswer(problem.status, encode(problem), problems.MEDIA_TYPE_PROBLEM, headers)
+        return HttpAnswer(problem.status, encode(problem), problems.MEDIA_TYPE_PROBLEM, headers, no.type)
 
     async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
         asked = await self._authenticate(handler.operation, body)
@@ -286,7 +286,3 @@ def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> byt
     if handler.repeat is None:
         return bytes(kept.answer)
     return encode(handler.repeat(call, asked.request, tuple(Epoch(e) for e in kept.epochs)).answer)
-
-
-def _outcome(answer: HttpAnswer) -> str:
-    return problems.problem_name(decode(answer.body, Problem).type)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +11,8 @@ class KeyserverSettings:
 
     `host` is a name or address of this machine, `port` a free TCP port. `database` is the state directory's
     own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
-    given. Parties' certificates are issued for `certificate_days`.
+    given. Parties' certificates are issued for `certificate_days`. `unsold` says whether devices that nobody
+    sold are told so, or get no response at all.
     """
 
     state_directory: Path
@@ -19,3 +21,4 @@ class KeyserverSettings:
     database: Path | None = None
     urls: tuple[str, ...] = ()
     certificate_days: int = 30
+    unsold: Literal["refuse", "silent"] = "refuse"
