@@ -96,3 +96,21 @@ def test_every_packet_is_accounted_for(steps: list[tuple[str, int, int]]) -> Non
             due_ns = pending.next_timeout()
             assert due_ns is None or due_ns > now
         assert held == taken + pending.dropped + len(pending)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.sampled_from([10, 3_000])), max_size=12))
+def test_runs_are_held_as_single_packets_are(runs: list[tuple[int, int, int]]) -> None:
+    """Packets that came together wait, and give way, as if they had come one by one."""
+    together, singly = PendingPackets(), PendingPackets()
+    for epoch in (1, 2):
+        together.hold(key_id(epoch), b"first", 0)
+        singly.hold(key_id(epoch), b"first", 0)
+    for number, (epoch, count, size_bytes) in enumerate(runs):
+        packets = [bytes([each]) * size_bytes for each in range(count)] * 60
+        together.hold_run(key_id(epoch), packets, number)
+        for packet in packets:
+            singly.hold(key_id(epoch), packet, number)
+    assert (len(together), together.dropped) == (len(singly), singly.dropped)
+    assert [together.take(key_id(epoch)) for epoch in (1, 2, 3)] == [
+        singly.take(key_id(epoch)) for epoch in (1, 2, 3)
+    ]

@@ -10,9 +10,20 @@ from attacks.digest import whole
 from sealcast.core.errors import FormatError
 from sealcast.messages.answers import StreamState
 from sealcast.receiver.session import ReceiverSession
-from sealcast.sender.session import SenderSession
+from sealcast.receiver.streams import Stream
+from sealcast.sender.session import Media, SenderSession
 from sealcast.wire import rtp
-from simulation.parts import MS, make_grant, make_receiver, make_sender, make_spec, media, number_of, on_air
+from simulation.parts import (
+    MS,
+    make_grant,
+    make_receiver,
+    make_sender,
+    make_spec,
+    media,
+    number_of,
+    on_air,
+    payload,
+)
 
 SPEC = make_spec(600_000)
 
@@ -111,3 +122,65 @@ def test_packets_of_another_header() -> None:
     assert session.stats.refused == 1
     with pytest.raises(FormatError):
         rtp.parse_header(odd[:13])
+
+
+def take_batch(session: ReceiverSession, sender: SenderSession, numbers: range, now: int) -> None:
+    """Seal and hand over one train."""
+    take_as_trains(session, sender.seal(media(*numbers), now), now)
+
+
+def tell_counters(session: ReceiverSession, sender: SenderSession, now: int) -> None:
+    """Hand over the SEAL packet that says where the sender is."""
+    packets = sender.poll_control(now)
+    assert packets
+    for packet in packets:
+        session.handle_control(packet, now)
+
+
+@pytest.mark.parametrize("lost", [40_000, 65_536, 100_000, 150_000])
+def test_after_a_gap_of_any_length_one_packet_is_tried(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was lost at once: of the next train one is tried, the others follow."""
+    tried, alone = [], Stream.open
+    monkeypatch.setattr(Stream, "open", lambda *given, **named: tried.append(1) or alone(*given, **named))
+    sender, (session, _) = pair(0, 100)
+    take_batch(session, sender, range(40), 0)
+    session.poll_slabs(0)
+    tried.clear()
+    (skipping,) = [Media(payload(40), 0, skipped=lost)]
+    sender.seal([skipping], MS)
+    tell_counters(session, sender, 500 * MS)
+    take_batch(session, sender, range(41, 81), 501 * MS)
+    got = session.poll_slabs(501 * MS)
+    assert [number_of(each) for slab in got for each in slab.payloads()] == list(range(41, 81))
+    assert (session.stats.opened, session.stats.refused, len(tried)) == (80, 0, 1)
+
+
+def test_a_receiver_far_behind_is_soon_through() -> None:
+    """What is older than the sender's word by more than half a turn is refused together, not tried."""
+    sender, (session, single) = pair(0, 100)
+    take_batch(session, sender, range(10), 0)
+    single.handle_data(sender.seal(media(10), 0), 0)
+    old = sender.seal(media(*range(11, 51)), MS)
+    sender.seal([Media(payload(51), 0, skipped=50_000)], MS)
+    tell_counters(session, sender, 500 * MS)
+    take_as_trains(session, old, 500 * MS)
+    assert (session.stats.opened, session.stats.refused, session.stats.replayed) == (10, 40, 0)
+    take_batch(session, sender, range(52, 60), 501 * MS)
+    assert session.stats.opened == 18
+
+
+def test_a_slab_stays_when_nobody_fetched_it() -> None:
+    """What was opened is kept if the next train comes before anybody asked for it."""
+    sender, (session, _) = pair(0, 100)
+    take_batch(session, sender, range(8), 0)
+    take_batch(session, sender, range(8, 16), 0)
+    assert [number_of(each) for each in session.poll_payloads(0)] == list(range(16))
+
+
+@pytest.mark.parametrize("count", [127, 128, 129, 300])
+def test_long_trains(count: int) -> None:
+    """A train of more packets than are opened at a time opens whole."""
+    sender, (session, _) = pair(0, 65_400)
+    packets = sender.seal([Media(payload(number, 20), 0) for number in range(count)], 0)
+    take_as_trains(session, packets, 0)
+    assert [number_of(each) for each in session.poll_payloads(0)] == list(range(count))

@@ -223,3 +223,16 @@ def test_what_verifies_keeps_a_counter_and_moves_it_nowhere() -> None:
     assert counter.highest == 70_000
     counter.keep(3 * GAP_NS)
     assert not counter.is_committed(3 * GAP_NS)
+
+
+def test_more_than_half_a_turn_lost_at_once() -> None:
+    """Where the sender says so, a committed counter tries the same SEQ further on, and only there."""
+    counter = RolloverCounter()
+    counter.add_candidate(1, 34_464)
+    counter.commit(100_000, 0)
+    assert first_tries(counter, 135_000) == (135_000 - SEQ_MODULUS,)
+    counter.check(*divmod(130_000, SEQ_MODULUS), 0)
+    assert first_tries(counter, 135_000) == (135_000,)
+    assert first_tries(counter, 130_000 + AHEAD_PACKETS) == (130_000 + AHEAD_PACKETS,)
+    assert first_tries(counter, 131_000 + AHEAD_PACKETS) == ()
+    assert first_tries(counter, 100_001) == (100_001,)
