@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from sealcast.core.channel import ChannelSpec, Threshold
 from sealcast.core.ids import ChannelNumber
-from sealcast.keys.policy import GRACE_MS, GUARD_MS_MIN, fetch_window, grace_ms, publish_in_ms, spread_ms
+from sealcast.keys.policy import (
+    GRACE_MS,
+    GUARD_MS_MIN,
+    command_window_ms,
+    fetch_window,
+    grace_ms,
+    publish_in_ms,
+    spread_ms,
+)
 
 
 def channel(lifetime_ms: int, publish_at: str = "50%", prefetch_at: str = "25%") -> ChannelSpec:
@@ -59,6 +67,21 @@ def test_windows_are_windows(lifetime_ms: int, remaining_ms: int, rate: float) -
     """Whatever the thresholds and what remains: 0 ≤ opens ≤ closes, and closed before the switch."""
     window = fetch_window(channel(lifetime_ms, prefetch_at=f"{rate * 100:.4f}%"), remaining_ms)
     assert 0 <= window.opens_in_ms <= window.closes_in_ms <= remaining_ms
+
+
+def test_a_commanded_change_has_a_window_of_its_own() -> None:
+    """W is two seconds, more for a large audience, never more than Y; a fifth is left for second tries."""
+    hour = channel(3_600_000)
+    assert [command_window_ms(hour, audience) for audience in (0, 600, 1_000, 30_000, 10**6)] == [
+        2_000,
+        2_000,
+        3_333,
+        100_000,
+        900_000,
+    ]
+    assert command_window_ms(channel(4_000), 1_000) == 1_000
+    window = fetch_window(hour, 3_333, 3_333)
+    assert (window.opens_in_ms, window.closes_in_ms) == (0, 3_333 - 666)
 
 
 def test_spread() -> None:

@@ -71,7 +71,7 @@ def test_instants_are_uniform_over_the_window() -> None:
         planner = FetchPlanner(SimRandom(seed), 0)
         planner.poll(0)
         planner.handle_answer(0, has_keys=True)
-        planner.want_next(key_id(1), 1_000, 2_999, 0, announced=True)
+        planner.want_next(key_id(1), 1_000, 2_999, 0, announced=key_id(2))
         assert 1_000 * MS <= due(planner) <= 2_999 * MS
         bins[(due(planner) - 1_000 * MS) // (200 * MS)] += 1
     chi_square = sum((bins[i] - 1_000) ** 2 / 1_000 for i in range(10))
@@ -84,7 +84,7 @@ def test_the_instant_is_drawn_once_for_a_window() -> None:
     planner.want_next(key_id(1), 1_000, 2_000, 0)
     first = due(planner)
     for i in range(1, 50):
-        planner.want_next(key_id(1), 1_000 - i, 2_000 - i, i * MS, announced=True)
+        planner.want_next(key_id(1), 1_000 - i, 2_000 - i, i * MS, announced=key_id(2))
     assert due(planner) == first
 
 
@@ -114,7 +114,7 @@ def test_the_announcement_ends_the_waiting() -> None:
         planner.handle_answer(now, has_keys=True)
     planner.want_next(key_id(1), 0, 0, now)
     assert due(planner) == now + RETRY_NS_MAX
-    planner.want_next(key_id(1), 0, 1_000, now, announced=True)
+    planner.want_next(key_id(1), 0, 1_000, now, announced=key_id(2))
     assert due(planner) <= now + 1_000 * MS
 
 
@@ -128,7 +128,7 @@ def test_the_announcement_ends_the_backing_off() -> None:
         planner.handle_failure(now)
     now = due(planner)
     assert planner.poll(now)
-    planner.want_next(key_id(1), 0, 1_000, now, announced=True)
+    planner.want_next(key_id(1), 0, 1_000, now, announced=key_id(2))
     planner.handle_failure(now + 1)
     assert due(planner) <= now + 1_000 * MS
 
@@ -227,7 +227,13 @@ def test_at_most_one_request_is_under_way(events: list[tuple[str, int]]) -> None
         if what == "unknown":
             planner.want_unknown(key_id(step_ms), now)
         elif what == "next":
-            planner.want_next(key_id(1), step_ms, step_ms + 100, now, announced=bool(step_ms % 2))
+            planner.want_next(
+                key_id(1),
+                step_ms,
+                step_ms + 100,
+                now,
+                announced=key_id(2 + step_ms % 3) if step_ms % 2 else None,
+            )
         elif under_way and what == "failure":
             planner.handle_failure(now)
             under_way = False
@@ -237,3 +243,29 @@ def test_at_most_one_request_is_under_way(events: list[tuple[str, int]]) -> None
         if planner.poll(now):
             assert not under_way
             under_way = True
+
+
+def test_a_switch_that_is_brought_forward_is_met() -> None:
+    """An instant drawn for the schedule, or for a later switch, gives way to one in the window announced."""
+    for drawn_for in (None, key_id(2)):
+        planner = make_planner()
+        planner.want_next(key_id(1), 600_000, 700_000, 0, announced=drawn_for)
+        assert due(planner) >= 600 * SECOND
+        planner.want_next(key_id(1), 0, 2_000, SECOND, announced=key_id(2))
+        first = due(planner)
+        assert SECOND <= first <= 3 * SECOND
+        planner.want_next(key_id(1), 0, 1_900, SECOND + 100 * MS, announced=key_id(2))
+        assert due(planner) == first
+
+
+def test_a_switch_that_is_brought_forward_hurries_no_second_try() -> None:
+    """A key server that does not answer is not asked more often for it."""
+    planner = make_planner()
+    planner.want_next(key_id(1), 0, 100, 0, announced=key_id(2))
+    for _ in range(6):
+        now = due(planner)
+        assert planner.poll(now)
+        planner.handle_failure(now)
+    again = due(planner)
+    planner.want_next(key_id(1), 0, 100, now + MS, announced=key_id(2))
+    assert due(planner) == again

@@ -8,7 +8,8 @@ from sealcast.core.channel import KeyMaker
 from sealcast.core.errors import LocalError
 from sealcast.core.ids import Epoch
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
-from sealcast.sender.epochs import RETRY_NS_MAX, START_WAIT_NS
+from sealcast.sender.attempts import RETRY_NS_MAX
+from sealcast.sender.epochs import START_WAIT_NS
 from sealcast.sender.session import SenderSession
 from simulation.parts import MS, SECOND, answer, copy_key, make_key, make_sender, make_slots, make_spec, serve
 

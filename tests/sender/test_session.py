@@ -6,7 +6,8 @@ from sealcast.core.errors import LocalError
 from sealcast.core.ids import Epoch
 from sealcast.sender.actions import ConsumeSlot, PublishKey, ReportAir
 from sealcast.sender.control import INTERVAL_NS
-from sealcast.sender.session import INDEX_LIMIT, REPORT_NS, Media, SenderSession
+from sealcast.sender.reports import REPORT_NS
+from sealcast.sender.session import INDEX_LIMIT, Media, SenderSession
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import Seal, parse_seal, verify_seal
 from simulation.parts import MS, SECOND, SIGNER, answer, make_sender, make_spec, media, payload, serve

@@ -16,6 +16,7 @@ from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.jwk import Jwk
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
+from sealcast.sender.reports import REPORT_NS
 from sealcast.sender.session import Media, SenderSession
 from sealcast.testing import SimRandom
 
@@ -70,6 +71,7 @@ def make_sender(
     seed: str = "sender",
     signer: Ed25519PrivateKey = SIGNER,
     key_servers: Sequence[str] = ("https://keys.example:8443",),
+    report_ns: int = REPORT_NS,
 ) -> SenderSession:
     """Return a sender's session that has done nothing yet."""
     return SenderSession(
@@ -81,6 +83,7 @@ def make_sender(
         random=SimRandom(seed),
         now=now,
         first_seq=first_seq,
+        report_ns=report_ns,
     )
 
 

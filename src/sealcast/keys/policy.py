@@ -6,7 +6,8 @@ remaining  lifetime ──── X ──────────── Y ──
 ```
 
 X and Y come from the channel. The fetch window ends a guard before the switch, so that a receiver whose
-first try fails has time for another (weakness 2: a fixed instant would bring all receivers at once).
+first try fails has time for another (weakness 2: a fixed instant would bring all receivers at once). A change
+that is commanded, because a device was removed, gives receivers a window W instead of Y (weakness 3).
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ SPREAD_MS_MAX = 4_000
 
 AUDIENCE_AT_ONCE = 50
 """So many may ask in the same millisecond: a key server answers them all within a fifth of a second."""
+
+COMMAND_WINDOW_MS_MIN = 2_000
+"""The shortest W: three SEAL packets, a try that fails and another take less."""
 
 ASKED_PER_S = 300
 """Questions a second that one key server answers with ease; a larger audience spreads them to that."""
@@ -48,16 +52,33 @@ def publish_in_ms(spec: ChannelSpec, remaining_ms: int) -> int:
     return max(0, remaining_ms - spec.publish_at.of_ms(spec.lifetime_ms))
 
 
-def fetch_window(spec: ChannelSpec, remaining_ms: int) -> Window:
-    """Return the window in which receivers draw their instant, for an epoch with `remaining_ms` left."""
-    opens_in_ms = max(0, remaining_ms - spec.prefetch_at.of_ms(spec.lifetime_ms))
-    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms(spec)))
+def prefetch_ms(spec: ChannelSpec) -> int:
+    """Return Y: how long before a scheduled switch the fetch window opens."""
+    return spec.prefetch_at.of_ms(spec.lifetime_ms)
 
 
-def guard_ms(spec: ChannelSpec) -> int:
-    """Return how long before a switch the fetch window ends."""
-    opens_before_ms = spec.prefetch_at.of_ms(spec.lifetime_ms)
-    return min(opens_before_ms, max(GUARD_MS_MIN, int(opens_before_ms * GUARD_RATE)))
+def fetch_window(spec: ChannelSpec, remaining_ms: int, opens_before_ms: int | None = None) -> Window:
+    """Return the window in which receivers draw their instant, for an epoch with `remaining_ms` left.
+
+    It opens `opens_before_ms` before the switch, Y unless given.
+    """
+    before_ms = prefetch_ms(spec) if opens_before_ms is None else opens_before_ms
+    opens_in_ms = max(0, remaining_ms - before_ms)
+    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms(spec, before_ms)))
+
+
+def guard_ms(spec: ChannelSpec, opens_before_ms: int | None = None) -> int:
+    """Return how long before a switch a fetch window ends; it opens `opens_before_ms` (or Y) before it."""
+    before_ms = prefetch_ms(spec) if opens_before_ms is None else opens_before_ms
+    return min(before_ms, max(GUARD_MS_MIN, int(before_ms * GUARD_RATE)))
+
+
+def command_window_ms(spec: ChannelSpec, audience: int) -> int:
+    """Return W: how long an audience has to fetch the key of a change that is commanded.
+
+    Never more than Y, which is what it has at each change of the schedule.
+    """
+    return min(prefetch_ms(spec), max(COMMAND_WINDOW_MS_MIN, audience * 1_000 // ASKED_PER_S))
 
 
 def spread_ms(spec: ChannelSpec, audience: int) -> int:

@@ -29,6 +29,9 @@ NO_KEY_YET_NS = 10 * NS_PER_S
 AGAIN_NS = 500 * NS_PER_MS
 """A next key that was not published when asked for is asked for again after this, doubling to 10 s."""
 
+LATE_NS = 100 * NS_PER_MS
+"""As long as the shortest guard: the network makes announcements of one window differ by less."""
+
 RETRIES_LOG2_MAX = 6
 
 
@@ -90,7 +93,8 @@ class FetchPlanner:
 
         A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest. `announced` is the
         next key's ID once it is there: then a fresh instant takes the place of second tries, or of what was
-        asked for another key that never comes (a removal skips those that the device removed has).
+        asked for another key that never comes (a removal skips those that the device removed has), or of one
+        that is too late now (a removal brings the switch forward).
         """
         is_first = self._drawn_for != current
         if is_first:
@@ -99,6 +103,8 @@ class FetchPlanner:
             is_other, self._announced = self._announced is not None, announced
             if is_other or self._misses or self._failures:
                 self._misses, self._failures, self._due_ns, is_first = 0, 0, None, True
+        if announced is not None and self._is_too_late(now + closes_in_ms * NS_PER_MS):
+            self._due_ns, is_first = None, True
         if not is_first and (self._under_way or self._due_ns is not None):
             return
         span_ms = max(0, closes_in_ms - opens_in_ms)
@@ -146,6 +152,12 @@ class FetchPlanner:
         if self._due_ns is None or self._unknown_ns is None:
             return self._unknown_ns if self._due_ns is None else self._due_ns
         return min(self._due_ns, self._unknown_ns)
+
+    def _is_too_late(self, closes_ns: int) -> bool:
+        """Whether the instant drawn lies behind the window; second tries have their own steps."""
+        if self._due_ns is None or self._misses or self._failures:
+            return False
+        return self._due_ns > closes_ns + LATE_NS
 
     def _some_of(self, first_ns: int, tries: int = 0, least_ns: int | None = None) -> int:
         """Return a step that doubles with the tries; half of it is random, half fixed, or `least_ns`."""

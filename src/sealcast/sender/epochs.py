@@ -9,9 +9,12 @@ remaining ≤ X: plan ──► PublishKey or GenerateKey ──► published: t
 While the key server does not answer, the epoch on air is *extended*: delivery goes on under its key. A key
 server that went away between publication and fetch would leave receivers without the key; so the switch
 waits for a word from it after the window; if it was silent before, receivers get a whole window anew.
+
+A *fence* is the key server's word that a device was removed: no epoch below it goes on air any more but that
+which is. A next epoch below it is dropped, its slots are burned; an urgent one has the change begin at once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sealcast.core.channel import ChannelSpec, KeyMaker
 from sealcast.core.errors import LocalError
@@ -19,17 +22,15 @@ from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
 from sealcast.keys.material import Tek, make_tek
-from sealcast.keys.policy import guard_ms, publish_in_ms
+from sealcast.keys.policy import guard_ms, prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
+from sealcast.sender.attempts import Attempt, Attempts
 from sealcast.wire import srtp
 
 START_WAIT_NS = 2_000 * NS_PER_MS
 """How long a start waits for its key to be published before it goes on air all the same."""
-
-RETRY_NS = 250 * NS_PER_MS
-RETRY_NS_MAX = 2_000 * NS_PER_MS
-"""An action that got no answer comes again after 0.25 s, doubling to 2 s: senders are few."""
 
 CONSUME_AHEAD_RATE = 0.05
 CONSUME_AHEAD_MS_MAX = 500
@@ -57,46 +58,21 @@ class AirEpoch:
 
 @dataclass(slots=True)
 class NextEpoch:
-    """The epoch to come; it may have no key yet when the key server makes the keys."""
+    """The epoch to come; it may have no key yet when the key server makes the keys.
+
+    Receivers have the last `window_ms` before the switch, but for a guard, to fetch its key.
+    """
 
     epoch: Epoch
     cause: Cause
     tek: Tek | None
     planned_ns: int
+    window_ms: int
     state: KeyState = KeyState.PLANNED
     switch_ns: int | None = None
     consumed: bool = False
     confirmed: bool = False
     doubted: bool = False
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One kind of action: whether it is under way, and when it may come again."""
-
-    under_way: bool = False
-    failures: int = 0
-    again_ns: int = 0
-
-    def is_free(self, now: int) -> bool:
-        return not self.under_way and now >= self.again_ns
-
-    def fail(self, now: int) -> None:
-        self.under_way = False
-        self.again_ns = now + min(RETRY_NS << min(self.failures, 8), RETRY_NS_MAX)
-        self.failures += 1
-
-    def succeed(self) -> None:
-        self.under_way, self.failures, self.again_ns = False, 0, 0
-
-
-@dataclass(slots=True)
-class _Attempts:
-    """One `_Attempt` for each kind of action."""
-
-    lease: _Attempt = field(default_factory=_Attempt)
-    key: _Attempt = field(default_factory=_Attempt)
-    consume: _Attempt = field(default_factory=_Attempt)
 
 
 class EpochPlanner:
@@ -107,9 +83,12 @@ class EpochPlanner:
         self._lease = lease
         self._known = known
         self._random = random
-        self._attempts = _Attempts()
+        self._attempts = Attempts()
         self.first_slot: RunSlot = lease.peek()
         self._first_unused = self.first_slot.epoch
+        self._recorded = self.first_slot.epoch - 1
+        self._fence: FenceOrder | None = None
+        self._is_news = False
         self.current: AirEpoch | None = None
         self.next: NextEpoch | None = None
 
@@ -145,12 +124,9 @@ class EpochPlanner:
         if self._attempts.key.is_free(now) and (action := self._key_action()) is not None:
             self._attempts.key.under_way = True
             return action
-        coming = self.next
-        if coming is None:
-            return None
-        if self._wants_consume(coming, now) and self._attempts.consume.is_free(now):
+        if self._attempts.consume.is_free(now) and (epoch := self._epoch_to_consume(now)) is not None:
             self._attempts.consume.under_way = True
-            return ConsumeSlot(coming.epoch)
+            return ConsumeSlot(epoch)
         return None
 
     def handle_lease(self, slots: tuple[RunSlot, ...], now: int) -> None:
@@ -170,10 +146,7 @@ class EpochPlanner:
         if coming is None or coming.epoch != epoch or coming.state is not KeyState.PLANNED:
             return
         coming.state = next_state(coming.state, KeyEvent.PUBLISH)
-        if self.current is None:
-            coming.switch_ns = now
-        else:
-            coming.switch_ns = max(self.current.ends_ns, self._after_fetch_ns(now))
+        self._set_switch(coming, now)
 
     def handle_generated(self, tek: Tek, now: int) -> None:
         """Take the next key from the key server, which made it and holds it."""
@@ -184,16 +157,40 @@ class EpochPlanner:
     def handle_consumed(self, epoch: Epoch) -> None:
         """Note that the slot is durably consumed: the epoch may go on air."""
         self._attempts.consume.succeed()
+        self._recorded = max(self._recorded, epoch)
         self._consume(epoch)
         if self.next is not None and self.next.epoch == epoch:
             self.next.consumed = True
+
+    def handle_fence(self, order: FenceOrder, now: int) -> None:
+        """Let no epoch below a fence go on air; an order that was heard before changes nothing.
+
+        A next epoch below it is dropped; the one that takes its place gives receivers their time to fetch.
+        An urgent order has the next one published at once, and put on air as soon as receivers had that time.
+        """
+        if self.current is not None and self.current.tek.key_id.epoch >= order.epoch:
+            return  # It crossed the change that it asks for.
+        order = self._fence = order if self._fence is None else _both(self._fence, order)
+        self._consume(Epoch(order.epoch - 1))
+        for epoch in [known for known in self._known if known < order.epoch]:
+            self._known.pop(epoch).erase()
+        coming = self.next
+        if coming is not None and coming.epoch < order.epoch:
+            self._drop(coming)
+        elif coming is not None and order.urgent and self.current is not None:
+            self._hurry(coming, now)
+
+    def pop_news(self) -> bool:
+        """Whether a fence has changed what comes next since last asked: receivers must hear of it."""
+        is_news, self._is_news = self._is_news, False
+        return is_news
 
     def wants_word(self, now: int) -> bool:
         """Whether the switch waits for a word from the key server: the fetch window is over."""
         coming = self.next
         if self.current is None or coming is None or coming.switch_ns is None or coming.confirmed:
             return False
-        return now >= self._confirm_ns(coming.switch_ns)
+        return now >= self._confirm_ns(coming, coming.switch_ns)
 
     def handle_heard(self, now: int) -> None:
         """Note that the key server answered: the switch may come; after a silence, receivers get Y anew."""
@@ -202,7 +199,7 @@ class EpochPlanner:
             return
         if coming.doubted:
             coming.doubted = False
-            coming.switch_ns = max(coming.switch_ns, self._after_fetch_ns(now))
+            coming.switch_ns = max(coming.switch_ns, now + coming.window_ms * NS_PER_MS)
         coming.confirmed = coming.confirmed or self.wants_word(now)
 
     def handle_silent(self) -> None:
@@ -251,6 +248,8 @@ class EpochPlanner:
         mki = tek.key_id.pack()
         self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp, mki, published)
         self.next = None
+        if self._fence is not None and tek.key_id.epoch >= self._fence.epoch:
+            self._fence = None
         if before is not None:
             before.tek.erase()
         return before
@@ -263,7 +262,7 @@ class EpochPlanner:
             times.append(self.current.ends_ns)
         if self.next is not None and self.next.switch_ns is not None:
             switch_ns = self.next.switch_ns
-            times += [switch_ns, self._consume_ns(switch_ns), self._confirm_ns(switch_ns)]
+            times += [switch_ns, self._consume_ns(switch_ns), self._confirm_ns(self.next, switch_ns)]
         if self.next is not None and self.current is None:
             times.append(self.next.planned_ns + START_WAIT_NS)
         return min((time for time in times if time > now), default=None)
@@ -271,12 +270,15 @@ class EpochPlanner:
     def _plan(self, now: int) -> None:
         if self.next is not None or not self._lease.slots:
             return
-        if self.current is not None and now < self._plan_ns(self.current):
+        is_hurried = self._fence is not None and self._fence.urgent
+        if self.current is not None and now < self._plan_ns(self.current) and not is_hurried:
             return
         epoch = self._lease.peek().epoch
         tek = self._known.pop(epoch, None)
-        cause = Cause.START if self.current is None else Cause.SCHEDULE
-        self.next = NextEpoch(epoch, cause, tek, planned_ns=now)
+        cause = Cause.EVICTION if is_hurried else Cause.SCHEDULE
+        if self.current is None:
+            cause = Cause.START
+        self.next = NextEpoch(epoch, cause, tek, planned_ns=now, window_ms=prefetch_ms(self._spec))
         if self._spec.keys is KeyMaker.SENDER:
             # A key kept from the last run is published again, the same: the last run may have died before.
             key_id = KeyId(self._spec.number, epoch)
@@ -299,6 +301,13 @@ class EpochPlanner:
     def _wants_lease(self) -> bool:
         return len(self._lease.slots) < RENEW_BELOW
 
+    def _epoch_to_consume(self, now: int) -> Epoch | None:
+        """Return the epoch to record as consumed, with all below it: what a fence burned, or the next one."""
+        if self._fence is not None and self._recorded < self._fence.epoch - 1:
+            return Epoch(self._fence.epoch - 1)
+        coming = self.next
+        return coming.epoch if coming is not None and self._wants_consume(coming, now) else None
+
     def _wants_consume(self, coming: NextEpoch, now: int) -> bool:
         if coming.consumed or coming.tek is None:
             return False
@@ -310,18 +319,57 @@ class EpochPlanner:
         ahead_ms = min(CONSUME_AHEAD_MS_MAX, int(self._spec.lifetime_ms * CONSUME_AHEAD_RATE))
         return switch_ns - ahead_ms * NS_PER_MS
 
-    def _confirm_ns(self, switch_ns: int) -> int:
-        return switch_ns - guard_ms(self._spec) * NS_PER_MS
+    def _confirm_ns(self, coming: NextEpoch, switch_ns: int) -> int:
+        return switch_ns - guard_ms(self._spec, coming.window_ms) * NS_PER_MS
 
-    def _after_fetch_ns(self, now: int) -> int:
-        """Return when receivers that hear of the next key now have had the time to fetch it."""
-        return now + self._spec.prefetch_at.of_ms(self._spec.lifetime_ms) * NS_PER_MS
+    def _set_switch(self, coming: NextEpoch, now: int) -> None:
+        """Plan the switch to an epoch whose key was published now, so that receivers have a window."""
+        if self.current is None:
+            coming.switch_ns = now
+            return
+        prefetch_ns = prefetch_ms(self._spec) * NS_PER_MS
+        switch_ns = max(self.current.ends_ns, now + prefetch_ns)
+        if self._fence is not None:
+            soon_ns = self._soon_ns(self._fence, now)
+            switch_ns = min(switch_ns, soon_ns if self._fence.urgent else max(self.current.ends_ns, soon_ns))
+            self._is_news = True
+        coming.switch_ns = switch_ns
+        coming.window_ms = min(prefetch_ns, switch_ns - now) // NS_PER_MS
+
+    def _hurry(self, coming: NextEpoch, now: int) -> None:
+        """Bring the switch to an epoch forward that is planned already; a key not published yet follows."""
+        soon_ns = self._soon_ns(self._fence, now) if self._fence is not None else now
+        if coming.switch_ns is None:
+            coming.cause = Cause.EVICTION
+        elif soon_ns < coming.switch_ns:
+            coming.cause, coming.confirmed = Cause.EVICTION, False
+            coming.switch_ns, coming.window_ms = soon_ns, (soon_ns - now) // NS_PER_MS
+            self._is_news = True
+
+    def _soon_ns(self, order: FenceOrder, now: int) -> int:
+        """Return when receivers that hear of a key now have had the time that a fence gives, Y at most."""
+        return now + max(0, min(order.window_ms, prefetch_ms(self._spec))) * NS_PER_MS
+
+    def _drop(self, coming: NextEpoch) -> None:
+        """Give up the next epoch: it never goes on air."""
+        next_state(coming.state, KeyEvent.SUPERSEDED)
+        # A key on its way to the key server is still read by who brings it there.
+        if coming.tek is not None and not self._attempts.key.under_way:
+            coming.tek.erase()
+        self.next = None
 
     def _consume(self, epoch: Epoch) -> None:
         self._lease = self._lease.consume(epoch)
         self._first_unused = Epoch(max(self._first_unused, epoch + 1))
 
-    def _attempt_of(self, action: Action) -> _Attempt:
+    def _attempt_of(self, action: Action) -> Attempt:
         if isinstance(action, RenewLease):
             return self._attempts.lease
         return self._attempts.consume if isinstance(action, ConsumeSlot) else self._attempts.key
+
+
+def _both(one: FenceOrder, other: FenceOrder) -> FenceOrder:
+    """Return the order that keeps both."""
+    return FenceOrder(
+        epoch=max(one.epoch, other.epoch), window_ms=other.window_ms, urgent=one.urgent or other.urgent
+    )

@@ -164,7 +164,7 @@ class Errands:
             totals=totals,
             ended=action.ended,
         )
-        self._session.handle_reported(action, self._now())
+        self._session.handle_reported(action, self._now(), answer.fence)
         if answer.overtaken and action.epoch == self._session.state(self._now()).epoch:
             self._overtaken()
 

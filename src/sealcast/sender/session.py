@@ -19,21 +19,17 @@ from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
 from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import fetch_window
+from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, ReportAir, Totals
 from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import AirEpoch, EpochPlanner
+from sealcast.sender.reports import REPORT_NS, ReportSchedule
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
 from sealcast.wire.sealing import INDEX_LIMIT, Payload, SealedBatch, Sealer
 
 FIRST_SEQ_LIMIT = 1 << 15
 """SEQ starts below 2^15, so that a lost first packet is not taken for a rollover (RFC 3711 §3.3.1)."""
-
-REPORT_NS = 5 * NS_PER_S
-"""The key server hears of the counters at least so often."""
-
-REPORT_RETRY_NS = NS_PER_S // 2
-"""A report without answer is made again after this: a switch may be waiting for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +71,11 @@ class SenderSession:
         random: Random,
         now: int,
         first_seq: int | None = None,
+        report_ns: int = REPORT_NS,
     ) -> None:
         """`known` holds keys already made for leased epochs; `sign` makes Ed25519 signatures.
+
+        A report is made every `report_ns` at least, while no events are heard (`handle_listening`).
 
         Raises LocalError if the lease has no slot left.
         """
@@ -95,9 +94,7 @@ class SenderSession:
         self._bytes = 0
         self._key_changes = 0
         self._totals: dict[Epoch, Totals] = {}
-        self._report_ns: int | None = None
-        self._silent_until_ns = now
-        self._reporting = False
+        self._reports = ReportSchedule(now, report_ns)
         self._ended = False
 
     @property
@@ -138,10 +135,12 @@ class SenderSession:
     def handle_published(self, epoch: Epoch, now: int) -> None:
         """Note that the key server holds the key of `epoch`."""
         self._epochs.handle_published(epoch, now)
+        self._tell_of_change(now)
 
     def handle_generated(self, tek: Tek, now: int) -> None:
         """Take a key that the key server made."""
         self._epochs.handle_generated(tek, now)
+        self._tell_of_change(now)
 
     def handle_consumed(self, epoch: Epoch, now: int) -> None:
         """Note that a slot is durably consumed."""
@@ -149,14 +148,17 @@ class SenderSession:
         if not self.is_on_air:
             self._switch_if_due(now)
 
-    def handle_reported(self, report: ReportAir, now: int) -> None:
-        """Note that a report arrived; totals of epochs that are over need not be sent again."""
+    def handle_reported(self, report: ReportAir, now: int, fence: FenceOrder | None = None) -> None:
+        """Note that a report arrived; totals of epochs that are over need not be sent again.
+
+        `fence` came with the answer: epochs below it go on air no more, but that which is.
+        """
         self._epochs.handle_heard(now)
+        if fence is not None and not self._ended:
+            self._epochs.handle_fence(fence, now)
+            self._tell_of_change(now)
         if report.ended == self._ended:
-            self._reporting = False
-            # A switch while the report was under way has made the next one due already.
-            if self._report_ns is None and not self._ended:
-                self._report_ns = now + REPORT_NS
+            self._reports.answered(now, is_last=self._ended)
         for totals in report.totals:
             if totals.epoch != report.epoch:
                 self._totals.pop(totals.epoch, None)
@@ -178,13 +180,22 @@ class SenderSession:
         else:
             self._epochs.handle_refused(action, now)
 
+    def handle_hint(self, now: int) -> None:
+        """Report now: an event said that the key server has an order for this sender."""
+        if self.is_on_air and not self._ended:
+            self._reports.ask(now)
+
+    def handle_listening(self, *, is_listening: bool) -> None:
+        """Note whether the key server's events are heard: then orders need not be asked for."""
+        self._reports.listen(is_listening=is_listening)
+
     # Outputs
 
     def poll_action(self, now: int) -> Action | None:
         """Return the next action to carry out, or None. Also puts an epoch on air whose time has come."""
         self._switch_if_due(now)
-        if not self._reporting and self._is_report_due(now):
-            self._reporting, self._report_ns = True, None
+        wants_word = not self._ended and self._epochs.wants_word(now)
+        if self._reports.begin(now, is_waited_for=wants_word):
             return self._report(now)
         return None if self._ended else self._epochs.poll_action(now)
 
@@ -198,7 +209,7 @@ class SenderSession:
 
     def next_timeout(self, now: int) -> int:
         """Return when to call the outputs again, in monotonic ns."""
-        times = [None if self._reporting else self._report_ns]
+        times = [self._reports.next_timeout()]
         if not self._ended:
             times.append(self._epochs.next_timeout(now))
             times.append(self._control.next_timeout() if self.is_on_air else None)
@@ -271,7 +282,7 @@ class SenderSession:
             self._ended = True
             return []
         self._ended = True
-        self._report_ns, self._reporting = now, False
+        self._reports.restart(now)
         return [self._seal_packet(now, bye=True) for _ in range(BURST)]
 
     # Below this line nobody calls from outside.
@@ -284,7 +295,13 @@ class SenderSession:
             self._totals[before.tek.key_id.epoch] = _totals(before, now)
             self._key_changes += 1
         self._control.start_burst(now)
-        self._report_ns = now
+        self._reports.ask(now)
+
+    def _tell_of_change(self, now: int) -> None:
+        """Have receivers and key server hear at once of a change that a fence brought forward."""
+        if self._epochs.pop_news() and self.is_on_air and not self._ended:
+            self._control.start_burst(now)
+            self._reports.ask(now)
 
     def _seal_packet(self, now: int, *, bye: bool) -> bytes:
         current = self._current()
@@ -302,7 +319,7 @@ class SenderSession:
         notice = window = None
         if coming is not None and coming.switch_ns is not None and not bye:
             switch_in_ms = max(0, (coming.switch_ns - now) // NS_PER_MS)
-            draw = fetch_window(self._spec, switch_in_ms)
+            draw = fetch_window(self._spec, switch_in_ms, coming.window_ms)
             key_id = KeyId(self._spec.number, coming.epoch)
             notice = NextKey(key_id, switch_in_ms)
             window = SealWindow(draw.opens_in_ms, draw.closes_in_ms)
@@ -321,16 +338,9 @@ class SenderSession:
             bye=bye,
         )
 
-    def _is_report_due(self, now: int) -> bool:
-        """Whether to report: by time, or because a switch waits for a word from the key server."""
-        if self._report_ns is not None and now >= self._report_ns:
-            return True
-        return not self._ended and now >= self._silent_until_ns and self._epochs.wants_word(now)
-
     def _report_again(self, report: ReportAir, now: int) -> None:
         if report.ended == self._ended:
-            self._reporting = False
-            self._report_ns = self._silent_until_ns = now + REPORT_RETRY_NS
+            self._reports.failed(now)
 
     def _report(self, now: int) -> ReportAir:
         current = self._current()
