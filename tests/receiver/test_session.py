@@ -104,10 +104,10 @@ def test_a_forged_hint_does_not_hide_the_sender() -> None:
 def test_the_run_that_is_vouched_for_is_not_forgotten() -> None:
     """However many other runs are named, the stream whose SEAL packets keep coming stays."""
     session = make_receiver()
-    kept = session._stream(1)
+    kept = session._streams.vouch(1)
     for ssrc in range(2, 40):
-        session._stream(ssrc)
-        assert session._stream(1) is kept
+        session._streams.vouch(ssrc)
+        assert session._streams.vouch(1) is kept
     assert len(session._streams) == 16
 
 

@@ -75,7 +75,7 @@ def assert_sound(viewer: Viewer) -> None:
     assert set(viewer.numbers) <= viewer.arrived
     assert (stats.refused, stats.foreign) == (0, 0)
     assert 0 <= stats.switch_lost <= viewer.lost
-    if viewer.session._reorder_ms:
+    if viewer.session._streams.reorder_ms:
         assert viewer.numbers == sorted(viewer.numbers)
 
 

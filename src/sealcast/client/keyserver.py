@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from sealcast.client import limits
+from sealcast.client.events import EventFeed
 from sealcast.client.renewal import Keep, Renewal
 from sealcast.core.errors import AuthenticationError, FormatError, RefusedError, UnreachableError
 from sealcast.core.ports import Random
+from sealcast.device.holder import keys_of
+from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode, encode
@@ -25,7 +28,7 @@ from sealcast.messages.problems import Problem, problem_name
 from sealcast.messages.requests import JTI_BYTES
 
 if TYPE_CHECKING:
-    from sealcast.client.transfer import Reply, Transfer
+    from sealcast.client.transfer import Reply, Stream, Transfer
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
@@ -44,14 +47,22 @@ class KeyServerClient:
     pairs, and one TLS handshake a connection.
     """
 
-    def __init__(self, credential: Credential, random: Random, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        random: Random,
+        keep: Keep | None = None,
+        keys: PartyKeys | None = None,
+    ) -> None:
         """Keep what is needed to ask; opens nothing. Raises FormatError for a credential without servers.
 
-        `keep` is called, in another thread, with the credential whose certificates were renewed.
+        `keep` is called, in another thread, with the credential whose certificates were renewed. `keys` are
+        needed where they are in a token; else UsageError.
         """
         if not credential.servers:
             raise FormatError(f"the credential of {credential.id} names no key server: enrol again")
         self._credential = credential
+        self._keys = keys or keys_of(credential)
         self._random = random
         self._servers = list(credential.servers)
         self._nonce = ""
@@ -59,6 +70,8 @@ class KeyServerClient:
         # Beyond this many, calls wait here: a wait for a connection would count as a server that is mute.
         self._turns = asyncio.Semaphore(limits.CONNECTIONS_MAX)
         self._renewal = Renewal(credential, self._ask_for_certificates, keep)
+        self.events = EventFeed(self, random)
+        """What the key server pushes to this party."""
 
     async def __aenter__(self) -> Self:
         # aiohttp costs 0.2 s of CPU and 20 MB: only programs that do ask pay for it.
@@ -72,6 +85,7 @@ class KeyServerClient:
     ) -> None:
         if self._transfer is not None:
             try:
+                await self.events.close()
                 await self._renewal.finish()
             finally:
                 await self._transfer.close()
@@ -112,12 +126,11 @@ class KeyServerClient:
         RefusedError (the server said no), UnreachableError (no server answered, within
         `limits.CALL_S_MAX`), FormatError and AuthenticationError (the answer is not what was asked for).
         """
-        if self._transfer is None:
-            raise RuntimeError("a client is used inside `async with`")
+        transfer = self._entered()
         jti = b64url_encode(self._random.bytes(JTI_BYTES))
         try:
             async with asyncio.timeout(limits.CALL_S_MAX), self._turns:
-                body = await self._ask_servers(self._transfer, operation, jti, fields)
+                body = await self._ask_servers(transfer, operation, jti, fields)
         except TimeoutError as error:
             raise UnreachableError(
                 f"{self.server} does not answer in time: is it running, and does the network reach it?"
@@ -130,6 +143,28 @@ class KeyServerClient:
         if not isinstance(answer, kind):
             raise TypeError(f"{operation.name} answers with {operation.answer.__name__}")
         return answer
+
+    async def open(self, server: str, operation: Operation, **fields: object) -> "Stream":
+        """Ask one server for an answer that goes on, and return it for the caller to read and close.
+
+        Raises RefusedError, UnreachableError and FormatError as `call`, within two attempts.
+        """
+        transfer = self._entered()
+        jti = b64url_encode(self._random.bytes(JTI_BYTES))
+        for _ in range(1 + limits.NONCE_REPEATS_MAX):
+            stream = await transfer.open(server, operation.path, self._sign(operation, jti, fields))
+            if self._take_over(stream.reply):
+                return stream
+            stream.close()
+            refusal = _refusal(server, stream.reply)
+            if refusal.type != USE_NONCE or stream.reply.nonce is None:
+                break
+        raise refusal
+
+    def _entered(self) -> "Transfer":
+        if self._transfer is None:
+            raise RuntimeError("a client is used inside `async with`")
+        return self._transfer
 
     async def _ask_for_certificates(self) -> Certificates:
         answer = await self.expect(CERTIFICATE_RENEW, CertificateAnswer)
@@ -167,29 +202,31 @@ class KeyServerClient:
         """Ask one server, once more if it wants a fresh nonce; raises RefusedError for its no."""
         for _ in range(1 + limits.NONCE_REPEATS_MAX):
             reply = await transfer.post(server, operation.path, self._sign(operation, jti, fields))
-            if reply.nonce is not None:
-                self._nonce = reply.nonce
-            self._renewal.note(reply.certificate_remaining_s)
-            if 200 <= reply.status < 300:
+            if self._take_over(reply):
                 return reply.body
             refusal = _refusal(server, reply)
             if refusal.type != USE_NONCE or reply.nonce is None:
                 break
         raise refusal
 
+    def _take_over(self, reply: "Reply") -> bool:
+        """Take over what a reply says beside its answer; return whether it is a yes."""
+        if reply.nonce is not None:
+            self._nonce = reply.nonce
+        self._renewal.note(reply.certificate_remaining_s)
+        return 200 <= reply.status < 300
+
     def _sign(self, operation: Operation, jti: str, fields: dict[str, object]) -> str:
         """Return the request as a JWS. A repeat within a nonce's life is the same token, byte for byte."""
         request = operation.request(
             aud=self._credential.operator, op=operation.name, jti=jti, nonce=self._nonce, **fields
         )
-        return jose.sign(
-            encode(request), self._credential.signing, kid=self._credential.id, typ=jose.TYP_REQUEST
-        )
+        return jose.sign(encode(request), self._keys.signing, kid=self._credential.id, typ=jose.TYP_REQUEST)
 
     def _open(self, operation: Operation, jti: str, body: bytes) -> msgspec.Struct:
         """Unseal where sealed, verify, decode, and make sure that it answers this very request."""
         if operation.sealed:
-            token = jose.unseal(body, self._credential.kek, typ=jose.TYP_SEALED_ANSWER)
+            token = jose.unseal(body, self._keys.kek, typ=jose.TYP_SEALED_ANSWER)
             body = jose.verify(token, self._credential.server_key, typ=jose.TYP_ANSWER)
         answer = decode(body, operation.answer)
         if getattr(answer, "jti", jti) != jti:

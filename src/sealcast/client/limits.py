@@ -38,3 +38,29 @@ RENEW_FINISH_S = 2.0
 
 SERVERS_MAX = 16
 """Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""
+
+STREAMS_MAX = 16
+"""Event streams of one party at one time, each for up to `STREAM_CHANNELS_MAX` channels."""
+
+STREAM_CHANNELS_MAX = 64
+"""Channels in one stream: as many as its request may name."""
+
+STREAM_IDLE_S = 60.0
+"""A stream that is silent for so long, without a ping even, is taken for dead."""
+
+STREAM_GATHER_S = 0.2
+"""Channels that are followed within this begin with one stream."""
+
+STREAM_SPREAD_S = 1.0
+STREAM_SPREAD_FACTOR = 4
+"""Streams are opened within this, and so many times the spread of a question: TLS costs that much more."""
+
+STREAM_RETRY_S = 2.0
+STREAM_RETRY_S_MAX = 60.0
+"""From a stream's end to the next try, doubling, half of it random: SEAL packets tell as much meanwhile."""
+
+STREAM_LIVED_S = 30.0
+"""After a stream that lived so long, the waiting begins from the shortest again."""
+
+EVENTS_PER_10_S_MAX = 1_000
+"""More is no news but a flood, and ends the stream: 64 channels have far fewer."""

@@ -54,19 +54,52 @@ class Transfer:
 
     def __init__(self, ca_pem: str) -> None:
         """Open nothing yet; raises FormatError if `ca_pem` holds no certificate."""
-        self._session = _session(trust(ca_pem))
+        self._context = trust(ca_pem)
+        self._session = _session(self._context)
+        self._streaming: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
+        if self._streaming is not None:
+            await self._streaming.close()
 
     async def post(self, server: str, path: str, token: str) -> Reply:
         """Send `token` and return the reply; raises UnreachableError with one line that names `server`."""
         return await _exchange(self._session, "POST", server, path, token.encode("ascii"))
 
+    async def open(self, server: str, path: str, token: str) -> "Stream":
+        """Send `token` and return the reply as a stream, which the caller closes; raises as `post`.
+
+        Streams have connections of their own, so that none of them is in the way of a question.
+        """
+        if self._streaming is None:
+            self._streaming = _session(self._context, limits.STREAMS_MAX)
+        return await _open_stream(self._streaming, server, path, token.encode("ascii"))
+
     async def get(self, server: str, path: str) -> Reply:
         """Return what is public at `path`; raises UnreachableError as `post`."""
         return await _exchange(self._session, "GET", server, path)
+
+
+class Stream:
+    """A reply whose body goes on. `reply` is its head; that of a no is whole, and nothing follows."""
+
+    def __init__(self, server: str, response: aiohttp.ClientResponse, reply: Reply) -> None:
+        self.reply = reply
+        self._server, self._response = server, response
+
+    async def read(self, idle_s: float) -> bytes:
+        """Return what came next, b"" at the end; raises UnreachableError if nothing does within `idle_s`."""
+        try:
+            async with asyncio.timeout(idle_s):
+                return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise UnreachableError(_explain(self._server, error)) from error
+
+    def close(self) -> None:
+        """End it, and its connection."""
+        self._response.close()
 
 
 async def fetch_unverified(server: str, path: str) -> Reply:
@@ -82,10 +115,8 @@ async def fetch_unverified(server: str, path: str) -> Reply:
         return await _exchange(session, "GET", server, path)
 
 
-def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        ssl=context, limit=limits.CONNECTIONS_MAX, keepalive_timeout=limits.KEEPALIVE_S
-    )
+def _session(context: ssl.SSLContext, connections_max: int = limits.CONNECTIONS_MAX) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=context, limit=connections_max, keepalive_timeout=limits.KEEPALIVE_S)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -99,22 +130,56 @@ async def _exchange(
     session: aiohttp.ClientSession, method: str, server: str, path: str, body: bytes | None = None
 ) -> Reply:
     """Ask once and read the reply, bounded; whatever goes wrong on the way is an UnreachableError."""
-    if not server.startswith("https://"):
-        raise UnreachableError(_not_an_address(server))
     headers = {"Content-Type": MEDIA_TYPE_JOSE} if body is not None else {}
+    url = _url(server, path)
     try:
         async with session.request(
-            method, server.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
+            method, url, data=body, headers=headers, allow_redirects=False
         ) as response:
-            return Reply(
-                status=response.status,
-                body=await _read_bounded(response.content, server),
-                nonce=response.headers.get(HEADER_NONCE),
-                retry_after_s=_pause(response.headers.get("Retry-After")),
-                certificate_remaining_s=_seconds(response.headers.get(HEADER_CERTIFICATE)),
-            )
+            return _reply(response, await _read_bounded(response.content, server))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise UnreachableError(_explain(server, error)) from error
+
+
+async def _open_stream(session: aiohttp.ClientSession, server: str, path: str, body: bytes) -> Stream:
+    """Ask once and read the head of the reply, and of a no its body, all within `ATTEMPT_S_MAX`."""
+    url = _url(server, path)
+    endless = aiohttp.ClientTimeout(total=None, connect=limits.CONNECT_S_MAX, sock_read=None)
+    try:
+        async with asyncio.timeout(limits.ATTEMPT_S_MAX):
+            response = await session.post(
+                url,
+                data=body,
+                headers={"Content-Type": MEDIA_TYPE_JOSE},
+                allow_redirects=False,
+                timeout=endless,
+            )
+            try:
+                is_yes = 200 <= response.status < 300
+                content = b"" if is_yes else await _read_bounded(response.content, server)
+            except BaseException:
+                response.close()
+                raise
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise UnreachableError(_explain(server, error)) from error
+    return Stream(server, response, _reply(response, content))
+
+
+def _url(server: str, path: str) -> str:
+    if not server.startswith("https://"):
+        raise UnreachableError(_not_an_address(server))
+    return server.rstrip("/") + path
+
+
+def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
+    headers = response.headers
+    return Reply(
+        status=response.status,
+        body=body,
+        nonce=headers.get(HEADER_NONCE),
+        retry_after_s=_pause(headers.get("Retry-After")),
+        certificate_remaining_s=_seconds(headers.get(HEADER_CERTIFICATE)),
+    )
 
 
 async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
