@@ -1,6 +1,7 @@
 """Owns files that are for one user alone: made, read and replaced durably, with mode 0600."""
 
 import contextlib
+import glob
 import os
 import stat
 from pathlib import Path
@@ -9,6 +10,8 @@ from sealcast.core.errors import UsageError
 
 PRIVATE_MODE = 0o600
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+NEW, LEFT = ".new", ".old"
+"""How the names end of a file that is to take another's place, and of one whose place was taken."""
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -37,7 +40,7 @@ def replace_private(path: Path, data: bytes) -> None:
     Raises UsageError if it cannot be written; the old file stands then.
     """
     # Two programs may renew one vault at the same time: each has a new file of its own.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new = path.with_name(f".{path.name}.{os.getpid()}{NEW}")
     try:
         new.unlink(missing_ok=True)
         write_private(new, data)
@@ -46,6 +49,49 @@ def replace_private(path: Path, data: bytes) -> None:
         _sync_folder(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def replace_and_overwrite(path: Path, data: bytes) -> None:
+    """Do as `replace_private`, and overwrite the bytes of the file that stood there; may be done again.
+
+    Where they are overwritten is the file system's decision: one that copies on write, a journal, a snapshot
+    or a flash disk may have them still. What a crash leaves, `overwrite_left` finds. Raises UsageError.
+    """
+    overwrite_left(path)
+    try:
+        old = os.open(path, os.O_RDWR)
+        try:
+            # The second name is how a later run finds the old bytes; some file systems have none.
+            with contextlib.suppress(OSError):
+                os.link(path, _left(path))
+                _sync_folder(path)
+            replace_private(path, data)
+            _overwrite(old)
+        finally:
+            os.close(old)
+        _left(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def overwrite_left(path: Path) -> None:
+    """Overwrite old bytes of `path` that an interrupted run left beside it; raises UsageError."""
+    try:
+        for left in (_left(path), *path.parent.glob(f".{glob.escape(path.name)}.*{NEW}")):
+            if not left.exists() or left.samefile(path):
+                left.unlink(missing_ok=True)
+                continue
+            old = os.open(left, os.O_RDWR)
+            try:
+                # The name first: whoever is just writing this file must not put zeros in the place of `path`.
+                if left != _left(path):
+                    left.unlink()
+                _overwrite(old)
+            finally:
+                os.close(old)
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot overwrite what is left of {path}: {error.strerror}") from error
 
 
 def read_private(path: Path) -> bytes:
@@ -65,6 +111,17 @@ def _keep_owner(path: Path, new: Path) -> None:
         owner = path.stat()
         if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(new, owner.st_uid, owner.st_gid)
+
+
+def _left(path: Path) -> Path:
+    return path.with_name(f".{path.name}{LEFT}")
+
+
+def _overwrite(descriptor: int) -> None:
+    """Write zeros over all of an open file, to the disk."""
+    size = os.fstat(descriptor).st_size
+    os.pwrite(descriptor, bytes(size), 0)
+    os.fsync(descriptor)
 
 
 def _sync_folder(path: Path) -> None:

@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from sealcast.core.errors import AuthenticationError, SealcastError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.device.files import never_overwritten, read_private, replace_private, write_private
+from sealcast.device.files import (
+    never_overwritten,
+    overwrite_left,
+    read_private,
+    replace_and_overwrite,
+    replace_private,
+    write_private,
+)
 from sealcast.device.passphrase import Derivation, derivation_of, derive, new_derivation
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
@@ -30,12 +37,23 @@ PassphraseFor = Callable[[Path], Secret]
 """Gives the passphrase of an existing vault, or raises UsageError with how to give it."""
 
 
+class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device's withdrawal has left of its secrets: no KEK, and `signing` says no signing key either.
+
+    `outbox` is the name of its outbox, which was made from the key (`device.outbox`).
+    """
+
+    outbox: str
+    signing: bool = False
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """All that a party needs to be known by, and to know, its operator's key servers.
 
     `signing` signs its requests, `kek` opens answers to it; `server_key` (Ed25519) verifies the servers'
     answers, `server_kek` (X25519) is what secrets are sealed to on their way there; `ca_pem` is the one CA
     that it trusts. `certificates` stand for `signing` and `kek` where the operator's CA certified them.
+    `destroyed` is there once the device withdrew from its last channel.
     """
 
     role: Role
@@ -48,6 +66,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     server_key: Jwk
     server_kek: Jwk
     certificates: Certificates | None = None
+    destroyed: Destroyed | None = None
 
     def __repr__(self) -> str:
         return f"Credential({self.role} {self.id} of {self.operator})"
@@ -77,6 +96,25 @@ class Vault:
     def keep_certificates(self, renewed: Credential) -> None:
         """Put the certificates of `renewed` into the file, and leave all else there as it is by now."""
         self.keep(replace(self.reopen().credential, certificates=renewed.certificates))
+
+    def destroy(self, destroyed: Destroyed) -> "Vault":
+        """Take the KEK, and with `destroyed.signing` the signing key, out of the file for good.
+
+        Public halves stay. The old bytes are overwritten as far as the file system lets us; done again, this
+        finishes what was interrupted. Raises UsageError where it cannot write.
+        """
+        kept = self.credential
+        left = replace(
+            kept,
+            kek=_public_part(kept.kek),
+            signing=_public_part(kept.signing) if destroyed.signing else kept.signing,
+            destroyed=destroyed,
+        )
+        if left == kept:
+            overwrite_left(self.path)
+        else:
+            replace_and_overwrite(self.path, _sealed(left, self.key, self.derivation))
+        return Vault(self.path, left, self.key, self.derivation)
 
     def reopen(self) -> "Vault":
         """Return what the file holds by now, under the same key; no passphrase is asked for again.
@@ -142,10 +180,13 @@ def load_vault(path: Path, passphrase_for: PassphraseFor | None = None) -> Crede
     return open_vault(path, passphrase_for).credential
 
 
-def open_vault(path: Path, passphrase_for: PassphraseFor | None = None) -> Vault:
+def open_vault(
+    path: Path, passphrase_for: PassphraseFor | None = None, *, allow_destroyed: bool = False
+) -> Vault:
     """Open a vault of either kind; raises UsageError (absent, readable by others, wrong key) with what to do.
 
-    `passphrase_for` is asked only if the vault is sealed under a passphrase.
+    `passphrase_for` is asked only if the vault is sealed under a passphrase. One whose keys a withdrawal has
+    destroyed is refused, unless `allow_destroyed`.
     """
     token = read_private(path).strip()
     try:
@@ -164,7 +205,26 @@ def open_vault(path: Path, passphrase_for: PassphraseFor | None = None) -> Vault
         raise UsageError(f"{path} does not open {failure} is damaged") from error
     except SealcastError as error:
         raise UsageError(f"{path} is not a vault of this version: {error}") from error
+    if credential.destroyed is not None and not allow_destroyed:
+        raise _withdrawn(path, credential, is_over=credential.destroyed.signing)
     return Vault(path, credential, key, how)
+
+
+def _withdrawn(path: Path, credential: Credential, *, is_over: bool) -> UsageError:
+    """Return the complaint about a vault whose secrets are destroyed."""
+    who = f"{path} opens nothing any more: {credential.id} has withdrawn from {credential.operator}"
+    if is_over:
+        return UsageError(
+            f"{who} and its keys are destroyed; to come back, enrol with a new invitation and --output"
+        )
+    return UsageError(
+        f"{who}, its KEK is destroyed and the receipt is to come; type: sealcast withdraw --all"
+    )
+
+
+def _public_part(key: Jwk) -> Jwk:
+    """Return what may stay of a destroyed key: the public half, of a symmetric key nothing."""
+    return Jwk(kty="oct") if key.kty == "oct" else key.public()
 
 
 def _key_in_file(path: Path) -> Jwk:
