@@ -15,12 +15,14 @@ import typer
 from msgspec.structs import replace
 
 from sealcast.cli.given import given_of
-from sealcast.cli.passphrases import passphrase_source
+from sealcast.cli.passphrases import passphrase_source, pin_source
 from sealcast.client import KeyServerClient
 from sealcast.config import logs
 from sealcast.config.load import Loaded, load
 from sealcast.core.errors import UsageError
-from sealcast.device.vault import Credential, Vault, open_vault
+from sealcast.device.holder import open_with_keys
+from sealcast.device.token import PartyKeys
+from sealcast.device.vault import Credential, Vault
 from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.operations import Operation
 from sealcast.transport.system import SystemRandom
@@ -61,7 +63,8 @@ def open_credential(
             else f"no operator's credential is given; {HOW_TO_GET[role]}, or name it as credential"
             f" under [admin] in {loaded.path}"
         )
-    vault = open_vault(Path(path), passphrase_source(given_of(context)))
+    given = given_of(context)
+    vault = open_with_keys(Path(path), passphrase_source(given), pin_source(given))
     found = vault.credential
     if found.id == NEWCOMER:
         raise UsageError(f"{path} waits for the end of an enrolment: type the command sealcast enrol again")
@@ -75,10 +78,11 @@ def open_credential(
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who administers: the credential, and what keeps it when its certificates were renewed."""
+    """Who administers: the credential, what keeps it when its certificates were renewed, keys in a token."""
 
     credential: Credential
     keep: Callable[[Credential], None]
+    keys: PartyKeys | None = None
 
 
 def operator(context: typer.Context) -> Operator:
@@ -87,14 +91,16 @@ def operator(context: typer.Context) -> Operator:
     vault = open_credential(context, loaded, "operator")
     urls = loaded.settings.keyserver.urls
     credential = replace(vault.credential, servers=urls) if urls else vault.credential
-    return Operator(credential, vault.keep_certificates)
+    return Operator(credential, vault.keep_certificates, vault.keys)
 
 
 def ask(operator: Operator, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
     """Ask the key server once; raises as `KeyServerClient.call`."""
 
     async def once() -> Answer:
-        async with KeyServerClient(operator.credential, SystemRandom(), operator.keep) as client:
+        async with KeyServerClient(
+            operator.credential, SystemRandom(), operator.keep, operator.keys
+        ) as client:
             return await client.expect(operation, kind, **fields)
 
     return asyncio.run(once())

@@ -55,7 +55,7 @@ def doctor(
 
     from sealcast.cli import output
     from sealcast.cli.given import given_of
-    from sealcast.cli.passphrases import passphrase_source
+    from sealcast.cli.passphrases import passphrase_source, pin_source
     from sealcast.cli.running import run_until_signal
     from sealcast.doctor.finding import Result
     from sealcast.doctor.run import Examination, examine
@@ -75,6 +75,7 @@ def doctor(
         credential=credential,
         wait_s=wait,
         passphrase_for=passphrase_source(given_of(context)),
+        pin_for=pin_source(given_of(context)),
     )
     findings = run_until_signal(
         lambda _: examine(examination, clock=SystemClock(), random=SystemRandom()), end_within_s=0

@@ -1,6 +1,7 @@
 """Owns `sealcast enrol`: a newcomer makes its keys and becomes known to the operator that invited it."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ NEXT_COMMAND = {"device": "receive {} --output - | ffplay -", "sender": "send {}
         "sealcast enrol https://keys.example:8443#TOKEN.FINGERPRINT",
         "sealcast enrol https://keys.example:8443#TOKEN.FINGERPRINT --id TV-0001 --keys symmetric",
         "sealcast enrol - --passphrase --output tv.vault < invitation.txt",
+        "sealcast enrol LINE --pkcs11 'pkcs11:token=TV?module-path=/usr/lib/softhsm/libsofthsm2.so'",
     )
 )
 def enrol(
@@ -52,6 +54,12 @@ def enrol(
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Seal the vault under a passphrase, without a key file.")
     ] = False,
+    pkcs11: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI", help="Make our keys inside this PKCS#11 token, where they stay (RFC 7512)."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Become a device, or what else the invitation says, of the operator that sent it.
@@ -63,7 +71,8 @@ def enrol(
 
     invitation = _read(line)
     config = config_path(context)
-    vault = _vault(context, invitation, keys, output or config.parent / VAULT_NAME, passphrase=passphrase)
+    place = output or config.parent / VAULT_NAME
+    vault = _vault(context, invitation, keys, place, passphrase=passphrase, pkcs11=pkcs11)
     party, enrolled = _enrol(vault, invitation, id_)
     vault.keep(party)
     named = name_credential(config, party.role, vault.path)
@@ -86,7 +95,13 @@ def _read(line: str) -> "Invitation":
 
 
 def _vault(
-    context: typer.Context, invitation: "Invitation", keys: KeyChoice, place: Path, *, passphrase: bool
+    context: typer.Context,
+    invitation: "Invitation",
+    keys: KeyChoice,
+    place: Path,
+    *,
+    passphrase: bool,
+    pkcs11: str | None,
 ) -> "Vault":
     """Return a vault with a newcomer's keys: the one that waits for its answer, or a new one.
 
@@ -95,15 +110,18 @@ def _vault(
     import asyncio
 
     from sealcast.cli.given import given_of
-    from sealcast.cli.passphrases import new_passphrase, passphrase_source
+    from sealcast.cli.passphrases import new_passphrase, passphrase_source, pin_source
     from sealcast.client.enrolment import is_for, meet_operator, new_credential
     from sealcast.config.places import make_dir
     from sealcast.core.errors import UsageError
+    from sealcast.device.holder import held_keys, open_with_keys
     from sealcast.device.newkeys import KeyKind
-    from sealcast.device.vault import new_vault, open_vault
+    from sealcast.device.token import make_keys, parse_token_uri
+    from sealcast.device.vault import new_vault
     from sealcast.transport.system import SystemRandom
 
-    waiting = open_vault(place, passphrase_source(given_of(context))) if place.exists() else None
+    given = given_of(context)
+    waiting = open_with_keys(place, passphrase_source(given), pin_source(given)) if place.exists() else None
     if waiting is not None and not is_for(waiting.credential, invitation):
         raise UsageError(
             f"{place} is the vault of {waiting.credential.role} {waiting.credential.id}"
@@ -112,11 +130,16 @@ def _vault(
     operator = asyncio.run(meet_operator(invitation))
     if waiting is not None:
         return waiting
-    secret = new_passphrase(given_of(context), place) if passphrase else None
+    secret = new_passphrase(given, place) if passphrase else None
     random = SystemRandom()
     make_dir(place.parent)
-    newcomer = new_credential(operator, invitation, KeyKind(keys.value), random)
-    return new_vault(place, newcomer, random, passphrase=secret)
+    token = None
+    if pkcs11 is not None:
+        named = parse_token_uri(pkcs11)
+        token = make_keys(named, pin_source(given)(named), random)
+    newcomer = new_credential(operator, invitation, KeyKind(keys.value), random, token)
+    vault = new_vault(place, newcomer, random, passphrase=secret)
+    return vault if token is None else replace(vault, keys=held_keys(token))
 
 
 def _enrol(vault: "Vault", invitation: "Invitation", id_: str | None) -> tuple["Credential", "Enrolled"]:
@@ -129,9 +152,11 @@ def _enrol(vault: "Vault", invitation: "Invitation", id_: str | None) -> tuple["
     from sealcast.transport.system import SystemRandom
 
     try:
-        return asyncio.run(enrol(vault.credential, invitation, id_, SystemRandom()))
+        return asyncio.run(enrol(vault.credential, invitation, id_, SystemRandom(), vault.keys))
     except RefusedError as error:
         if error.type in FINAL_REFUSALS:
+            if vault.keys is not None and vault.keys.token is not None:
+                vault.keys.token.destroy(kek=True, signing=True)
             remove_vault(vault.path)
         raise
     except UnreachableError as error:

@@ -12,6 +12,7 @@ class Given:
     config: str | None = None
     louder: int = 0
     passphrase_file: str | None = None
+    pin_file: str | None = None
 
 
 def given_of(context: typer.Context) -> Given:

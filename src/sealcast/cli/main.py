@@ -65,6 +65,12 @@ def sealcast(
         typer.Option("--quiet", "-q", count=True, help="Log less; twice: errors only.", show_default=False),
     ] = 0,
     *,
+    pin_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Where a token's PIN stands, in place of $SEALCAST_PIN_FILE or a question."
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     """Encrypted delivery of live streams and files over IP multicast, with keys that change on the fly."""
@@ -74,4 +80,6 @@ def sealcast(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit
-    context.obj = Given(config=config, louder=verbose - quiet, passphrase_file=passphrase_file)
+    context.obj = Given(
+        config=config, louder=verbose - quiet, passphrase_file=passphrase_file, pin_file=pin_file
+    )

@@ -108,6 +108,7 @@ def receive(
         wait=wait,
         keep=vault.keep_certificates,
         attach=reloading.attach,
+        keys=vault.keys,
     )
     _receive_one(settings, output, reloading, json=json)
 

@@ -73,6 +73,7 @@ def _plan(
         reorder_ms=configured.reorder_ms if table.reorder_ms is None else table.reorder_ms,
         keep=vault.keep_certificates,
         attach=reloading.attach,
+        keys=vault.keys,
     )
     return ReceivePlan(settings, table.output, opened, table.restart)
 

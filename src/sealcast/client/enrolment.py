@@ -18,7 +18,9 @@ from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.core.ports import Random
 from sealcast.device.certified import check_certificates
 from sealcast.device.csr import make_csr
+from sealcast.device.holder import keys_of
 from sealcast.device.newkeys import KeyKind, new_keys
+from sealcast.device.token import PartyKeys, TokenKeys
 from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
@@ -59,10 +61,17 @@ async def meet_operator(invitation: Invitation) -> OperatorDocument:
 
 
 def new_credential(
-    operator: OperatorDocument, invitation: Invitation, kind: KeyKind, random: Random
+    operator: OperatorDocument,
+    invitation: Invitation,
+    kind: KeyKind,
+    random: Random,
+    token: TokenKeys | None = None,
 ) -> Credential:
-    """Return a newcomer's credential with fresh keys, which is good for enrolling and nothing else."""
-    signing, kek = new_keys(kind, random)
+    """Return a newcomer's credential with fresh keys, which is good for enrolling and nothing else.
+
+    The keys are those of `token`, which were made inside it, or made here.
+    """
+    signing, kek = new_keys(kind, random) if token is None else (token.signing.public(), token.kek.public())
     servers = dict.fromkeys((invitation.server, *operator.servers[: limits.SERVERS_MAX]))
     return Credential(
         role="device",
@@ -74,6 +83,7 @@ def new_credential(
         servers=list(servers),
         server_key=operator.server_key,
         server_kek=operator.server_kek,
+        token=token.place if token is not None else None,
     )
 
 
@@ -92,15 +102,22 @@ def fingerprint_of(ca_pem: str) -> str:
 
 
 async def enrol(
-    newcomer: Credential, invitation: Invitation, id_: str | None, random: Random
+    newcomer: Credential,
+    invitation: Invitation,
+    id_: str | None,
+    random: Random,
+    keys: PartyKeys | None = None,
 ) -> tuple[Credential, Enrolled]:
     """Register under an invitation; return the party's credential and what the key server said.
 
-    `id_` is the name that the newcomer would like. Raises as `KeyServerClient.call`; a RefusedError whose
-    `type` is among FINAL_REFUSALS says that these keys are of no use.
+    `id_` is the name that the newcomer would like; `keys` are needed where they are in a token. Raises as
+    `KeyServerClient.call`; a RefusedError whose `type` is among FINAL_REFUSALS says that these keys are of no
+    use.
     """
-    async with KeyServerClient(newcomer, random) as client:
-        enrolled = await client.expect(ENROL, Enrolled, token=invitation.token, id=id_, **_keys_of(newcomer))
+    keys = keys or keys_of(newcomer)
+    async with KeyServerClient(newcomer, random, keys=keys) as client:
+        shown = _keys_of(newcomer, keys)
+        enrolled = await client.expect(ENROL, Enrolled, token=invitation.token, id=id_, **shown)
     party = replace(newcomer, id=enrolled.id, role=enrolled.role, certificates=enrolled.certificates)
     if enrolled.certificates is not None:
         check_certificates(enrolled.certificates, party)
@@ -109,14 +126,14 @@ async def enrol(
     return party, enrolled
 
 
-def _keys_of(newcomer: Credential) -> dict[str, object]:
+def _keys_of(newcomer: Credential, keys: PartyKeys) -> dict[str, object]:
     """Return the keys as a request has them: symmetric secrets sealed, or a CSR and the public KEK."""
     if newcomer.signing.kty != "oct":
-        return {"csr": make_csr(newcomer.signing), "kek": newcomer.kek.public()}
-    keys = RegisteredKeys(signing=newcomer.signing, kek=newcomer.kek)
+        return {"csr": make_csr(keys.signing), "kek": newcomer.kek.public()}
+    registered = RegisteredKeys(signing=newcomer.signing, kek=newcomer.kek)
     return {
         "sealed_keys": jose.seal(
-            encode(keys), newcomer.server_kek, kid=newcomer.operator, typ=jose.TYP_SEALED_KEY
+            encode(registered), newcomer.server_kek, kid=newcomer.operator, typ=jose.TYP_SEALED_KEY
         )
     }
 

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealcast.core.errors import FormatError
-from sealcast.messages.jwk import Jwk, native_private_key
+from sealcast.messages.jwk import HeldPair, Jwk, native_private_key
 
 
-def make_csr(signing: Jwk) -> str:
+def make_csr(signing: Jwk | HeldPair) -> str:
     """Return a request in PEM for an Ed25519 or P-256 pair; raises FormatError for another kind of key."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     match native_private_key(signing):

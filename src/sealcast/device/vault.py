@@ -24,13 +24,14 @@ from sealcast.device.files import (
     write_private,
 )
 from sealcast.device.passphrase import Derivation, derivation_of, derive, new_derivation
+from sealcast.device.token import PartyKeys, TokenPlace
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
 from sealcast.messages.enrolment import Certificates
 from sealcast.messages.jwk import Jwk, new_oct_key
 from sealcast.messages.requests import Role
 
-UNCHANGING = ("role", "id", "operator", "signing", "kek", "ca_pem", "server_key", "server_kek")
+UNCHANGING = ("role", "id", "operator", "signing", "kek", "ca_pem", "server_key", "server_kek", "token")
 """What a program that runs on a vault keeps until its end; the rest of the vault may change meanwhile."""
 
 PassphraseFor = Callable[[Path], Secret]
@@ -52,7 +53,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     `signing` signs its requests, `kek` opens answers to it; `server_key` (Ed25519) verifies the servers'
     answers, `server_kek` (X25519) is what secrets are sealed to on their way there; `ca_pem` is the one CA
-    that it trusts. `certificates` stand for `signing` and `kek` where the operator's CA certified them.
+    that it trusts. `certificates` stand for `signing` and `kek` where the operator's CA certified them. Where
+    the keys are in a PKCS#11 token, `token` says which, and the two are public halves (`device.holder`).
     `destroyed` is there once the device withdrew from its last channel.
     """
 
@@ -66,6 +68,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     server_key: Jwk
     server_kek: Jwk
     certificates: Certificates | None = None
+    token: TokenPlace | None = None
     destroyed: Destroyed | None = None
 
     def __repr__(self) -> str:
@@ -74,12 +77,16 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """An open vault: the file, what it holds, and the key under which it is written again."""
+    """An open vault: the file, what it holds, and the key under which it is written again.
+
+    `keys` are those of an open token, where the credential names one; else None.
+    """
 
     path: Path
     credential: Credential
     key: Jwk
     derivation: Derivation | None
+    keys: PartyKeys | None = None
 
     def __repr__(self) -> str:
         return f"Vault({self.path} of {self.credential!r})"
@@ -114,7 +121,7 @@ class Vault:
             overwrite_left(self.path)
         else:
             replace_and_overwrite(self.path, _sealed(left, self.key, self.derivation))
-        return Vault(self.path, left, self.key, self.derivation)
+        return Vault(self.path, left, self.key, self.derivation, self.keys)
 
     def reopen(self) -> "Vault":
         """Return what the file holds by now, under the same key; no passphrase is asked for again.
@@ -129,7 +136,7 @@ class Vault:
         for name in UNCHANGING:
             if getattr(credential, name) != getattr(self.credential, name):
                 raise UsageError(f"{self.path} is another party's by now ({name}): restart the program")
-        return Vault(self.path, credential, self.key, self.derivation)
+        return Vault(self.path, credential, self.key, self.derivation, self.keys)
 
 
 def key_path(vault: Path) -> Path:

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from sealcast.config.places import state_dir
 from sealcast.config.schema import Settings
 from sealcast.core.errors import FormatError, UsageError
-from sealcast.device.vault import Credential, PassphraseFor, Vault, open_vault
+from sealcast.device.holder import PinFor, open_with_keys
+from sealcast.device.vault import Credential, PassphraseFor, Vault
 from sealcast.doctor import trust
 from sealcast.doctor.finding import Finding, fail, ok, warn
 from sealcast.doctor.servers import certificate_end_ns
@@ -35,7 +36,11 @@ def check_configuration(path: Path, error: UsageError | None) -> Finding:
 
 
 def check_vaults(
-    settings: Settings, flag: str | None, wall_ns: int, passphrase_for: PassphraseFor | None = None
+    settings: Settings,
+    flag: str | None,
+    wall_ns: int,
+    passphrase_for: PassphraseFor | None = None,
+    pin_for: PinFor | None = None,
 ) -> tuple[list[Finding], Papers]:
     """Open each vault that the settings or `flag` name; return what was found and what opened."""
     named = {
@@ -49,7 +54,7 @@ def check_vaults(
         if path is None:
             continue
         try:
-            vault = open_vault(Path(path), passphrase_for)
+            vault = open_with_keys(Path(path), passphrase_for, pin_for)
         except UsageError as error:
             findings.append(fail("credential", str(error), LOST_VAULT))
             continue

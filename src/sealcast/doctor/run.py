@@ -8,6 +8,7 @@ from pathlib import Path
 from sealcast.config.schema import Settings
 from sealcast.core.errors import SealcastError, UsageError
 from sealcast.core.ports import Clock, Random
+from sealcast.device.holder import PinFor
 from sealcast.device.vault import PassphraseFor
 from sealcast.doctor import filters, group, host, listening, papers, servers, system, trust
 from sealcast.doctor.finding import Finding, fail, ok, warn
@@ -42,6 +43,7 @@ class Examination:
     credential: str | None
     wait_s: float
     passphrase_for: PassphraseFor | None = None
+    pin_for: PinFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,11 @@ async def examine(examination: Examination, *, clock: Clock, random: Random) -> 
     findings = [papers.check_configuration(examination.config_path, examination.config_error)]
     findings += papers.check_folders(examination.settings, examination.environment)
     vaults, held = papers.check_vaults(
-        examination.settings, examination.credential, clock.wall_ns(), examination.passphrase_for
+        examination.settings,
+        examination.credential,
+        clock.wall_ns(),
+        examination.passphrase_for,
+        examination.pin_for,
     )
     findings += vaults
     asking = asyncio.ensure_future(_ask_servers(held, clock))

@@ -41,7 +41,7 @@ async def ask_for_keys(
 ) -> tuple[Grant | None, SealcastError | None]:
     """Ask for a channel's keys, as `receive` does; the key server records what it gives, we keep nothing."""
     try:
-        async with KeyServerClient(vault.credential, random, vault.keep_certificates) as client:
+        async with KeyServerClient(vault.credential, random, vault.keep_certificates, vault.keys) as client:
             return await client.expect(operations.KEYS, Grant, channel=channel), None
     except SealcastError as error:
         return None, error

@@ -79,7 +79,7 @@ async def receive_channels(
         for plan in plans:
             settings = plan.settings
             if id(settings.credential) not in clients:
-                client = KeyServerClient(settings.credential, random, settings.keep)
+                client = KeyServerClient(settings.credential, random, settings.keep, settings.keys)
                 clients[id(settings.credential)] = await stack.enter_async_context(client)
         channels = [
             _Received(plan, clients[id(plan.settings.credential)], clock, random, stop) for plan in plans
