@@ -45,8 +45,11 @@ def make_grant(
     key_servers: tuple[str, ...],
     audience: int,
     now: int,
+    heartbeat_ms: int = 0,
 ) -> Grant:
     """Return the grant of the keys in `teks`, with all that a receiver needs to use them.
+
+    `heartbeat_ms` is how often a receiver is to say that it lives.
 
     `audience` is how many may ask for the channel's keys.
     """
@@ -67,6 +70,7 @@ def make_grant(
         window=window,
         key_servers=list(key_servers),
         spread_ms=spread_ms(view.spec, audience),
+        heartbeat_ms=heartbeat_ms,
     )
 
 

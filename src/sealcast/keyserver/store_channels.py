@@ -78,6 +78,16 @@ def find(connection: sa.Connection, channel: str) -> StoredChannel | None:
     return StoredChannel(_spec(row), tuple(sender for _, sender in senders))
 
 
+def number_of_any(connection: sa.Connection, channel: str) -> ChannelNumber | None:
+    """Return the number of the newest channel of that name or number, live or removed."""
+    if _is_number(channel):
+        query = sa.select(channels.c.number).where(channels.c.number == int(channel))
+    else:
+        query = sa.select(channels.c.number).where(channels.c.name == channel)
+    number = connection.execute(query.order_by(channels.c.number.desc()).limit(1)).scalar()
+    return None if number is None else ChannelNumber(number)
+
+
 def live(connection: sa.Connection) -> list[StoredChannel]:
     """Return all live channels, by name."""
     senders: dict[int, list[str]] = {}

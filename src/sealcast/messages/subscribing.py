@@ -180,10 +180,14 @@ class ReceptionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceptionList(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to the list of receptions; `live` counts all that live on the channels asked for."""
+    """Answer to the list of receptions; `live` counts all that live on the channels asked for.
+
+    `more` says that there are others behind the last one: a message has room for some hundred.
+    """
 
     receptions: list[ReceptionRow]
     live: int
+    more: bool = False
 
 
 # Between servers: the role `server` asks a reception manager that stands apart

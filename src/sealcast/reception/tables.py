@@ -31,5 +31,8 @@ sa.Index(
     postgresql_where=_LIVE,
 )
 sa.Index("ix_receptions_device", receptions.c.device, receptions.c.channel)
+sa.Index("ix_receptions_channel", receptions.c.channel)
+sa.Index("ix_receptions_live", receptions.c.number, sqlite_where=_LIVE, postgresql_where=_LIVE)
+sa.Index("ix_receptions_live_channel", receptions.c.channel, sqlite_where=_LIVE, postgresql_where=_LIVE)
 """A device receives a channel at most once at a time. A reception manager may have a database of its own, so
 nothing refers to the key server's tables."""

@@ -6,6 +6,7 @@ from sealcast.core.ids import ChannelNumber
 from sealcast.keyserver import store_air, store_channels, store_epochs, store_principals
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.ports import ReceptionEnds
 from sealcast.keyserver.service_air import closing
 from sealcast.keyserver.service_channels import check_free
 from sealcast.keyserver.service_keys import key_id_of
@@ -19,7 +20,7 @@ from sealcast.messages.requests import (
     ChannelSendersRequest,
     ListRequest,
 )
-from sealcast.messages.subscribing import ChannelOpenRequest
+from sealcast.messages.subscribing import ChannelOpenRequest, EndRow
 from sealcast.server.assigning import Assignments
 from sealcast.subscribers import store as allow_list
 
@@ -27,8 +28,11 @@ from sealcast.subscribers import store as allow_list
 class ChannelDesk:
     """Carries out what operators ask about channels."""
 
-    def __init__(self, *, views: Views, air: AirState, assignments: Assignments) -> None:
+    def __init__(
+        self, *, views: Views, air: AirState, assignments: Assignments, receptions: ReceptionEnds
+    ) -> None:
         self._views = views
+        self._receptions = receptions
         self._air = air
         self._assignments = assignments
 
@@ -62,6 +66,8 @@ class ChannelDesk:
             store_epochs.store_step(call.connection, key_id_of(view, step.epoch), step, call.wall_ms)
         store_air.drop_reports(call.connection, number)
         allow_list.remove_all(call.connection, number, call.wall_ms)
+        over = EndRow(device=None, channel=number, reason="channel-removed")
+        self._receptions.end_receptions(call.connection, [over], call.wall_ms)
         store_channels.remove(call.connection, number, call.wall_ms)
         call.record("channel-remove", view.spec.name)
         self._air.forget(number)

@@ -43,11 +43,13 @@ class Keyserver:
         urls = settings.urls or state.urls
         await self.unit_of_work.run(lambda _: self.principals.set_operators(state.operators))
         self.desks.use_key_servers(urls)
+        self.desks.manager.heartbeat_ms = settings.heartbeat_ms
         self.silence.is_on = settings.unsold == "silent"
         self.public.operator = _document(state, urls)
 
     async def close(self) -> None:
         """Finish the writes that wait and close the database."""
+        await self.desks.manager.close()
         await asyncio.to_thread(self.unit_of_work.close)
 
 
@@ -66,14 +68,17 @@ async def open_keyserver(
         raise
     views, air, metrics = Views(state.master_key), AirState(), Metrics()
     principals = Principals(state.operators, state.master_key)
+    urls = settings.urls or state.urls
+    receptions = ReceptionsHere(settings.heartbeat_ms, urls[0] if urls else state.operator)
 
     def forget_all() -> None:
         views.clear()
         principals.clear()
+        receptions.on_undone()
 
     unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
-    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, ReceptionsHere())
-    desks = Desks(shared)
+    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, receptions)
+    desks = Desks(shared, receptions)
     pipeline = Pipeline(
         operator=state.operator,
         nonce_key=state.nonce_key,
@@ -100,6 +105,7 @@ async def open_keyserver(
         return await unit_of_work.run(lambda connection: desks.certificates.crl(connection, wall_ms))
 
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
+    receptions.start(unit_of_work, clock)
     public = Public(is_healthy, render_metrics, _document(state, shared.urls), crl)
     silence = Silence(is_on=settings.unsold == "silent")
     app = make_app(pipeline, desks.handlers(), public=public, silence=silence)

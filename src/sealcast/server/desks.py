@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sealcast.core.ports import Random
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Handler
-from sealcast.keyserver.ports import ReceptionEnds
+from sealcast.keyserver.ports import ReceptionEnds, Receptions
 from sealcast.keyserver.registry import RegistryDesk
 from sealcast.keyserver.routes import handlers as keyserver_handlers
 from sealcast.keyserver.sending import SenderDesk
@@ -19,6 +19,7 @@ from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
 from sealcast.server.issuing import Issuer
 from sealcast.server.offending import offender_handlers
 from sealcast.server.principals import Principals
+from sealcast.server.receiving import ReceivingDesk, receiving_handlers
 from sealcast.server.request_key import AllowListAdmission, KeyDesk
 from sealcast.server.selling import SoldDesk, SoldGate, selling_handlers
 from sealcast.server.settings import KeyserverSettings
@@ -47,9 +48,9 @@ class Shared:
 
 
 class Desks:
-    """All desks of a key server."""
+    """All desks of a key server; `manager` keeps its receptions."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, manager: Receptions) -> None:
         state, views, air = shared.state, shared.views, shared.air
         self.sending = SenderDesk(
             master=state.master_key,
@@ -59,7 +60,7 @@ class Desks:
             random=shared.random,
             key_servers=shared.urls,
         )
-        assignments, sold = Assignments(views=views, air=air), SoldGate()
+        assignments, sold = Assignments(views=views, air=air, receptions=shared.receptions), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
         self._registry = RegistryDesk(
             master=state.master_key,
@@ -79,10 +80,15 @@ class Desks:
             views=views,
             air=air,
             admission=AllowListAdmission,
+            receptions=manager,
             key_servers=shared.urls,
             on_grants=shared.on_grants,
         )
-        self._channels = ChannelDesk(views=views, air=air, assignments=assignments)
+        self.manager = manager
+        self._receiving = ReceivingDesk(views=views, receptions=manager, admission=AllowListAdmission)
+        self._channels = ChannelDesk(
+            views=views, air=air, assignments=assignments, receptions=shared.receptions
+        )
         self._subscribers = SubscriberDesk(views=views, sold=sold, find=self._registry.find)
         self._withdrawals = WithdrawalDesk(
             operator=state.operator,
@@ -106,7 +112,8 @@ class Desks:
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),
             *withdrawal_handlers(self._withdrawals),
-            Handler(operations.KEYS, keys.request, keys.repeat),
+            *receiving_handlers(self._receiving, self.manager),
+            Handler(operations.KEYS, keys.request, keys.repeat, self.manager.ahead.get("keys")),
             Handler(operations.CHANNEL_ADD, channels.add),
             Handler(operations.CHANNEL_LIST, channels.list),
             Handler(operations.CHANNEL_SHOW, channels.show),

@@ -9,7 +9,7 @@ from sealcast.core.ports import NS_PER_S
 from sealcast.keyserver import store_requests
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
-from sealcast.keyserver.ports import Admission, Decision
+from sealcast.keyserver.ports import Admission, Decision, Receptions
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
@@ -53,12 +53,14 @@ class KeyDesk:
         views: Views,
         air: AirState,
         admission: Callable[[sa.Connection], Admission],
+        receptions: Receptions,
         key_servers: tuple[str, ...],
         on_grants: Callable[[int], None],
     ) -> None:
         self._views = views
         self._air = air
         self._admission = admission
+        self._receptions = receptions
         self.key_servers = key_servers
         self._on_grants = on_grants
         self._audiences: dict[ChannelNumber, tuple[int, int]] = {}
@@ -72,8 +74,10 @@ class KeyDesk:
             call.caller.id, view.spec.number, epochs, call.wall_ms
         )
         if not decision.permitted:
+            self._receptions.refused(call, view.spec)
             raise refusal(decision.reason, decision.detail)
-        given = tuple(epoch for epoch in epochs if KeyId(view.spec.number, epoch) not in held)
+        permitted = self._receptions.permit(call, view.spec, epochs)
+        given = tuple(epoch for epoch in permitted if KeyId(view.spec.number, epoch) not in held)
         new = store_requests.grant(call.connection, call.caller.id, view.spec.number, given, call.wall_ms)
         if new < len(given):
             # It had some of these before, and may have said since that it destroyed them.
@@ -100,6 +104,7 @@ class KeyDesk:
             key_servers=self.key_servers,
             audience=self._audience(call, number),
             now=call.now,
+            heartbeat_ms=self._receptions.heartbeat_ms,
         )
         return Reply(grant, epochs)
 

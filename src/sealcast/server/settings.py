@@ -13,6 +13,7 @@ class KeyserverSettings:
     own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
     given. Parties' certificates are issued for `certificate_days`. `unsold` says whether devices that nobody
     sold are told so, or get no response at all.
+    Receivers say every `heartbeat_ms` that they live.
     """
 
     state_directory: Path
@@ -21,4 +22,5 @@ class KeyserverSettings:
     database: Path | None = None
     urls: tuple[str, ...] = ()
     certificate_days: int = 30
+    heartbeat_ms: int = 30_000
     unsold: Literal["refuse", "silent"] = "refuse"
