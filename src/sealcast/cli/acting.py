@@ -52,8 +52,13 @@ def open_credential(
     loaded: Loaded,
     role: Literal["operator", "sender", "device"],
     flag: str | None = None,
+    *,
+    allow_destroyed: bool = False,
 ) -> Vault:
-    """Open the vault that `flag` or the settings name for a role; raises UsageError with what to do."""
+    """Open the vault that `flag` or the settings name for a role; raises UsageError with what to do.
+
+    `allow_destroyed`: also one whose keys a withdrawal has destroyed.
+    """
     path = flag or _configured(loaded, role)
     if path is None:
         raise UsageError(
@@ -64,7 +69,9 @@ def open_credential(
             f" under [admin] in {loaded.path}"
         )
     given = given_of(context)
-    vault = open_with_keys(Path(path), passphrase_source(given), pin_source(given))
+    vault = open_with_keys(
+        Path(path), passphrase_source(given), pin_source(given), allow_destroyed=allow_destroyed
+    )
     found = vault.credential
     if found.id == NEWCOMER:
         raise UsageError(f"{path} waits for the end of an enrolment: type the command sealcast enrol again")

@@ -31,6 +31,7 @@ class Entry:
 COMMANDS = (
     Entry("send", "sealcast.cli.send", "Send a stream or file on a channel, encrypted.", DAILY),
     Entry("receive", "sealcast.cli.receive", "Receive a channel and give its stream back.", DAILY),
+    Entry("withdraw", "sealcast.cli.withdraw", "Leave channels for good, with a receipt.", DAILY),
     Entry("init", "sealcast.cli.init", "Make an operator: CA, key server, administrator.", SET_UP),
     Entry("enrol", "sealcast.cli.enrol", "Become an operator's device by an invitation.", SET_UP),
     Entry("serve", "sealcast.cli.serve", "Run a server in the foreground.", SET_UP),

@@ -46,14 +46,16 @@ def make_statement(
     return jose.sign(encode(statement), signing, kid=credential.id, typ=jose.TYP_ERASURE)
 
 
-def read_receipt(token: str, credential: Credential, statement: str) -> Receipt:
-    """Return a key server's receipt for a statement of ours.
+def read_receipt(token: str, credential: Credential, statement: str | None = None) -> Receipt:
+    """Return a key server's receipt of ours, for `statement` if one is given.
 
-    Raises AuthenticationError if it is not signed by the operator's server, or is for another statement, and
-    FormatError for what is no receipt.
+    Raises AuthenticationError if it is not signed by the operator's server, or not for this device and
+    statement, and FormatError for what is no receipt.
     """
     receipt = decode(jose.verify(token, credential.server_key, typ=jose.TYP_RECEIPT), Receipt)
-    ours = credential.operator, credential.id, hashlib.sha256(statement.encode()).hexdigest()
-    if (receipt.operator, receipt.device, receipt.statement_sha256) != ours:
+    if (receipt.operator, receipt.device) != (credential.operator, credential.id):
+        raise AuthenticationError("the receipt that came is another device's")
+    digest = hashlib.sha256(statement.encode()).hexdigest() if statement is not None else None
+    if digest not in {None, receipt.statement_sha256}:
         raise AuthenticationError("the receipt that came is for another statement than ours")
     return receipt

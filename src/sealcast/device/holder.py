@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sealcast.core.errors import UsageError
 from sealcast.core.secret import Secret
-from sealcast.device.token import PartyKeys, TokenKeys, TokenPlace, open_keys
+from sealcast.device.token import PartyKeys, TokenKeys, TokenPlace, open_keys, open_left_keys
 from sealcast.device.vault import Credential, PassphraseFor, Vault, open_vault
 
 PinFor = Callable[[TokenPlace], Secret]
@@ -34,9 +34,26 @@ def keys_of(credential: Credential, pin_for: PinFor | None = None) -> PartyKeys:
     return held_keys(token)
 
 
-def open_with_keys(path: Path, passphrase_for: PassphraseFor | None, pin_for: PinFor | None) -> Vault:
-    """Open a vault, and the token where that one holds the keys; raises UsageError."""
-    vault = open_vault(path, passphrase_for)
-    if vault.credential.token is None:
+def open_with_keys(
+    path: Path,
+    passphrase_for: PassphraseFor | None,
+    pin_for: PinFor | None,
+    *,
+    allow_destroyed: bool = False,
+) -> Vault:
+    """Open a vault, and the token where that one holds the keys; raises UsageError.
+
+    `allow_destroyed`: also where a withdrawal has destroyed keys, with those that are left.
+    """
+    vault = open_vault(path, passphrase_for, allow_destroyed=allow_destroyed)
+    credential = vault.credential
+    if credential.token is None:
         return vault
-    return replace(vault, keys=keys_of(vault.credential, pin_for))
+    if credential.destroyed is None:
+        return replace(vault, keys=keys_of(credential, pin_for))
+    if pin_for is None:
+        raise UsageError(f"the keys of {credential.id} are in a token, and no PIN is given")
+    pin = pin_for(credential.token)
+    return replace(
+        vault, keys=held_keys(open_left_keys(credential.token, pin, credential.signing, credential.kek))
+    )

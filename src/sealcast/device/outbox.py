@@ -64,14 +64,14 @@ class Outbox:
     """The outbox of one device, for one program at a time; used in a `with`."""
 
     def __init__(self, folder: Path, credential: Credential) -> None:
-        self._folder = folder
+        self.folder = folder
         self._credential = credential
         self._lock = -1
         self.name = outbox_name(credential)
 
     def __enter__(self) -> Self:
         """Take the lock; raises UsageError if another program of this device withdraws now."""
-        path = self._folder / f"{self.name}.lock"
+        path = self.folder / f"{self.name}.lock"
         try:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +91,7 @@ class Outbox:
     @property
     def waiting(self) -> Waiting | None:
         """The statement that waits for its receipt; raises UsageError for a damaged file."""
-        return read_waiting(self._folder, self._credential)
+        return read_waiting(self.folder, self._credential)
 
     def put(self, waiting: Waiting) -> None:
         """Keep a statement durably, before anything is destroyed; raises UsageError."""
@@ -111,7 +111,7 @@ class Outbox:
 
     def last_receipt(self) -> Path | None:
         """Return the file of the latest receipt."""
-        counters = [int(path.stem.rpartition("-")[2]) for path in self._folder.glob(f"{self.name}-*.receipt")]
+        counters = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"{self.name}-*.receipt")]
         return self._receipt_path(max(counters)) if counters else None
 
     def clear(self) -> None:
@@ -120,17 +120,17 @@ class Outbox:
 
     def set_aside(self, counter: int) -> Path:
         """Keep a statement that the key server refused out of the way, and return its file."""
-        path = self._folder / f"{self.name}-{counter}.refused"
+        path = self.folder / f"{self.name}-{counter}.refused"
         with contextlib.suppress(FileNotFoundError):
             self._path.replace(path)
         return path
 
     @property
     def _path(self) -> Path:
-        return self._folder / f"{self.name}.json"
+        return self.folder / f"{self.name}.json"
 
     def _receipt_path(self, counter: int) -> Path:
-        return self._folder / f"{self.name}-{counter}.receipt"
+        return self.folder / f"{self.name}-{counter}.receipt"
 
     def _let_go(self) -> None:
         if self._lock >= 0:

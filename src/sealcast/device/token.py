@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.messages.jwk import EC_COORDINATE_BYTES, HeldPair, Jwk, jwk_of
+from sealcast.messages.jwk import EC_COORDINATE_BYTES, HeldPair, Jwk, jwk_of, native_public_key
 
 if TYPE_CHECKING:
     import pkcs11
@@ -123,6 +123,33 @@ def open_keys(place: TokenPlace, pin: Secret) -> TokenKeys:
         raise UsageError(
             f"the token {token.label} does not hold the keys {place.id} any more: {_reason(error)}"
         ) from error
+
+
+def open_left_keys(place: TokenPlace, pin: Secret, signing: Jwk, kek: Jwk) -> TokenKeys:
+    """Open what a withdrawal has left of a device's keys, whose public halves are given; raises UsageError.
+
+    A key that is destroyed raises LocalError when it is used; `destroy` finishes what was interrupted.
+    """
+    session, _ = _open(place, pin)
+    id_, missing = bytes.fromhex(place.id), _library().exceptions.NoSuchKey
+    pairs = []
+    for label, jwk in ((SIGNING_LABEL, signing), (KEK_LABEL, kek)):
+        try:
+            pairs.append(_pair(session, label, id_))
+        except missing:
+            public = native_public_key(jwk)
+            if not isinstance(public, ec.EllipticCurvePublicKey):
+                session.close()
+                raise UsageError("the vault's public keys are not those of a token") from None
+            pairs.append(HeldPair(jwk, _HeldKey(_Gone(), public)))
+    return TokenKeys(place, session, pairs[0], pairs[1])
+
+
+class _Gone:
+    """Stands in the place of a private key that was destroyed in the token."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise LocalError("this key was destroyed in its token")
 
 
 class _HeldKey(ec.EllipticCurvePrivateKey):
