@@ -55,9 +55,10 @@ class SenderSection(Section, frozen=True):
 
 
 class ReceiverSection(Section, frozen=True):
-    """`receive`: the device's vault, the interface to join on, how long to wait for stragglers."""
+    """`receive`: the device's vault, where its state is, where to join, how long to wait for stragglers."""
 
     credential: str | None = None
+    state: str | None = None
     interface: str | None = None
     reorder_ms: ReorderMs = REORDER_MS_DEFAULT
 
@@ -89,6 +90,7 @@ SECTIONS: dict[str, type[Section]] = {
 
 PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender", "credential")}) | {
     ("sender", "state"),
+    ("receiver", "state"),
     ("receiver", "credential"),
 }
 """Keys that name files: a relative one counts from the folder of the configuration file."""

@@ -9,6 +9,7 @@ from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.keyserver import store_air, store_channels, store_epochs
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.calls import Call, Reply
+from sealcast.keyserver.notices import OnNotice, key_change, silent
 from sealcast.keyserver.service_air import (
     AirChange,
     AirDecision,
@@ -46,6 +47,7 @@ class SenderDesk:
         air: AirState,
         random: Random,
         key_servers: tuple[str, ...],
+        on_notice: OnNotice = silent,
     ) -> None:
         self._master = master
         self._kek = kek
@@ -53,6 +55,8 @@ class SenderDesk:
         self._air = air
         self._random = random
         self.key_servers = key_servers
+        self.events: tuple[str, ...] = ()
+        self._on_notice = on_notice
         self.stale_reports = 0
 
     def lease(self, call: Call, request: LeaseRequest) -> Reply:
@@ -82,6 +86,7 @@ class SenderDesk:
             slots=slots,
             published=[key_material(tek) for tek in teks],
             key_servers=list(self.key_servers),
+            events=list(self.events),
         )
         return Reply(answer, tuple(slot.epoch for slot in plan.slots))
 
@@ -96,6 +101,7 @@ class SenderDesk:
             slots=[RunSlotData(ssrc=row.ssrc, epoch=row.epoch) for row in rows],
             published=[key_material(tek) for tek in teks],
             key_servers=list(self.key_servers),
+            events=list(self.events),
         )
         return Reply(answer, epochs)
 
@@ -166,6 +172,8 @@ class SenderDesk:
         state = next_state(row.state, KeyEvent.PUBLISH) if is_planned else row.state
         store_epochs.set_key(call.connection, tek.key_id, wrap_tek(self._master, tek), state, call.wall_ms)
         self._views.forget(view.spec.number)
+        if state is KeyState.PUBLISHED:
+            self._on_notice(key_change(view, self._air, tek.key_id, call.now))
 
     def _carry_out(self, call: Call, view: ChannelView, request: AirRequest, decision: AirDecision) -> None:
         number = view.spec.number

@@ -46,12 +46,13 @@ def make_grant(
     audience: int,
     now: int,
     heartbeat_ms: int = 0,
+    events: tuple[str, ...] = (),
 ) -> Grant:
     """Return the grant of the keys in `teks`, with all that a receiver needs to use them.
 
     `heartbeat_ms` is how often a receiver is to say that it lives.
 
-    `audience` is how many may ask for the channel's keys.
+    `audience` is how many may ask for the channel's keys, `events` where events are pushed.
     """
     remaining_ms = on_air.latest.remaining_now_ms(now) if on_air.latest is not None else None
     window = None
@@ -70,6 +71,7 @@ def make_grant(
         window=window,
         key_servers=list(key_servers),
         spread_ms=spread_ms(view.spec, audience),
+        events=list(events),
         heartbeat_ms=heartbeat_ms,
     )
 
