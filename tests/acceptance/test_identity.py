@@ -11,6 +11,8 @@ import pytest
 
 from acceptance.stations import Running
 from cli.terminal import Terminal, new_operator
+from device.softhsm import PIN, VARIABLE, make_token
+from sealcast.device.files import write_private
 
 SERVER = Path(__file__).with_name("skewed_server.py")
 SKEW_S = 180
@@ -38,9 +40,15 @@ def skewed_key_server(operator: Terminal, off_s: int) -> Iterator[None]:
 
 def let_in(operator: Terminal, folder: Path, keys: str) -> Terminal:
     """Let a viewer's machine in, with its own folder and keys of a kind; return a terminal there."""
-    viewer = Terminal(folder, SEALCAST_LOGGING_LEVEL="info")
     folder.mkdir()
-    if keys == "known beforehand":
+    viewer = Terminal(folder, SEALCAST_LOGGING_LEVEL="info", SEALCAST_PIN_FILE=str(folder / "pin"))
+    if keys == "token":
+        uri = make_token(folder / "softhsm", "TV")
+        viewer.environment[VARIABLE] = str(folder / "softhsm" / "softhsm2.conf")
+        write_private(folder / "pin", PIN.encode() + b"\n")
+        line = operator.good("registry", "invite", "--channel", "news").split()[-1]
+        viewer.good("enrol", line, "--pkcs11", uri)
+    elif keys == "known beforehand":
         operator.good("registry", "add", "TV-9", "--channel", "news", "--output", "TV-9.vault")
         for name in ("TV-9.vault", "TV-9.key"):
             (operator.folder / name).rename(folder / name)
@@ -54,7 +62,7 @@ def let_in(operator: Terminal, folder: Path, keys: str) -> Terminal:
 @pytest.mark.parametrize(
     ("off_s", "group", "kinds"),
     [
-        (SKEW_S, "239.255.61.1:5004", ("ed25519", "p256", "known beforehand")),
+        (SKEW_S, "239.255.61.1:5004", ("ed25519", "token", "p256", "known beforehand")),
         (-SKEW_S, "239.255.61.2:5004", ("rsa", "symmetric")),
     ],
     ids=["three minutes slow", "three minutes fast"],
