@@ -78,9 +78,9 @@ def dated(*offsets_ms: float) -> Run:
 
 def test_each_leaves_when_it_is_due(stage: Stage) -> None:
     """Datagrams due within a millisecond leave together, the others in their own time; then SEAL packets."""
-    stage.send(dated(0, 1, 20, 20, 40))
-    assert stage.wire.batches == [(0, 2), (20 * NS_PER_MS, 2), (40 * NS_PER_MS, 1)]
-    assert stage.departures == [20 * NS_PER_MS, 40 * NS_PER_MS]
+    stage.send(dated(0, 1, 20, 20, 70))
+    assert stage.wire.batches == [(0, 2), (20 * NS_PER_MS, 2), (70 * NS_PER_MS, 1)]
+    assert stage.departures == [20 * NS_PER_MS, 70 * NS_PER_MS]
     assert stage.pump.unsent == 0
 
 

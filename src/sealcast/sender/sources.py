@@ -25,9 +25,10 @@ from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T
 CHUNK_BYTES = 100 * DATAGRAM_BYTES
 """Read at once: 130 ms of a stream of 8 Mbit/s, and all that a source holds beside the pacer's look-ahead."""
 
-CHUNK_BYTES_MAX = 2_000 * DATAGRAM_BYTES
+CHUNK_BYTES_MAX = 400 * DATAGRAM_BYTES
 CHUNKS_PER_S = 100
-"""Faster than 100 Mbit/s a file is read in longer pieces, since each costs a change of thread."""
+"""Faster than 100 Mbit/s a file is read in longer pieces, but none longer than half a core's cache: what was
+read is still there when it is sealed."""
 
 LIVE_SCHEMES = ("udp://", "rtp://")
 
@@ -115,7 +116,7 @@ class FileSource:
             data = await self._read(position)
             position += len(data)
             if data:
-                batch = self._pacer.feed(self._restamper.feed(data) if self._restamper else data)
+                batch = self._pacer.feed(self._restamper.feed(bytes(data)) if self._restamper else data)
             elif self._loop and position:
                 position = self._rewind()
                 continue
@@ -126,12 +127,10 @@ class FileSource:
             if not data:
                 return
 
-    async def _read(self, position: int) -> bytes:
+    async def _read(self, position: int) -> bytes | bytearray:
         """Read what is in memory; else in a thread: a disk or a network file system takes its time."""
         try:
-            # The long pieces of a fast stream take their time even so, and there is no second such stream.
-            is_short = self._chunk_bytes == CHUNK_BYTES
-            data = _read_cached(self._fd, self._chunk_bytes, position) if is_short else None
+            data: bytes | bytearray | None = _read_cached(self._fd, self._chunk_bytes, position)
             if data is None:
                 data = await asyncio.to_thread(os.pread, self._fd, self._chunk_bytes, position)
             return data  # noqa: TRY300 - both ways of reading raise the same
@@ -204,8 +203,8 @@ class StdinSource:
         return _read_some(fd)
 
 
-def _read_cached(fd: int, limit_bytes: int, position: int) -> bytes | None:
-    """Return what can be read without waiting, b"" at the end; None where that cannot be said.
+def _read_cached(fd: int, limit_bytes: int, position: int) -> bytearray | None:
+    """Return what can be read without waiting, nothing at the end; None where that cannot be said.
 
     A thread for each read would cost hundreds of channels more than sealing them.
     """
@@ -220,7 +219,8 @@ def _read_cached(fd: int, limit_bytes: int, position: int) -> bytes | None:
         if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # a file system that cannot tell
             return None
         raise
-    return bytes(memoryview(buffer)[:count])
+    del buffer[count:]
+    return buffer
 
 
 def _read_some(fd: int) -> bytes:
