@@ -2,11 +2,15 @@
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sealcast.cli.helps import examples
+
+if TYPE_CHECKING:
+    from sealcast.config.schema import KeyServerSection
+    from sealcast.server.settings import EventSettings
 
 app = typer.Typer(
     help="Run a server in the foreground.",
@@ -31,6 +35,10 @@ def keyserver(
     listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where it listens, in place of the configuration's."),
+    ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where it pushes events, or off (the port after --listen)."),
     ] = None,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Its state, in place of the configuration's.")
@@ -66,6 +74,7 @@ def keyserver(
             urls=tuple(section.urls),
             certificate_days=section.certificate_days,
             unsold=section.unsold,
+            events=_event_settings(section, events or section.events, (host, port)),
         )
 
     def ready(url: str) -> None:
@@ -81,3 +90,21 @@ def keyserver(
         )
 
     running.run_until_signal(work, reload=reloads.ask)
+
+
+def _event_settings(
+    section: "KeyServerSection", asked: str | None, listen: tuple[str, int]
+) -> "EventSettings | None":
+    """Return where events are pushed; the port behind `listen` is optional, one that was asked for is not."""
+    from sealcast.config.schema import parse_events
+    from sealcast.server.settings import EventSettings
+
+    place = parse_events(asked, listen)
+    if place is None:
+        return None
+    return EventSettings(
+        *place,
+        urls=tuple(section.event_urls),
+        streams_max=section.event_streams,
+        is_optional=asked is None,
+    )

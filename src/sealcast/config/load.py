@@ -13,7 +13,16 @@ import msgspec
 
 from sealcast.config.channels import LISTS, Channels, take_channels
 from sealcast.config.places import FILE_NAME, config_dir
-from sealcast.config.schema import PATH_KEYS, SECTIONS, Settings, check_url, parse_listen
+from sealcast.config.schema import (
+    LISTEN_DEFAULT,
+    PATH_KEYS,
+    SECTIONS,
+    URL_KEYS,
+    Settings,
+    check_url,
+    parse_events,
+    parse_listen,
+)
 from sealcast.core.errors import UsageError
 
 CONFIG_BYTES_MAX = 1 << 20
@@ -110,7 +119,9 @@ def _check(
         converted: object = msgspec.convert(value, hints[key], strict=strict)
         if (section, key) == ("keyserver", "listen"):
             parse_listen(str(converted))
-        if (section, key) == ("keyserver", "urls") and isinstance(converted, list):
+        if (section, key) == ("keyserver", "events") and converted is not None:
+            parse_events(str(converted), parse_listen(LISTEN_DEFAULT))
+        if key in URL_KEYS and isinstance(converted, list):
             return [check_url(url) for url in converted]
     except UnicodeEncodeError as error:
         raise UsageError(f"{where}: not text in UTF-8") from error
@@ -127,7 +138,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], o
         kind = SECTIONS.get(section)
         if not name.startswith(ENVIRONMENT_PREFIX) or kind is None:
             continue
-        value: object = [part.strip() for part in text.split(",") if part.strip()] if key == "urls" else text
+        value: object = (
+            [part.strip() for part in text.split(",") if part.strip()] if key in URL_KEYS else text
+        )
         found[section, key] = _check(kind, section, key, value, name, strict=isinstance(value, list))
     return found
 

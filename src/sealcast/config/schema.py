@@ -13,12 +13,20 @@ REORDER_MS_MAX = 10_000
 
 REORDER_MS_DEFAULT = 20
 PORT_DIGITS_MAX = 5
+PORT_MAX = 65_535
 
 CERTIFICATE_DAYS_DEFAULT = 30
 """A stolen device is of use for so long at most, and one that is switched off on holiday comes back."""
 
 CERTIFICATE_DAYS_MAX = 3_650
 
+EVENT_STREAMS_DEFAULT = 20_000
+EVENT_STREAMS_MAX = 1_000_000
+"""Far above the ports and memory of any machine that this was tried on."""
+
+EVENTS_OFF = "off"
+
+EventStreams = Annotated[int, msgspec.Meta(ge=1, le=EVENT_STREAMS_MAX)]
 CertificateDays = Annotated[int, msgspec.Meta(ge=1, le=CERTIFICATE_DAYS_MAX)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
 
@@ -32,6 +40,7 @@ class KeyServerSection(Section, frozen=True):
 
     `certificate_days` is how long the certificates are good for that it issues to devices and others.
     `unsold` says what a device hears that nobody sold: why, or nothing.
+    `events` is where it pushes events, `HOST:PORT` or `off`; unless given, the port behind that of `listen`.
     """
 
     listen: str = LISTEN_DEFAULT
@@ -39,6 +48,9 @@ class KeyServerSection(Section, frozen=True):
     state: str | None = None
     certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
     unsold: Literal["refuse", "silent"] = "refuse"
+    events: str | None = None
+    event_urls: list[str] = []
+    event_streams: EventStreams = EVENT_STREAMS_DEFAULT
 
 
 class AdminSection(Section, frozen=True):
@@ -88,6 +100,9 @@ SECTIONS: dict[str, type[Section]] = {
     "logging": LoggingSection,
 }
 
+URL_KEYS = frozenset({"urls", "event_urls"})
+"""Keys that are lists of servers' addresses."""
+
 PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender", "credential")}) | {
     ("sender", "state"),
     ("receiver", "state"),
@@ -110,6 +125,15 @@ def parse_listen(text: str) -> tuple[str, int]:
     if (version == 6) != bracketed:
         raise UsageError(f"write an IPv6 address in brackets, an IPv4 address without: {text!r}")
     return address, int(port)
+
+
+def parse_events(text: str | None, listen: tuple[str, int]) -> tuple[str, int] | None:
+    """Read where events are pushed: `HOST:PORT`, `off`, else the port behind `listen`; raises UsageError."""
+    if text == EVENTS_OFF:
+        return None
+    if text is not None:
+        return parse_listen(text)
+    return (listen[0], listen[1] + 1) if listen[1] < PORT_MAX else None
 
 
 def check_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 from litestar import Litestar
@@ -15,6 +16,9 @@ from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import OperatorDocument
 from sealcast.server.app import Public, make_app
 from sealcast.server.desks import Desks, Shared
+from sealcast.server.eventdesk import EventDesk
+from sealcast.server.eventing import Eventing, Notices
+from sealcast.server.eventports import TellingEnds, event_urls
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
@@ -24,7 +28,7 @@ from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade
-from sealcast.storage.unitofwork import UnitOfWork
+from sealcast.storage.unitofwork import Batch, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,15 @@ class Keyserver:
     principals: Principals
     public: Public
     silence: Silence
+    eventing: Eventing
 
     async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
-        """Go on with operators, addresses and `unsold` of `state` and `settings`; the rest stays as it was."""
+        """Go on with operators, addresses and `unsold` of `state` and `settings`; the rest stays."""
         urls = settings.urls or state.urls
         await self.unit_of_work.run(lambda _: self.principals.set_operators(state.operators))
         self.desks.use_key_servers(urls)
         self.desks.manager.heartbeat_ms = settings.heartbeat_ms
+        self.desks.use_events(event_urls(settings.events, urls))
         self.silence.is_on = settings.unsold == "silent"
         self.public.operator = _document(state, urls)
 
@@ -60,12 +66,7 @@ async def open_keyserver(
 
     Raises UsageError if the database is not ours, or newer than this program.
     """
-    engine = open_engine(settings.database or state.database_path)
-    try:
-        upgrade(engine)
-    except Exception:
-        engine.dispose()
-        raise
+    engine = _open_database(settings.database or state.database_path)
     views, air, metrics = Views(state.master_key), AirState(), Metrics()
     principals = Principals(state.operators, state.master_key)
     urls = settings.urls or state.urls
@@ -76,9 +77,18 @@ async def open_keyserver(
         principals.clear()
         receptions.on_undone()
 
-    unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
-    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, receptions)
+    notices = Notices(clock)
+
+    def committed(batch: Batch) -> None:
+        metrics.observe_batch(batch)
+        notices.committed()
+
+    unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all)
+    principals.on_change = notices.look
+    ends = TellingEnds(receptions, notices)
+    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, ends, notices)
     desks = Desks(shared, receptions)
+    desks.use_events(event_urls(settings.events, shared.urls))
     pipeline = Pipeline(
         operator=state.operator,
         nonce_key=state.nonce_key,
@@ -89,6 +99,45 @@ async def open_keyserver(
         clock=clock,
         metrics=metrics,
     )
+
+    await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
+    receptions.start(unit_of_work, clock)
+    document = _document(state, shared.urls)
+    public = _public(unit_of_work, desks, metrics, air, document=document, clock=clock)
+    silence = Silence(is_on=settings.unsold == "silent")
+    app = make_app(pipeline, desks.handlers(), public=public, silence=silence)
+    eventing = Eventing(
+        pipeline=pipeline,
+        desk=EventDesk(views=views, principals=principals),
+        notices=notices,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        metrics=metrics,
+        streams_max=settings.events.streams_max if settings.events is not None else 0,
+    )
+    return Keyserver(app, unit_of_work, desks, principals, public, silence, eventing)
+
+
+def _open_database(path: Path) -> sa.Engine:
+    engine = open_engine(path)
+    try:
+        upgrade(engine)
+    except Exception:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _public(
+    unit_of_work: UnitOfWork,
+    desks: Desks,
+    metrics: Metrics,
+    air: AirState,
+    *,
+    document: bytes,
+    clock: Clock,
+) -> Public:
+    """Return what the server tells everybody."""
 
     async def is_healthy() -> bool:
         try:
@@ -104,12 +153,7 @@ async def open_keyserver(
         wall_ms = clock.wall_ns() // NS_PER_MS
         return await unit_of_work.run(lambda connection: desks.certificates.crl(connection, wall_ms))
 
-    await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
-    receptions.start(unit_of_work, clock)
-    public = Public(is_healthy, render_metrics, _document(state, shared.urls), crl)
-    silence = Silence(is_on=settings.unsold == "silent")
-    app = make_app(pipeline, desks.handlers(), public=public, silence=silence)
-    return Keyserver(app, unit_of_work, desks, principals, public, silence)
+    return Public(is_healthy, render_metrics, document, crl)
 
 
 def _document(state: ServerState, urls: tuple[str, ...]) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sealcast.core.ports import Random
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Handler
+from sealcast.keyserver.notices import OnNotice, silent
 from sealcast.keyserver.ports import ReceptionEnds, Receptions
 from sealcast.keyserver.registry import RegistryDesk
 from sealcast.keyserver.routes import handlers as keyserver_handlers
@@ -40,6 +41,7 @@ class Shared:
     random: Random
     on_grants: Callable[[int], None]
     receptions: ReceptionEnds
+    on_notice: OnNotice = silent
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -59,6 +61,7 @@ class Desks:
             air=air,
             random=shared.random,
             key_servers=shared.urls,
+            on_notice=shared.on_notice,
         )
         assignments, sold = Assignments(views=views, air=air, receptions=shared.receptions), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
@@ -101,6 +104,10 @@ class Desks:
     def use_key_servers(self, urls: tuple[str, ...]) -> None:
         """Tell parties these addresses from now on."""
         self.sending.key_servers = self._keys.key_servers = urls
+
+    def use_events(self, urls: tuple[str, ...]) -> None:
+        """Tell parties that these addresses push events from now on."""
+        self.sending.events = self._keys.events = urls
 
     def handlers(self) -> tuple[Handler, ...]:
         """Return how each operation is carried out."""

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from sealcast.server.eventlink import Counts
 from sealcast.storage.unitofwork import Batch
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
@@ -39,6 +40,16 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._streams = Gauge(
+            "sealcast_event_streams", "Event streams that are open", registry=self._registry
+        )
+        self._event_counts = Gauge(
+            "sealcast_event_process",
+            "What the present event process sent (event), dropped (slow) and replaced (displaced)",
+            ["what"],
+            registry=self._registry,
+        )
+
     def count_request(self, operation: str, outcome: str) -> None:
         """Count a request; `outcome` is `ok` or the name of a problem."""
         self._requests.labels(operation, outcome).inc()
@@ -52,6 +63,16 @@ class Metrics:
         """Note the size and duration of a commit."""
         self._batch.observe(batch.units)
         self._commit.observe(batch.duration_ns / 1e9)
+
+    def observe_events(self, counts: Counts) -> None:
+        """Take over what the event process counts since its start."""
+        self._streams.set(counts.streams)
+        for what, count in (
+            ("event", counts.events),
+            ("slow", counts.slow),
+            ("displaced", counts.displaced),
+        ):
+            self._event_counts.labels(what).set(count)
 
     def render(self, *, channels_on_air: int, stale_reports: int) -> bytes:
         """Return all metrics as text."""

@@ -177,7 +177,7 @@ class Pipeline:
             nonces.check_nonce(self._nonce_key, request.nonce, self._wall_ms())
         except AuthenticationError as error:
             raise refusal("use-nonce", str(error)) from error
-        _check_standing(caller, self._wall_ms())
+        check_standing(caller, self._wall_ms())
         _check_role(operation, caller)
 
     def _decide(
@@ -239,13 +239,13 @@ def _check_again(now: Principal | None, then: Principal, wall_ms: int) -> Refuse
     if now is None or (now.role, now.signing, now.kek) != (then.role, then.signing, then.kek):
         return _nobody()
     try:
-        _check_standing(now, wall_ms)
+        check_standing(now, wall_ms)
     except RefusedError as no:
         return no
     return None
 
 
-def _check_standing(caller: Principal, wall_ms: int) -> None:
+def check_standing(caller: Principal, wall_ms: int) -> None:
     """Raise a refusal for a caller whose certificate is no longer good."""
     standing = caller.standing
     if standing is not None and standing.is_revoked:

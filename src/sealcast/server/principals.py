@@ -4,6 +4,7 @@ The writer's thread alone changes the memory, so what is remembered is what the 
 a party there forgets it here, in the same unit of work.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import sqlalchemy as sa
@@ -33,6 +34,8 @@ class Principals:
         self._master = master
         self._remembered: dict[str, Principal] = {}
         self._unknown: set[str] = set()
+        self.on_change: Callable[[str], None] | None = None
+        """Told of each party that changes, in the writer's thread and before the commit."""
 
     def is_reserved(self, principal_id: str) -> bool:
         """Whether an id is nobody's to have: the server's, a newcomer's, that of an operator's file."""
@@ -52,13 +55,19 @@ class Principals:
 
     def current(self, connection: sa.Connection, caller: Principal) -> Principal | None:
         """Return a caller as it is by now: itself unless it changed; in the writer's thread."""
-        known = self._operators.get(caller.id) or self._remembered.get(caller.id)
-        return known or self._read(caller.id, connection)
+        return self.named(connection, caller.id)
+
+    def named(self, connection: sa.Connection, principal_id: str) -> Principal | None:
+        """Return the principal of that id as the database has it; in the writer's thread."""
+        known = self._operators.get(principal_id) or self._remembered.get(principal_id)
+        return known or self._read(principal_id, connection)
 
     def forget(self, principal_id: str) -> None:
         """Drop what is remembered of a party that changes; in the writer's thread."""
         self._remembered.pop(principal_id, None)
         self._unknown.discard(principal_id)
+        if self.on_change is not None:
+            self.on_change(principal_id)
 
     def clear(self) -> None:
         """Drop everything, when a transaction was undone."""

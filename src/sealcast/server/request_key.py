@@ -62,6 +62,7 @@ class KeyDesk:
         self._admission = admission
         self._receptions = receptions
         self.key_servers = key_servers
+        self.events: tuple[str, ...] = ()
         self._on_grants = on_grants
         self._audiences: dict[ChannelNumber, tuple[int, int]] = {}
 
@@ -102,6 +103,7 @@ class KeyDesk:
             {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs},
             jti=request.jti,
             key_servers=self.key_servers,
+            events=self.events,
             audience=self._audience(call, number),
             now=call.now,
             heartbeat_ms=self._receptions.heartbeat_ms,

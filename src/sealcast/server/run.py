@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -13,6 +14,7 @@ from sealcast.client.transfer import trust
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ports import Clock, Random
 from sealcast.server.compose import Keyserver, open_keyserver
+from sealcast.server.eventports import open_listening
 from sealcast.server.listening import Listener
 from sealcast.server.reload import check_certificate, reread_state
 from sealcast.server.settings import KeyserverSettings
@@ -59,10 +61,17 @@ async def serve_keyserver(
     state = load_server_state(settings.state_directory)
     check_certificate(state)
     address = _free_address(settings.host, settings.port)
-    with _ended_by_signal(stop) as ended:
+    with contextlib.ExitStack() as stack:
+        ended = stack.enter_context(_ended_by_signal(stop))
+        listening = open_listening(settings.events) if settings.events is not None else None
+        if listening is not None:
+            stack.enter_context(listening)
+        elif settings.events is not None:
+            log.warning("no events are pushed: the port is in use", port=settings.events.port)
+            settings = replace(settings, events=None)
         keyserver = await open_keyserver(state, settings, clock, random)
         try:
-            service = _Service(keyserver, state, settings, address)
+            service = _Service(keyserver, state, settings, address, listening)
             await service.run(ended, ready, reloads or Reloads(lambda: settings))
         finally:
             await keyserver.close()
@@ -72,9 +81,15 @@ class _Service:
     """A key server between its start and its end."""
 
     def __init__(
-        self, keyserver: Keyserver, state: ServerState, settings: KeyserverSettings, address: tuple[str, int]
+        self,
+        keyserver: Keyserver,
+        state: ServerState,
+        settings: KeyserverSettings,
+        address: tuple[str, int],
+        listening: socket.socket | None,
     ) -> None:
-        """`address` is numeric."""
+        """`address` is numeric; `listening` is for event streams, if any are."""
+        self._listening = listening
         self._keyserver, self._state, self._settings, self._address = keyserver, state, settings, address
         self._listener = Listener(keyserver.app, *address, *_certificate(state))
 
@@ -83,6 +98,10 @@ class _Service:
         serving = asyncio.create_task(self._listener.serve())
         waiting = asyncio.create_task(ended.wait())
         reloading = asyncio.create_task(self._reload_when_asked(reloads))
+        beside = [waiting, reloading]
+        if self._listening is not None:
+            eventing = self._keyserver.eventing
+            beside.append(asyncio.create_task(eventing.run(self._listening, _certificate(self._state))))
         try:
             await _wait_until_listening(serving, self._state, self._address)
             if ready is not None:
@@ -91,11 +110,12 @@ class _Service:
             if serving.done():
                 raise LocalError("the HTTPS server ended by itself; see its log, then start it again")
         finally:
-            waiting.cancel()
-            reloading.cancel()
+            for task in beside:
+                task.cancel()
             self._listener.stop()  # type: ignore[no-untyped-call]
             with contextlib.suppress(Exception):
                 await serving
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _reload_when_asked(self, reloads: Reloads) -> None:
         while True:
@@ -110,7 +130,10 @@ class _Service:
         """Take over certificate, operators and addresses, once all of them are known to do."""
         settings = await asyncio.to_thread(reloads.reread)
         state = await asyncio.to_thread(reread_state, settings, self._state)
+        if self._listening is None:
+            settings = replace(settings, events=None)
         self._listener.renew_certificate(*_certificate(state))
+        self._keyserver.eventing.renew_certificate(*_certificate(state))
         await self._keyserver.reload(state, settings)
         self._state = state
         log.info("reloaded", operators=len(state.operators), urls=list(settings.urls or state.urls))

@@ -1,0 +1,45 @@
+"""Owns the port through which the key server's operations tell parties that something has happened."""
+
+from typing import Protocol
+
+from sealcast.core.ids import KeyId
+from sealcast.keys.policy import Window, fetch_window, spread_ms
+from sealcast.keyserver.air import AirState
+from sealcast.keyserver.values import ChannelView
+from sealcast.messages.subscribing import Event
+
+AUDIENCE_UNKNOWN = 2**31
+"""The first key of a stream that is not on air yet may be fetched over the longest spread: nobody waits."""
+
+
+class OnNotice(Protocol):
+    """Takes an event inside a unit of work; it leaves after the commit, and may be lost: it is a hint."""
+
+    def __call__(self, event: Event, party: str | None = None) -> None:
+        """Tell `party`; without it, `key-change` is for the channel's devices, `fence` for its senders."""
+        ...
+
+
+def silent(event: Event, party: str | None = None) -> None:
+    """Tell nobody, where no events are pushed."""
+    _ = event, party
+
+
+def key_change(view: ChannelView, air: AirState, key_id: KeyId, now: int) -> Event:
+    """Return the event that `key_id` comes next, with the fetch window as it stands at `now`."""
+    window = _window(view, air, now)
+    return Event(
+        kind="key-change",
+        channel=view.spec.number,
+        key_id=str(key_id),
+        opens_in_ms=window.opens_in_ms,
+        closes_in_ms=window.closes_in_ms,
+    )
+
+
+def _window(view: ChannelView, air: AirState, now: int) -> Window:
+    """Return when receivers fetch the next key: before the end of the present one, soon if there is none."""
+    report = air.latest(view.spec.number, view.on_air.epoch) if view.on_air is not None else None
+    if report is None:
+        return Window(0, spread_ms(view.spec, AUDIENCE_UNKNOWN))
+    return fetch_window(view.spec, report.remaining_now_ms(now))
