@@ -227,12 +227,17 @@ def make_state(directory: Path, port: int) -> Credential:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, credential: Credential | None = None) -> AsyncIterator[Running]:
-    """Run a key server in this process; with a `credential` over the state that belongs to it."""
+async def running(
+    directory: Path, credential: Credential | None = None, **more: Any
+) -> AsyncIterator[Running]:
+    """Run a key server in this process; with a `credential` over the state that belongs to it.
+
+    `more` are settings of it.
+    """
     port = free_port()
     credential = credential or make_state(directory, port)
     listening, stop = asyncio.Event(), asyncio.Event()
-    settings = KeyserverSettings(directory, "127.0.0.1", port, urls=(f"https://127.0.0.1:{port}",))
+    settings = KeyserverSettings(directory, "127.0.0.1", port, urls=(f"https://127.0.0.1:{port}",), **more)
     serving = asyncio.create_task(
         serve_keyserver(
             settings, clock=SystemClock(), random=RANDOM, ready=lambda _: listening.set(), stop=stop

@@ -1,0 +1,154 @@
+"""Shows silence towards unsold devices on the wire: a TLS connection that ends, without a byte of HTTP."""
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from sealcast.messages import operations
+from sealcast.messages.operations import Operation
+from sealcast.server import silence
+from sealcast.server.silence import SILENT_S
+from server.newcomers import enrol, invite, keys_of, newcomer, rows
+from server.running import Caller, Running, running
+from server.test_selling import sell
+from server.test_subscribing import open_channel, subscribe
+
+LATE_S = 3.0
+"""How much later than told an end may come on a machine that has other things to do."""
+
+END_HEADERS, END_STREAM = 0x4, 0x1
+DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def over_http1(operation: Operation, body: bytes) -> bytes:
+    """Return a request as HTTP/1.1 has it (RFC 9112)."""
+    head = f"POST {operation.path} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def over_http2(operation: Operation, body: bytes) -> bytes:
+    """Return a connection's first bytes and one request as HTTP/2 has it (RFC 9113, RFC 7541 C.1)."""
+    path = operation.path.encode()
+    fields = b"\x83\x87\x04" + bytes([len(path)]) + path + b"\x01\x04test"
+    return (
+        PREFACE
+        + _frame(SETTINGS, 0, 0, b"")
+        + _frame(HEADERS, END_HEADERS, 1, fields)
+        + _frame(DATA, END_STREAM, 1, body)
+    )
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def kinds_of(frames: bytes) -> list[int]:
+    """Return the kinds of the frames that a server sent."""
+    kinds = []
+    while frames:
+        kinds.append(frames[3])
+        frames = frames[9 + int.from_bytes(frames[:3]) :]
+    return kinds
+
+
+async def converse(server: Running, sent: bytes, protocol: str) -> tuple[bytes, float]:
+    """Send bytes over a TLS connection of its own; return all that came until its end, and after how long."""
+    context = ssl.create_default_context(cadata=server.operator.credential.ca_pem)
+    context.set_alpn_protocols([protocol])
+    port = int(server.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    try:
+        began = time.monotonic()
+        writer.write(sent)
+        got = await asyncio.wait_for(reader.read(), SILENT_S + LATE_S)
+        return got, time.monotonic() - began
+    finally:
+        writer.close()
+
+
+async def unsold(caller: Caller, token: str, name: str) -> bytes:
+    """Return the enrolment of a device that nobody sold."""
+    await caller.fetch_nonce()
+    return caller.token(operations.ENROL, token=token, id=name, **keys_of(caller)).encode()
+
+
+def test_no_response_at_all(tmp_path: Path) -> None:
+    """Enrolment and subscription, over HTTP/1.1 and HTTP/2: the connection ends in time, without a response.
+
+    Everybody else is answered meanwhile, on other connections, and the refusal is decided and counted.
+    """
+
+    async def story() -> None:
+        async with running(tmp_path, unsold="silent") as server:
+            await open_channel(server)
+            device = await server.register("TV-1", "device")
+            await sell(server, "TV-2")
+            await server.operator.must(operations.SOLD_REMOVE, serial="TV-1")
+            before = open_descriptors()
+            stranger, token = newcomer(server), await invite(server)
+            enrolment = await unsold(stranger, token, "FAKE-1")
+            await device.fetch_nonce()
+            asked = device.token(operations.SUBSCRIBE, channel="news", user="Ada").encode()
+            one, two, three, _ = await asyncio.gather(
+                converse(server, over_http1(operations.ENROL, enrolment), "http/1.1"),
+                converse(server, over_http1(operations.SUBSCRIBE, asked), "http/1.1"),
+                converse(server, over_http2(operations.ENROL, enrolment), "h2"),
+                _others_are_answered(server, token),
+            )
+            for got, took_s in (one, two):
+                assert got == b""
+                assert took_s > SILENT_S - 0.05
+            assert HEADERS not in kinds_of(three[0])
+            assert SETTINGS in kinds_of(three[0])
+            assert three[1] > SILENT_S - 0.05
+            listed = (await server.operator.must(operations.SUBSCRIBER_LIST)).subscribers
+            assert [row.device for row in listed] == ["TV-3"]
+            await _descriptors(before)
+            # The device that was meant comes with the same invitation.
+            assert (await enrol(stranger, token, id="TV-2")).status == 200
+
+    asyncio.run(story())
+    assert rows(tmp_path, "SELECT id FROM principals WHERE id LIKE 'FAKE%'") == []
+
+
+async def _others_are_answered(server: Running, token: str) -> None:
+    began = time.monotonic()
+    reply = await enrol(newcomer(server), token[::-1], id="FAKE-2")
+    assert (reply.status, reply.problem) == (403, "not-invited")
+    sold = await server.register("TV-3", "device")
+    assert (await subscribe(sold)).status == 200
+    assert time.monotonic() - began < SILENT_S + LATE_S
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has."""
+    return len([*Path("/dev/fd").iterdir()])
+
+
+async def _descriptors(before: int) -> None:
+    """Wait until the server has closed what was shut down."""
+    for _ in range(100):
+        if open_descriptors() <= before + 1:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("connections are left open")
+
+
+def test_few_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all places taken, who comes now has the connection ended at once, without a response either."""
+    monkeypatch.setattr(silence, "HELD_MAX", 1)
+
+    async def story() -> None:
+        async with running(tmp_path, unsold="silent") as server:
+            await sell(server, "TV-2")
+            enrolment = await unsold(newcomer(server), await invite(server), "FAKE-1")
+            sent = over_http1(operations.ENROL, enrolment)
+            ends = await asyncio.gather(*(converse(server, sent, "http/1.1") for _ in range(3)))
+            assert [got for got, _ in ends] == [b""] * 3
+            assert sum(took_s >= SILENT_S - 0.05 for _, took_s in ends) == 1
+
+    asyncio.run(story())
