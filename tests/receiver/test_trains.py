@@ -12,7 +12,7 @@ from sealcast.messages.answers import StreamState
 from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.streams import Stream
 from sealcast.sender.session import Media, SenderSession
-from sealcast.wire import rtp
+from sealcast.wire import rtp, srtp
 from simulation.parts import (
     MS,
     make_grant,
@@ -166,6 +166,25 @@ def test_a_receiver_far_behind_is_soon_through() -> None:
     take_as_trains(session, old, 500 * MS)
     assert (session.stats.opened, session.stats.refused, session.stats.replayed) == (10, 40, 0)
     take_batch(session, sender, range(52, 60), 501 * MS)
+    assert session.stats.opened == 18
+
+
+def test_in_doubt_three_packets_are_tried_for_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old packets whose SEQ might be of now are refused together; the first train of now opens."""
+    tried, alone = [], srtp.open_packet
+    sender, (session, _) = pair(0, 100)
+    take_batch(session, sender, range(10), 0)
+    old = sender.seal(media(*range(11, 51)), MS)
+    sender.seal([Media(payload(51), 0, skipped=65_536 + 20_000)], MS)
+    tell_counters(session, sender, 500 * MS)
+    now = 3_000 * MS
+    sender.seal([Media(payload(52), 0, skipped=20_000)], now)
+    tell_counters(session, sender, now)
+    monkeypatch.setattr(srtp, "open_packet", lambda *given: tried.append(1) or alone(*given))
+    take_as_trains(session, old, now)
+    assert (session.stats.opened, session.stats.refused) == (10, 40)
+    assert len(tried) <= 3 * 2
+    take_batch(session, sender, range(53, 61), now)
     assert session.stats.opened == 18
 
 

@@ -80,6 +80,17 @@ class Stream:
             raise ReplayError("a packet that was opened before, or is too old to tell")
         raise AuthenticationError("a packet whose tag does not verify")
 
+    def verifies(self, held: HeldKey, packet: bytes, now: int) -> bool:
+        """Whether a packet with a plain header has an index at which it verifies; changes nothing."""
+        key, seq = self.key(held), packet[2] << 8 | packet[3]
+        for index in self.counter.guesses(seq, now):
+            try:
+                srtp.open_packet(key, packet, rtp.HEADER_BYTES, index)
+            except AuthenticationError:
+                continue
+            return True
+        return False
+
     def index_of_run(self, key_id: KeyId, seq: int, count: int, now: int) -> int | None:
         """Return the index of the first of `count` packets in a row that are new beyond doubt, or None."""
         if not self.counter.is_committed(now):

@@ -18,6 +18,9 @@ from sealcast.wire.opening import Opener, PacketFields
 from sealcast.wire.rtp import PLAIN_HEADER
 from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES
 
+FEW_PACKETS = 8
+"""Fewer than this are tried each by itself."""
+
 
 class TrainReader:
     """Takes trains for one receiver session, whose keys, streams and ways it borrows."""
@@ -123,7 +126,7 @@ class TrainReader:
             return 0, False
         index = stream.index_of_run(held.key_id, fields.seq, count, self._now)
         if index is None:
-            return self._refuse_run(stream, place, count, fields.seq), False
+            return self._refuse_run(held, stream, place, count, fields.seq), False
         opened = self._opener.open_run(stream.key(held), self._packet_bytes, place, count, index)
         if opened:
             self._note_run(held, stream, place, opened, index)
@@ -131,17 +134,21 @@ class TrainReader:
         is_forged = 0 < opened < count and follows(self._packet_bytes, place + opened - 1, 2) > 1
         return opened, is_forged
 
-    def _refuse_run(self, stream: Stream, place: int, count: int, seq: int) -> int:
+    def _refuse_run(self, held: HeldKey, stream: Stream, place: int, count: int, seq: int) -> int:
         """Refuse packets in a row that are far from where the sender says it is; return how many.
 
         A receiver that stood still finds thousands of them in its socket, and has to be through with them
-        sooner than more come.
+        sooner than more come: while it is in doubt, three of a row are tried for all.
         """
+        guesses, now = stream.counter.guesses, self._now
         count = self._opener.follow(self._packet_bytes, place, count)
-        if stream.counter.guesses(seq, self._now) or stream.counter.guesses(
-            seq + count - 1 & 0xFFFF, self._now
-        ):
-            return 0
+        last = place + count - 1
+        if guesses(seq, now) or guesses(seq + count - 1 & 0xFFFF, now):
+            if count < FEW_PACKETS or stream.counter.is_committed(now):
+                return 0
+            probes = (place, (place + last) // 2, last)
+            if any(stream.verifies(held, self._packet(probe), now) for probe in probes):
+                return 0
         self._stats.refused += count
         return count
 

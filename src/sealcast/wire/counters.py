@@ -91,7 +91,7 @@ class RolloverCounter:
             self.add_candidate(roc, seq)
 
     def _remember(self, told: int, now: int) -> None:
-        """Keep what was said `LATE_NS` ago, or before if nothing was said then, and some of what came after."""
+        """Keep what was said `LATE_NS` ago, or before that, and some of what came after."""
         sayings = self._sayings
         if not sayings or now - sayings[-1][1] >= SAYINGS_NS:
             sayings.append((told, now))
