@@ -16,7 +16,9 @@ from sealcast.sender.pacing import (
     PcrPacer,
     RatePacer,
     rtp_timestamp,
+    rtp_timestamps,
 )
+from sealcast.sender.runs import Cut
 from sender.streams import Datagram, clocked_stream, datagrams, packet
 
 MS = PCR_HZ // 1000
@@ -182,6 +184,32 @@ def test_a_rate_is_above_zero() -> None:
     """A rate of 0 is refused at once."""
     with pytest.raises(UsageError, match="above 0"):
         RatePacer(0)
+
+
+@given(
+    first_ns=st.integers(0, 10**18),
+    step_ns=st.integers(1, 10**10),
+    count=st.integers(1, 70),
+    base=st.integers(0, 2**32 - 1),
+)
+def test_many_timestamps_are_those_of_each(first_ns: int, step_ns: int, count: int, base: int) -> None:
+    """The quick way for many offsets, evenly spaced or not, gives what one by one gives."""
+    offsets_ns = range(first_ns, first_ns + step_ns * count, step_ns)
+    expected = [rtp_timestamp(offset_ns, base) for offset_ns in offsets_ns]
+    assert rtp_timestamps(offsets_ns, base) == rtp_timestamps(list(offsets_ns), base) == expected
+
+
+@given(
+    data=st.binary(max_size=100), size=st.integers(1, 20), first=st.integers(0, 30), end=st.integers(0, 30)
+)
+def test_what_is_cut_when_asked_for_is_a_list(data: bytes, size: int, first: int, end: int) -> None:
+    """Payloads that are cut apart when they are asked for are those of a list, by place and by slice."""
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    cut = Cut(data, size)
+    assert list(cut) == parts
+    assert cut[first:end] == parts[first:end]
+    if first < len(parts):
+        assert cut[first] == parts[first]
 
 
 def test_rtp_timestamps_count_90_khz_from_their_base() -> None:

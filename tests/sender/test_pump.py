@@ -179,6 +179,15 @@ def test_a_stream_that_ends_in_the_middle_sends_what_is_sealed(stage: Stage) -> 
     assert len(stage.wire.packets) == 4
 
 
+def test_what_a_full_socket_does_not_take_at_the_end_is_counted(stage: Stage) -> None:
+    """A stream that ends while its socket is full has sent, or counted as unsent, all that was sealed."""
+    stage.pump.feed(dated(0, 5, 10, 15, 50))
+    stage.wire.room = 0
+    stage.pump.depart(0)
+    stage.pump.flush(0)
+    assert (stage.pump.sent, stage.pump.unsent, stage.wire.packets) == (4, 4, [])
+
+
 def test_the_end_waits_for_the_last_datagram(stage: Stage) -> None:
     """BYE leaves after the last datagram's time, although that may have left a millisecond early."""
     stage.send(dated(0, 50))

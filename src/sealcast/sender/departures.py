@@ -64,9 +64,9 @@ class _Stream:
         self.wake()
 
 
-_Piece = tuple[PlainSend, memoryview, _Stream, int, int, int]
-"""What sends it, its bytes, whose it is, when its first packet was due, and how many packets it has, from
-which payload on."""
+_Piece = tuple[PlainSend, memoryview, _Stream, int, int, int, bool]
+"""What sends it, its bytes, whose it is, when its first packet was due, how many packets it has, from which
+payload on, and whether it is the last that was sealed."""
 
 
 class Departures:
@@ -141,11 +141,13 @@ class Departures:
             return
         send, start_ns, sealed = handed
         by_tick, ticks = self._pieces, stream.piece_ticks
-        for offset_ns, ready_ns, data, count, first in reversed(sealed):
+        last = sealed[0]
+        for part in reversed(sealed):
+            offset_ns, ready_ns, data, count, first = part
             # Rounded up: when a tick begins, all in it are due.
             tick = -(-(start_ns + ready_ns) >> TICK_BITS)
             ticks.append(tick)
-            piece = (send, data, stream, start_ns + offset_ns, count, first)
+            piece = (send, data, stream, start_ns + offset_ns, count, first, part is last)
             if tick in by_tick:
                 by_tick[tick].append(piece)
             else:
@@ -194,13 +196,17 @@ class Departures:
         begun_ns = now = self._clock.monotonic_ns()
         until, order, count = now >> TICK_BITS, self._order, 0
         streams: list[_Stream] = []
+        left: list[tuple[list[_Piece], int]] = []
         while order and order[0] <= until:
             tick = heapq.heappop(order)
             streams += self._ticks.pop(tick, ())
             pieces = self._pieces.pop(tick, None)
             if pieces:
-                count += len(pieces)
-                self._send(pieces, tick)
+                self._send(pieces)
+                left.append((pieces, self._clock.monotonic_ns()))
+        for pieces, left_ns in left:
+            count += len(pieces)
+            self._count(pieces, left_ns)
         for stream in streams:
             stream.tick = -1
             self._depart(stream, self._clock.monotonic_ns())
@@ -208,18 +214,20 @@ class Departures:
         self._do_chores(1 + count // TURNS_PER_CHORE + len(streams))
         self._set_wake_up(self._clock.monotonic_ns())
 
-    def _send(self, pieces: list[_Piece], tick: int) -> None:
-        """Send the pieces of a tick, one straight after the other, and then count them."""
+    def _send(self, pieces: list[_Piece]) -> None:
+        """Send the pieces of a tick, one straight after the other; those that failed are taken out."""
         at = 0
         while at < len(pieces):
             try:
-                for send, data, _, _, _, _ in islice(pieces, at, None):
+                for send, data, _, _, _, _, _ in islice(pieces, at, None):
                     send(data)
                     at += 1
             except OSError:
                 self._resend(pieces.pop(at))
-        now = self._clock.monotonic_ns()
-        for _, _, stream, due_ns, count, first in pieces:
+
+    def _count(self, pieces: list[_Piece], now: int) -> None:
+        """Count what had left by then."""
+        for _, _, stream, due_ns, count, first, is_last in pieces:
             pump, late_ns = stream.pump, now - due_ns
             pump.sent += count
             if late_ns <= ON_TIME_NS:
@@ -228,14 +236,14 @@ class Departures:
                 pump.on_time += pump.count_on_time(late_ns, first, count)
             if late_ns > pump.late_ns_max:  # noqa: PLR1730 - `max` takes longer, for every piece
                 pump.late_ns_max = late_ns
-            if stream.piece_ticks[-1] == tick:
+            if is_last:
                 stream.piece_ticks.clear()
                 pump.take_back(0)
                 self._note_chore(stream)
 
     def _resend(self, piece: _Piece) -> None:
         """Send with more care what did not leave, and have its pump do so with all behind it."""
-        _, data, stream, due_ns, count, first = piece
+        _, data, stream, due_ns, count, first, _ = piece
         now = self._clock.monotonic_ns()
         self._withdraw(stream)
         try:

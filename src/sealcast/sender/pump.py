@@ -32,7 +32,7 @@ ON_TIME_NS = 2 * NS_PER_MS
 BEHIND_NS_MAX = NS_PER_S
 """Further behind than this (a suspended process), the schedule moves instead of sending a burst."""
 
-AHEAD_NS = 40 * NS_PER_MS
+AHEAD_NS = 45 * NS_PER_MS
 """So much of a stream with times is sealed together, and leaves in pieces: by itself a packet of a slow
 stream costs twice as much to seal. After a key change this much still leaves under the key before."""
 
@@ -227,11 +227,17 @@ class Pump:
         """Send at once what is sealed, before a stream ends in the middle: its packets are counted."""
         if self._stuck is not None:
             self._offer(self._stuck, now)
-        while self._stuck is None and self._pieces:
+        while self._pieces:
             _, _, data, count, _ = self._pieces.pop()
             self.sent += count
             self.on_time += count
-            self._offer(SealedBatch(data, self._segment_bytes, count), now)
+            if self._stuck is None:
+                self._offer(SealedBatch(data, self._segment_bytes, count), now)
+            else:
+                self.unsent += count
+        if self._stuck is not None:
+            self.unsent += len(self._stuck)
+            self._stuck = None
 
     def _seal(self, now: int, until_ns: int) -> bool:
         """Seal the next payloads if the first is due by then, and cut them into pieces.
