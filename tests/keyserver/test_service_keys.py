@@ -11,7 +11,7 @@ from sealcast.keys.table import KeyState
 from sealcast.keyserver.air import AirReport, AirState, StoredReport
 from sealcast.keyserver.service_channels import check_free
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
-from sealcast.keyserver.values import ChannelView, EpochRow
+from sealcast.keyserver.values import ChannelView, EpochRow, Fence
 from sealcast.transport.system import SystemRandom
 
 NEWS = ChannelNumber(7)
@@ -20,13 +20,14 @@ PLANNED, PUBLISHED = KeyState.PLANNED, KeyState.PUBLISHED
 ACTIVE, DRAINING = KeyState.ACTIVE, KeyState.DRAINING
 
 
-def view(*epochs: tuple[int, KeyState, bool, bool]) -> ChannelView:
-    """Return a channel with epochs given as (epoch, state, has key, consumed)."""
+def view(*epochs: tuple[int, KeyState, bool, bool], fence: int | None = None) -> ChannelView:
+    """Return a channel with epochs given as (epoch, state, has key, consumed), and maybe a fence."""
     rows = tuple(
         EpochRow(Epoch(epoch), "a", Ssrc(epoch), consumed=consumed, state=state, has_key=has_key)
         for epoch, state, has_key, consumed in epochs
     )
-    return ChannelView(SPEC, senders=(), sender_keys=(), epochs=rows)
+    fences = () if fence is None else (Fence(Epoch(fence), is_urgent=True, window_ms=2_000),)
+    return ChannelView(SPEC, senders=(), sender_keys=(), epochs=rows, fences=fences)
 
 
 def tek(epoch: int) -> Tek:
@@ -72,6 +73,22 @@ def test_current_and_next_are_chosen(
 ) -> None:
     """A device is given the key on air and the one to come, as far as the server holds them."""
     assert choose_epochs(view(*epochs)) == chosen
+
+
+FENCED = [
+    ("the skipped key, while its sender may not have heard", [(2, PUBLISHED, True, False)], (1, 2)),
+    ("one beyond the fence", [(2, PUBLISHED, True, False), (3, PUBLISHED, True, False)], (1, 3)),
+    ("the skipped one burned", [(2, PUBLISHED, True, True), (3, PUBLISHED, True, False)], (1, 3)),
+    ("burned, with nothing beyond it yet", [(2, PUBLISHED, True, True), (3, PLANNED, False, False)], (1, 2)),
+]
+
+
+@pytest.mark.parametrize(("epochs", "chosen"), [c[1:] for c in FENCED], ids=[c[0] for c in FENCED])
+def test_a_fence_decides_what_comes_next(
+    epochs: list[tuple[int, KeyState, bool, bool]], chosen: tuple[int, ...]
+) -> None:
+    """Before the first epoch beyond a fence is on air its key is the next, once it is published."""
+    assert choose_epochs(view((1, ACTIVE, True, True), *epochs, fence=3)) == chosen
 
 
 def test_grant_counts_down_from_the_last_report() -> None:

@@ -94,6 +94,17 @@ def test_slots_on_no_record_of_the_asking_run_stay_away() -> None:
     assert [slot.epoch for slot in lease.fresh] == list(range(17, 17 + RUN_SLOTS - 2))
 
 
+def test_no_slot_below_a_fence() -> None:
+    """A start after a removal takes no epoch whose key the removed device may hold; none is given twice."""
+    rows = [
+        row(epoch, state=KeyState.PUBLISHED if epoch == 3 else KeyState.PLANNED) for epoch in range(3, 17)
+    ]
+    lease = plan_lease(rows, "a", 3, next_epoch=17, taken=frozenset(), random=RANDOM, floor=4)
+    assert [slot.epoch for slot in lease.slots] == list(range(4, 20))
+    beyond = plan_lease(rows, "a", 3, next_epoch=17, taken=frozenset(), random=RANDOM, floor=17)
+    assert [slot.epoch for slot in beyond.slots] == list(range(17, 33))
+
+
 def test_slots_that_cannot_start_are_not_given() -> None:
     """Consumed slots, epochs on air or past, and other senders' slots are no part of a lease."""
     rows = [

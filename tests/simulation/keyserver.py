@@ -8,13 +8,15 @@ from sealcast.core.ids import Epoch, Ssrc
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RunSlot
 from sealcast.keys.material import Tek, make_tek
+from sealcast.keys.policy import command_window_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.service_air import AirChange, decide_report, expired
+from sealcast.keyserver.service_fence import FencePlan, order_for, plan_fence
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, key_id_of, make_grant
 from sealcast.keyserver.service_lease import plan_lease
-from sealcast.keyserver.values import ChannelView, EpochRow, refusal
-from sealcast.messages.answers import Grant
+from sealcast.keyserver.values import ChannelView, EpochRow, Fence, refusal
+from sealcast.messages.answers import FenceOrder, Grant
 from sealcast.receiver.values import FetchRequest
 from sealcast.sender.actions import GenerateKey, PublishKey, RenewLease, ReportAir
 from simulation.parts import copy_key, sender_key
@@ -42,12 +44,19 @@ class Done:
     """Carried out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A report was taken in; `fence` as in the answer to it."""
+
+    fence: FenceOrder | None = None
+
+
 Question = LeaseAsk | RenewLease | PublishKey | GenerateKey | ReportAir | FetchRequest
-Answer = LeaseGiven | Tek | Grant | Done | RefusedError
+Answer = LeaseGiven | Tek | Grant | Done | Heard | RefusedError
 
 
 class ModelKeyServer:
-    """One channel with one sender; everybody who asks is permitted."""
+    """One channel with one sender; everybody who asks is permitted but those that were removed."""
 
     def __init__(self, spec: ChannelSpec, random: Random) -> None:
         self._spec = spec
@@ -63,11 +72,14 @@ class ModelKeyServer:
         self.reports: list[ReportAir] = []
         self.audience = 10
         """How many may ask: it decides over how long they spread what no window foretells."""
+        self.fences: list[Fence] = []
+        self.removed: dict[str, FencePlan] = {}
+        self.granted: dict[str, set[Epoch]] = {}
 
-    def answer(self, question: Question, now: int) -> Answer:
-        """Decide on a question."""
+    def answer(self, question: Question, now: int, asker: str = "") -> Answer:
+        """Decide on a question of `asker`."""
         try:
-            return self._decide(question, now)
+            return self._decide(question, now, asker)
         except RefusedError as error:
             return error
 
@@ -75,11 +87,25 @@ class ModelKeyServer:
         """Forget what a key server has in memory alone: what senders reported."""
         self._air = AirState()
 
+    def remove(self, device: str, *, is_urgent: bool) -> FencePlan:
+        """Remove a device, as the operator does; one that is added again is no more removed."""
+        plan = plan_fence(
+            self._view(),
+            self._highest_on_air,
+            max(self.granted.get(device, ()), default=None),
+            is_urgent=is_urgent,
+            window_ms=command_window_ms(self._spec, self.audience),
+        )
+        if plan.fence is not None:
+            self.fences.append(plan.fence)
+        self.removed[device] = plan
+        return plan
+
     def size(self) -> int:
         """Return how much is remembered, to see that it does not grow."""
         return len(self._rows) + len(self.teks)
 
-    def _decide(self, question: Question, now: int) -> Answer:
+    def _decide(self, question: Question, now: int, asker: str) -> Answer:
         match question:
             case LeaseAsk() | RenewLease():
                 return self._lease(question.first_unused)
@@ -96,7 +122,7 @@ class ModelKeyServer:
             case ReportAir():
                 return self._report(question, now)
             case FetchRequest():
-                return self._grant(question, now)
+                return self._grant(question, now, asker)
 
     def _lease(self, first_unused: int) -> LeaseGiven:
         plan = plan_lease(
@@ -106,6 +132,7 @@ class ModelKeyServer:
             next_epoch=self._next_epoch,
             taken=frozenset(self._ssrcs),
             random=self._random,
+            floor=self._view().floor,
         )
         for epoch, row in self._rows.items():
             if epoch < plan.first_unused:
@@ -135,11 +162,11 @@ class ModelKeyServer:
         self.teks[row.epoch] = tek
         self.published_ns[row.epoch] = now
 
-    def _report(self, report: ReportAir, now: int) -> Done:
+    def _report(self, report: ReportAir, now: int) -> Heard:
         self.reports.append(report)
         decision = decide_report(self._rows.values(), self._highest_on_air, report.epoch, ended=report.ended)
         if decision.change is AirChange.STALE:
-            return Done()
+            return Heard()
         wall_ms = now // NS_PER_MS
         for step in (*decision.steps, *expired(self._rows.values(), wall_ms)):
             off_air_at_ms = wall_ms if step.state is KeyState.DRAINING else None
@@ -151,9 +178,10 @@ class ModelKeyServer:
                 del self._rows[step.epoch]
                 self.teks.pop(step.epoch, None)
         self._highest_on_air = report.epoch
+        order = self._pass_fences(report.epoch, is_switch=bool(decision.steps))
         if decision.change is AirChange.END:
             self._air.forget(self._spec.number)
-            return Done()
+            return Heard()
         heard = AirReport(
             epoch=report.epoch,
             remaining_ms=report.remaining_ms,
@@ -164,12 +192,21 @@ class ModelKeyServer:
             received_ns=now,
         )
         self._air.note(self._spec.number, Ssrc(report.ssrc), heard)
-        return Done()
+        return Heard(order)
 
-    def _grant(self, request: FetchRequest, now: int) -> Grant:
+    def _pass_fences(self, epoch: Epoch, *, is_switch: bool) -> FenceOrder | None:
+        if is_switch:
+            # An epoch went on air below a fence that its sender had not heard of: no time to lose.
+            self.fences = [replace(fence, is_urgent=True) for fence in self.fences if fence.epoch > epoch]
+        return order_for(self.fences, epoch)
+
+    def _grant(self, request: FetchRequest, now: int, asker: str) -> Grant:
         self.asked_ns.append(now)
+        if asker in self.removed:
+            raise refusal("not-subscribed", "it was removed")
         view = self._view()
         given = [e for e in choose_epochs(view) if str(key_id_of(view, e)) not in request.held]
+        self.granted.setdefault(asker, set()).update(given)
         row = view.on_air
         on_air = OnAir(None, {})
         if row is not None:
@@ -180,4 +217,4 @@ class ModelKeyServer:
 
     def _view(self) -> ChannelView:
         rows = tuple(self._rows[epoch] for epoch in sorted(self._rows))
-        return ChannelView(self._spec, (), (sender_key(),), rows)
+        return ChannelView(self._spec, (), (sender_key(),), rows, tuple(self.fences))

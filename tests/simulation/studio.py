@@ -8,11 +8,12 @@ from sealcast.core.errors import RefusedError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.material import Tek
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
+from sealcast.sender.reports import REPORT_ALONE_NS
 from sealcast.sender.session import Media, SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.testing import PacketArrival
 from simulation.credentials import make_credential
-from simulation.keyserver import Answer, Done, LeaseAsk, LeaseGiven
+from simulation.keyserver import Answer, Done, Heard, LeaseAsk, LeaseGiven
 from simulation.parts import SIGNER, copy_of, material_of, payload
 from simulation.world import World
 
@@ -43,6 +44,7 @@ class Studio:
         first_seq: int | None = None,
         name: str = "studio",
         first_number: int = 0,
+        report_ns: int = REPORT_ALONE_NS,
     ) -> None:
         self.endpoint = world.network.endpoint(name)
         self.session: SenderSession | None = None
@@ -62,6 +64,7 @@ class Studio:
         self._world = world
         self._spec = spec
         self._first_seq = first_seq
+        self._report_ns = report_ns
         self._media_ns: int | None = None
         self._epoch: int | None = None
 
@@ -131,6 +134,7 @@ class Studio:
             random=self._world.random.fork(f"{self.endpoint.name}/{now}"),
             now=now,
             first_seq=self._first_seq,
+            report_ns=self._report_ns,
         )
         self._advance(now)
 
@@ -197,8 +201,8 @@ class Studio:
             case GenerateKey(), Tek():
                 self.store.remember_key(answer)
                 session.handle_generated(answer, now)
-            case ReportAir(), Done():
-                session.handle_reported(action, now)
+            case ReportAir(), Heard():
+                session.handle_reported(action, now, answer.fence)
         self._advance(now)
 
     def _send_batch(self, now: int) -> None:

@@ -142,7 +142,7 @@ class World:
         if arrival.endpoint is not self._at_keyserver:
             self._answered(self._nodes[arrival.endpoint], message.number, message.content, now)
         elif self.is_keyserver_up:
-            answer = Message(message.number, self.keyserver.answer(message.content, now))
+            answer = Message(message.number, self.keyserver.answer(message.content, now, arrival.sender.name))
             self.network.send_message(self._at_keyserver, arrival.sender, answer, now)
 
     def _answered(self, node: Node, number: int, answer: Answer | None, now: int) -> None:

@@ -1,12 +1,14 @@
 """Owns the operations of senders: lease, publish, generate, report what is on air."""
 
+from msgspec.structs import replace
+
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek, make_tek
 from sealcast.keys.table import KeyEvent, KeyState, next_state
-from sealcast.keyserver import store_air, store_channels, store_epochs
+from sealcast.keyserver import store_air, store_channels, store_epochs, store_fences
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.notices import OnNotice, key_change, silent
@@ -18,13 +20,22 @@ from sealcast.keyserver.service_air import (
     expired,
     is_overtaken,
 )
+from sealcast.keyserver.service_fence import order_for
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.keyserver.views import Views
 from sealcast.keyserver.wrapped import wrap_tek
 from sealcast.messages import jose
-from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, KeyMaterial, LeaseAnswer, RunSlotData
+from sealcast.messages.answers import (
+    AirAnswer,
+    Done,
+    FenceOrder,
+    GeneratedKey,
+    KeyMaterial,
+    LeaseAnswer,
+    RunSlotData,
+)
 from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
@@ -71,6 +82,7 @@ class SenderDesk:
             taken=store_epochs.ssrcs(call.connection, number),
             random=self._random,
             held=None if request.held is None else frozenset(request.held),
+            floor=view.floor,
         )
         store_epochs.consume(call.connection, number, call.caller.id, plan.first_unused)
         if plan.fresh:
@@ -93,7 +105,7 @@ class SenderDesk:
     def repeat_lease(self, call: Call, request: LeaseRequest, epochs: tuple[Epoch, ...]) -> Reply:
         """Give the same slots once more, as far as they are not consumed."""
         view = self._own_channel(call, request.channel)
-        rows = [row for row in view.epochs if row.epoch in epochs and row.is_free]
+        rows = [row for row in view.epochs if row.epoch in epochs and row.epoch >= view.floor and row.is_free]
         teks = [self._views.tek(call.connection, view, row.epoch) for row in rows if row.has_key]
         answer = LeaseAnswer(
             jti=request.jti,
@@ -150,7 +162,13 @@ class SenderDesk:
         self._carry_out(call, view, request, decision)
         self._add_totals(call, view, request)
         later = self._air.latest(number, highest) if highest is not None else None
-        return Reply(AirAnswer(jti=request.jti, overtaken=is_overtaken(request, later, call.now)))
+        return Reply(
+            AirAnswer(
+                jti=request.jti,
+                overtaken=is_overtaken(request, later, call.now),
+                fence=self._pass_fences(call, view, request, decision),
+            )
+        )
 
     def _own_channel(self, call: Call, channel: str) -> ChannelView:
         view = self._views.get(call.connection, channel)
@@ -205,6 +223,23 @@ class SenderDesk:
         )
         self._air.note(number, Ssrc(request.ssrc), report)
         store_air.save_report(call.connection, number, Ssrc(request.ssrc), report, call.wall_ms)
+
+    def _pass_fences(
+        self, call: Call, view: ChannelView, request: AirRequest, decision: AirDecision
+    ) -> FenceOrder | None:
+        """Note which fences an epoch that went on air has reached; return the order of those ahead of it.
+
+        An epoch below a fence goes on air all the same if its sender had not heard of the fence. A removed
+        device opens it, so there is no time to lose.
+        """
+        number = view.spec.number
+        order = order_for(view.fences, request.epoch)
+        if view.fences and any(step.event is KeyEvent.ON_AIR for step in decision.steps):
+            store_fences.reach(call.connection, number, Epoch(request.epoch), call.wall_ms)
+            if order is not None:
+                store_fences.hurry(call.connection, number)
+                order = replace(order, urgent=True)
+        return order if decision.change in {AirChange.REFRESH, AirChange.SWITCH} else None
 
     def _add_totals(self, call: Call, view: ChannelView, request: AirRequest) -> None:
         """Keep the totals of epochs that are the sender's; others are not its to report."""

@@ -27,9 +27,11 @@ def choose_epochs(view: ChannelView) -> tuple[Epoch, ...]:
 
     The next is the lowest that is published and may still go on air. One that is published and consumed has
     its report under way, or its run died before the first packet: it is given too, in case it is on air.
+    One that a fence skips is given until one beyond the fence is published: its sender may not have heard.
     """
     current = view.on_air
     published = [row for row in view.epochs if row.state is KeyState.PUBLISHED and row.has_key]
+    published = [row for row in published if row.epoch >= view.floor] or published
     starting = [row.epoch for row in published if row.consumed][-1:]
     coming = [row.epoch for row in published if not row.consumed][:1]
     on_air = [current.epoch] if current is not None and current.has_key else []
@@ -71,8 +73,8 @@ def make_grant(
         window=window,
         key_servers=list(key_servers),
         spread_ms=spread_ms(view.spec, audience),
-        events=list(events),
         heartbeat_ms=heartbeat_ms,
+        events=list(events),
     )
 
 

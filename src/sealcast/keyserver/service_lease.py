@@ -47,6 +47,7 @@ def plan_lease(
     taken: frozenset[int],
     random: Random,
     held: frozenset[int] | None = None,
+    floor: int = 0,
 ) -> LeasePlan:
     """Return the lease of `sender`, whose slots below `first_unused` are consumed.
 
@@ -57,7 +58,8 @@ def plan_lease(
     it used, so none that it had comes back: better 16 epochs lost than a nonce used twice. Epochs from
     `next_epoch` on were never given, unless our database is older than the sender's memory (a restored
     backup): then those that it remembers are passed over, `PASSED_OVER_MAX` at most. `taken` are the
-    channel's SSRCs so far. Raises the refusals `bad-request` and `not-leased`.
+    channel's SSRCs so far. No slot is given below `floor`, a fence that is not reached: a removed device may
+    have the key. Raises the refusals `bad-request` and `not-leased`.
     """
     if not 0 <= first_unused <= NO_RECORD:
         raise refusal("bad-request", "first_unused is a u32")
@@ -69,12 +71,12 @@ def plan_lease(
             f"first_unused {first_unused} is far beyond every epoch of this channel, {next_epoch} is next: "
             "the sender's slot file is of another channel or damaged; remove it",
         )
-    next_epoch = max(next_epoch, first_unused)
+    next_epoch = max(next_epoch, first_unused, floor)
     kept = tuple(
         row
         for row in live
         if row.sender == sender
-        and row.epoch >= first_unused
+        and row.epoch >= max(first_unused, floor)
         and row.is_free
         and (held is None or row.epoch in held)
     )

@@ -29,16 +29,35 @@ class EpochRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """Epochs below `epoch` go on air no more, but that which is.
+
+    If urgent, that one ends as soon as receivers had `window_ms` to fetch the next key.
+    """
+
+    epoch: Epoch
+    is_urgent: bool
+    window_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelView:
     """A live channel with its epochs that are not retired, in order, and the public keys of its senders.
 
-    `senders` are those that may lease it; while there are none, nobody may.
+    `senders` are those that may lease it; while there are none, nobody may. `fences` are those that no epoch
+    on air has reached yet.
     """
 
     spec: ChannelSpec
     senders: tuple[str, ...]
     sender_keys: tuple[SenderKey, ...]
     epochs: tuple[EpochRow, ...]
+    fences: tuple[Fence, ...] = ()
+
+    @property
+    def floor(self) -> int:
+        """The lowest epoch that may still go on air, as far as fences say."""
+        return max((fence.epoch for fence in self.fences), default=0)
 
     @property
     def on_air(self) -> EpochRow | None:

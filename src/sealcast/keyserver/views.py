@@ -10,7 +10,7 @@ from sealcast.core.errors import LocalError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
-from sealcast.keyserver import store_channels, store_epochs, store_principals
+from sealcast.keyserver import store_channels, store_epochs, store_fences, store_principals
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.wrapped import unwrap_tek
 from sealcast.messages.answers import SenderKey
@@ -72,4 +72,5 @@ class Views:
             senders=stored.senders,
             sender_keys=tuple(SenderKey(id=name, key=found.signing) for name, found in keys if found),
             epochs=epochs,
+            fences=store_fences.unreached(connection, stored.spec.number),
         )
