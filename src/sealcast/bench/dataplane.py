@@ -141,13 +141,7 @@ class _Bench:
 
     def seal_and_send(self, sender: MulticastSender, packets: int) -> Callable[[], None]:
         """Seal and send to nobody: what is measured is sending, not what a receiver costs."""
-
-        def run() -> None:
-            for _ in range(ROUND_PACKETS // packets):
-                batch = self._stage.seal(packets)
-                sender.send_train(batch.data, batch.segment_bytes)
-
-        return run
+        return lambda: _seal_and_send(self._stage, sender, ROUND_PACKETS // packets, packets)
 
     def open(self) -> float:
         """Open trains that stand in memory."""
@@ -212,6 +206,19 @@ class _Bench:
         session.poll_fetch(now)
         session.is_over(now)
         session.next_timeout()
+
+
+def seal_and_send_ns(stage: Stage, sender: MulticastSender, batches: int) -> float:
+    """Seal and send so many full batches; return nanoseconds of the thread's processor time a packet."""
+    started_ns = thread_time_ns()
+    _seal_and_send(stage, sender, batches, BATCH)
+    return (thread_time_ns() - started_ns) / (batches * BATCH)
+
+
+def _seal_and_send(stage: Stage, sender: MulticastSender, batches: int, packets: int) -> None:
+    for _ in range(batches):
+        batch = stage.seal(packets)
+        sender.send_train(batch.data, batch.segment_bytes)
 
 
 def _bare_encrypt(random: Random) -> Callable[[], None]:
