@@ -35,6 +35,15 @@ VERBS = (
     ("channel", "show"),
     ("channel", "remove"),
     ("channel", "senders"),
+    ("channel", "open"),
+    ("channel", "close"),
+    ("sold", "add"),
+    ("sold", "import"),
+    ("sold", "list"),
+    ("sold", "remove"),
+    ("subscribe",),
+    ("subscriber", "offenders"),
+    ("subscriber", "pardon"),
     ("enrol",),
     ("registry", "add"),
     ("registry", "list"),
@@ -107,7 +116,7 @@ def test_completion(tmp_path: Path) -> None:
     words = terminal.run(
         _SEALCAST_COMPLETE="complete_bash", COMP_WORDS="sealcast channel ", COMP_CWORD="2"
     ).out
-    assert words.split() == ["add", "list", "show", "remove", "senders"]
+    assert words.split() == ["add", "list", "show", "open", "close", "remove", "senders"]
 
 
 def test_closed_output(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sealcast.messages.channels import ChannelData
 
 app = typer.Typer(
-    help="Channels: add, list, show, remove; who may send.",
+    help="Channels: add, list, show, remove, open, close; who may send.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -76,6 +76,9 @@ def add(
     keys: Annotated[KeyMaker, typer.Option(help="Who makes the keys.")] = KeyMaker.SENDER,
     sender: Senders = None,
     new_sender: NewSender = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Let devices subscribe to it themselves.", show_default=False)
+    ] = False,
     json: Json = False,
 ) -> None:
     """Add a channel. Channels that overlap in group and port, or port + 1, are refused.
@@ -103,17 +106,18 @@ def add(
     channel_spec(data)
     operator = acting.operator(context)
     if new_sender is None:
-        _print_added(_add(operator, data, sender or []), [], json=json)
+        _print_added(_add(operator, data, sender or [], is_open=open_), [], json=json)
     else:
-        _add_with_sender(context, operator, data, sender or [], new_sender, json=json)
+        _add_with_sender(context, operator, data, sender or [], new_sender, is_open=open_, json=json)
 
 
-def _add(operator: "Operator", data: "ChannelData", senders: list[str]) -> "ChannelList":
+def _add(operator: "Operator", data: "ChannelData", senders: list[str], *, is_open: bool) -> "ChannelList":
     from sealcast.cli import acting
     from sealcast.messages import operations
     from sealcast.messages.answers import ChannelList
 
-    return acting.ask(operator, operations.CHANNEL_ADD, ChannelList, channel=data, senders=senders)
+    fields = {"channel": data, "senders": senders, "open": is_open}
+    return acting.ask(operator, operations.CHANNEL_ADD, ChannelList, **fields)
 
 
 def _add_with_sender(
@@ -123,6 +127,7 @@ def _add_with_sender(
     senders: list[str],
     name: str,
     *,
+    is_open: bool,
     json: bool,
 ) -> None:
     """Register a sender, then add the channel with it; a refused channel leaves no sender behind."""
@@ -137,7 +142,7 @@ def _add_with_sender(
     vault = _vault_place(config.parent, name)
     parties.make_party(operator, name, "sender", channels=[], vault=vault)
     try:
-        answer = _add(operator, data, [*senders, name])
+        answer = _add(operator, data, [*senders, name], is_open=is_open)
     except RefusedError:
         acting.ask(operator, operations.REGISTRY_REMOVE, Done, id=name)
         remove_vault(vault)
@@ -198,6 +203,33 @@ def show(context: typer.Context, channel: ChannelName, *, json: Json = False) ->
     for row in answer.channels:
         for label, value in details(row):
             output.print_line(f"{label:<12} {value}")
+
+
+@app.command("open", epilog=examples("sealcast channel open news"))
+def open_channel(context: typer.Context, channel: ChannelName, *, json: Json = False) -> None:
+    """Let devices subscribe to a channel themselves, from now on."""
+    _set_open(context, channel, is_open=True, json=json)
+
+
+@app.command(epilog=examples("sealcast channel close news"))
+def close(context: typer.Context, channel: ChannelName, *, json: Json = False) -> None:
+    """Let devices subscribe to a channel themselves no more; its subscribers stay."""
+    _set_open(context, channel, is_open=False, json=json)
+
+
+def _set_open(context: typer.Context, channel: str, *, is_open: bool, json: bool) -> None:
+    from sealcast.cli import acting, output
+    from sealcast.messages import operations
+    from sealcast.messages.answers import ChannelList
+
+    fields = {"channel": channel, "open": is_open}
+    answer = acting.ask(acting.operator(context), operations.CHANNEL_OPEN, ChannelList, **fields)
+    row = answer.channels[0]
+    if json:
+        output.print_json(row)
+    else:
+        says = "may subscribe to it themselves" if is_open else "are subscribed by its operator only"
+        output.print_line(f"channel {row.channel.name} is {'open' if is_open else 'closed'}: devices {says}")
 
 
 @app.command(epilog=examples("sealcast channel remove news"))

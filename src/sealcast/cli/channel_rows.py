@@ -8,7 +8,9 @@ from sealcast.core.channel import format_duration
 from sealcast.messages.answers import ChannelList, ChannelRow
 from sealcast.transport.address import format_place
 
-HEADERS = ("CHANNEL", "NUMBER", "GROUP", "SUITE", "KEYS", "LIFETIME", "STATE", "EPOCH", "SUBSCRIBERS")
+HEADERS = ("CHANNEL", "NUMBER", "GROUP", "SUITE", "KEYS", "LIFETIME", "STATE", "EPOCH", "SUBSCRIBERS", "OPEN")
+
+OPEN = {True: "open to others", False: "closed to others"}
 
 
 def print_channels(answer: ChannelList, *, json: bool) -> None:
@@ -27,6 +29,7 @@ def print_channels(answer: ChannelList, *, json: bool) -> None:
             row.state,
             "-" if row.epoch is None else str(row.epoch),
             str(row.subscribers),
+            "yes" if row.open else "no",
         )
         for row in answer.channels
     ]
@@ -52,6 +55,6 @@ def details(row: ChannelRow) -> list[tuple[str, str]]:
         ("publish at", data.publish_at),
         ("prefetch at", data.prefetch_at),
         ("senders", ", ".join(row.senders) or "nobody yet; see: channel senders"),
-        ("subscribers", str(row.subscribers)),
+        ("subscribers", f"{row.subscribers}, {OPEN[row.open]}"),
         ("state", row.state + ("" if row.epoch is None else f", epoch {row.epoch}{remaining}")),
     ]

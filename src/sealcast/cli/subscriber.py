@@ -9,7 +9,7 @@ from sealcast.cli.helps import examples
 from sealcast.cli.options import ChannelName, Json
 
 app = typer.Typer(
-    help="Who may receive: add, remove, list.",
+    help="Who may receive: add, remove, list; offenders and their pardon.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
@@ -20,16 +20,54 @@ Device = Annotated[
 ]
 
 
-@app.command(epilog=examples("sealcast subscriber add news TV-0001"))
-def add(context: typer.Context, channel: ChannelName, device: Device, *, json: Json = False) -> None:
+@app.command(
+    epilog=examples("sealcast subscriber add news TV-0001", "sealcast subscriber add news TV-0001 --user Ada")
+)
+def add(
+    context: typer.Context,
+    channel: ChannelName,
+    device: Device,
+    *,
+    user: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of its user, for the list.", show_default=False)
+    ] = "",
+    json: Json = False,
+) -> None:
     """Let a device have the keys of a channel from now on."""
-    _change(context, channel, device, adds=True, json=json)
+    from sealcast.cli import acting, output
+    from sealcast.messages import operations
+    from sealcast.messages.answers import Done
+
+    fields = {"channel": channel, "device": device, "user": user}
+    answer = acting.ask(acting.operator(context), operations.SUBSCRIBER_ADD, Done, **fields)
+    if json:
+        output.print_json(answer)
+    else:
+        output.print_line(f"{device} may receive {channel}")
 
 
-@app.command(epilog=examples("sealcast subscriber remove news TV-0001"))
-def remove(context: typer.Context, channel: ChannelName, device: Device, *, json: Json = False) -> None:
-    """Give a device no more keys of a channel; those it has still open until they change."""
-    _change(context, channel, device, adds=False, json=json)
+@app.command(
+    epilog=examples(
+        "sealcast subscriber remove news TV-0001", "sealcast subscriber remove news TV-0001 --now"
+    )
+)
+def remove(
+    context: typer.Context,
+    channel: ChannelName,
+    device: Device,
+    *,
+    now: Annotated[
+        bool, typer.Option("--now", help="Change keys at once, and wait until that is done.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Give a device no more keys of a channel.
+
+    Keys that it has and that are not on air yet never will be; the one on air opens until the next change.
+    """
+    from sealcast.cli import acting, removing
+
+    removing.remove(acting.operator(context), channel, device, now=now, json=json)
 
 
 @app.command("list", epilog=examples("sealcast subscriber list", "sealcast subscriber list news --json"))
@@ -49,20 +87,40 @@ def list_(
     if json:
         output.print_json(answer)
         return
-    rows = [(row.channel, row.device, row.added_at) for row in answer.subscribers]
-    output.print_table(("CHANNEL", "DEVICE", "SINCE"), rows, empty="no subscriber yet")
+    rows = [
+        (row.channel, row.device, row.user or "-", row.added_at, row.kek or "-") for row in answer.subscribers
+    ]
+    output.print_table(("CHANNEL", "DEVICE", "USER", "SINCE", "KEK"), rows, empty="no subscriber yet")
 
 
-def _change(context: typer.Context, channel: str, device: str, *, adds: bool, json: bool) -> None:
-    """Put a device on a channel's list, or take it off."""
+@app.command(epilog=examples("sealcast subscriber offenders", "sealcast subscriber offenders --json"))
+def offenders(context: typer.Context, *, json: Json = False) -> None:
+    """List the devices that sent an illegitimate erasure statement, the newest first.
+
+    Such a device cannot subscribe to anything until it is pardoned; what it is subscribed to goes on.
+    """
+    from sealcast.cli import acting, output
+    from sealcast.messages import operations
+    from sealcast.messages.subscribing import OffenderList
+
+    answer = acting.ask(acting.operator(context), operations.OFFENDER_LIST, OffenderList)
+    if json:
+        output.print_json(answer)
+        return
+    rows = [(row.device, row.kind, row.at, row.pardoned_at or "-", row.detail) for row in answer.offenders]
+    headers = ("DEVICE", "KIND", "AT", "PARDONED", "DETAIL")
+    output.print_table(headers, rows, empty="no offender")
+
+
+@app.command(epilog=examples("sealcast subscriber pardon TV-0001"))
+def pardon(context: typer.Context, device: Device, *, json: Json = False) -> None:
+    """Let an offender off: the device may subscribe again."""
     from sealcast.cli import acting, output
     from sealcast.messages import operations
     from sealcast.messages.answers import Done
 
-    operation = operations.SUBSCRIBER_ADD if adds else operations.SUBSCRIBER_REMOVE
-    operator = acting.operator(context)
-    answer = acting.ask(operator, operation, Done, channel=channel, device=device)
+    answer = acting.ask(acting.operator(context), operations.OFFENDER_PARDON, Done, device=device)
     if json:
         output.print_json(answer)
     else:
-        output.print_line(f"{device} {'may' if adds else 'may no longer'} receive {channel}")
+        output.print_line(f"{device} is in good standing")

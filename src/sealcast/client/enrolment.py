@@ -36,7 +36,15 @@ from sealcast.messages.operations import ENROL
 from sealcast.messages.requests import RegisteredKeys
 
 FINAL_REFUSALS = frozenset(
-    {"not-invited", "invitation-expired", "invitation-used", "exists", "bad-request", "not-authenticated"}
+    {
+        "not-invited",
+        "invitation-expired",
+        "invitation-used",
+        "exists",
+        "bad-request",
+        "not-authenticated",
+        "not-sold",
+    }
 )
 """After these the new keys are of no use to anybody; after any other no they may be known to the server."""
 
