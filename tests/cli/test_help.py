@@ -58,6 +58,7 @@ VERBS = (
     ("subscriber", "add"),
     ("subscriber", "remove"),
     ("subscriber", "list"),
+    ("receptions",),
     ("doctor",),
     ("probe",),
     ("demo",),

@@ -41,6 +41,7 @@ COMMANDS = (
     Entry("registry", "sealcast.cli.registry", "Parties: invite, add, list, remove.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list, pardon.", ADMINISTER),
     Entry("sold", "sealcast.cli.sold", "Devices sold: add, import, list, remove.", ADMINISTER),
+    Entry("receptions", "sealcast.cli.receptions", "Who receives what, now or before.", ADMINISTER),
     Entry("ca", "sealcast.cli.ca", "Certificates: issue, list, revoke, crl, renew-server.", ADMINISTER),
     Entry("doctor", "sealcast.cli.doctor", "Find what keeps a stream from this machine.", DIAGNOSE),
     Entry("probe", "sealcast.cli.probe", "Look at a stream without any key.", DIAGNOSE),

@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WIDTH_OFF_TERMINAL = 1_000
 """Off a terminal nothing is wrapped or cut: whoever reads it may look for whole words."""
@@ -23,14 +27,21 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     """Write a table, or on a terminal the line `empty` if there is nothing in it."""
     # A receiver prints no table and is spared the memory.
     from rich.console import Console  # noqa: PLC0415 - see above
-    from rich.table import Table  # noqa: PLC0415 - see above
-    from rich.text import Text  # noqa: PLC0415 - see above
 
     terminal = sys.stdout.isatty()
     if not rows and terminal:
         print_line(empty)
         return
+    console = Console(width=None if terminal else WIDTH_OFF_TERMINAL, highlight=False)
+    console.print(make_table(headers, rows))
+
+
+def make_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
+    """Return a table in our style."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(width=None if terminal else WIDTH_OFF_TERMINAL, highlight=False).print(table)
+    return table

@@ -73,6 +73,7 @@ def keyserver(
             port=port,
             urls=tuple(section.urls),
             certificate_days=section.certificate_days,
+            heartbeat_ms=section.heartbeat_s * 1_000,
             unsold=section.unsold,
             events=_event_settings(section, events or section.events, (host, port)),
         )

@@ -27,6 +27,12 @@ EVENT_STREAMS_MAX = 1_000_000
 EVENTS_OFF = "off"
 
 EventStreams = Annotated[int, msgspec.Meta(ge=1, le=EVENT_STREAMS_MAX)]
+HEARTBEAT_S_DEFAULT = 30
+"""A receiver that is gone is known after a minute and a half; ten thousand cost 333 requests a second."""
+
+HEARTBEAT_S_MAX = 3_600
+
+HeartbeatS = Annotated[int, msgspec.Meta(ge=1, le=HEARTBEAT_S_MAX)]
 CertificateDays = Annotated[int, msgspec.Meta(ge=1, le=CERTIFICATE_DAYS_MAX)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
 
@@ -39,6 +45,7 @@ class KeyServerSection(Section, frozen=True):
     """`serve keyserver`: where it listens, under which addresses it is known, where its state is.
 
     `certificate_days` is how long the certificates are good for that it issues to devices and others.
+    `heartbeat_s` is how often receivers say that they live.
     `unsold` says what a device hears that nobody sold: why, or nothing.
     `events` is where it pushes events, `HOST:PORT` or `off`; unless given, the port behind that of `listen`.
     """
@@ -47,6 +54,7 @@ class KeyServerSection(Section, frozen=True):
     urls: list[str] = []
     state: str | None = None
     certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
+    heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
     unsold: Literal["refuse", "silent"] = "refuse"
     events: str | None = None
     event_urls: list[str] = []
