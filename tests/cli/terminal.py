@@ -60,6 +60,7 @@ class Terminal:
             "COLUMNS": "200",
             "SEALCAST_LOGGING_LEVEL": "error",
             "SEALCAST_SENDER_STATE": str(folder / "sending"),
+            "SEALCAST_RECEIVER_STATE": str(folder / "receiving"),
             "SEALCAST_CONFIG": str(folder / "sealcast.toml"),
             **environment,
         }

@@ -26,6 +26,7 @@ SLOW = (
 VERBS = (
     ("send",),
     ("receive",),
+    ("stop",),
     ("init",),
     ("serve", "keyserver"),
     ("config", "check"),

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from device.credentials import CREDENTIAL
-from sealcast.core.errors import UsageError
 from sealcast.device.receivers import ReceiverLock, running_receivers
 from sealcast.device.vault import Credential
 
@@ -106,9 +104,11 @@ def test_one_of_many_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """Without its folder no lock is taken, in one line, and nothing runs."""
-    with pytest.raises(UsageError, match="cannot write"), ReceiverLock(tmp_path / "no", CREDENTIAL, "news"):
-        pass
+    """Without its folder a receiver runs all the same, and nobody finds it."""
+    with ReceiverLock(tmp_path / "no", CREDENTIAL, "news") as lock:
+        lock.note_channel("news", 7)
+        assert not lock.is_told_to_end()
+        assert found(tmp_path / "no", CREDENTIAL, "7") == []
     assert found(tmp_path / "no", CREDENTIAL, "news") == []
 
 

@@ -75,6 +75,7 @@ class Machine:
             "HOME": str(folder),
             "SEALCAST_CONFIG": str(folder / "sealcast.toml"),
             "SEALCAST_SENDER_STATE": str(folder / "sending"),
+            "SEALCAST_RECEIVER_STATE": str(folder / "receiving"),
         }
 
     def run(self, *arguments: str) -> Result:

@@ -33,6 +33,7 @@ COMMANDS = (
     Entry("receive", "sealcast.cli.receive", "Receive a channel and give its stream back.", DAILY),
     Entry("withdraw", "sealcast.cli.withdraw", "Leave channels for good, with a receipt.", DAILY),
     Entry("subscribe", "sealcast.cli.subscribe", "Subscribe this device to a channel.", DAILY),
+    Entry("stop", "sealcast.cli.stop", "Stop receiving a channel, here or at the key server.", DAILY),
     Entry("init", "sealcast.cli.init", "Make an operator: CA, key server, administrator.", SET_UP),
     Entry("enrol", "sealcast.cli.enrol", "Become an operator's device by an invitation.", SET_UP),
     Entry("serve", "sealcast.cli.serve", "Run a server in the foreground.", SET_UP),

@@ -10,7 +10,7 @@ from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interfac
 
 if TYPE_CHECKING:
     from sealcast.cli.reloading import Reloading
-    from sealcast.receiver.run import ReceiveSettings
+    from sealcast.receiver.settings import ReceiveSettings
     from sealcast.receiver.sinks import Sink
     from sealcast.receiver.status import ReceiveStatus
 
@@ -70,7 +70,7 @@ def receive(
     """Receive a channel and give its stream back, bit for bit.
 
     With --config or --all: every channel of a configuration file, in one process. Ends with status 0 when the
-    sender ends the stream, on Ctrl-C and on SIGTERM.
+    sender ends the stream, on Ctrl-C, on SIGTERM and by `sealcast stop`.
     """
     from sealcast.cli.signals import expect_signals
 
@@ -91,9 +91,10 @@ def receive(
     if target is None or output is None:
         raise fleet.too_little(target, "--output")
 
+    from sealcast.cli import held
     from sealcast.cli.reloading import Reloading
     from sealcast.cli.targets import parse_target
-    from sealcast.receiver.run import ReceiveSettings
+    from sealcast.receiver.settings import ReceiveSettings
 
     loaded = acting.settings(context)
     configured = loaded.settings.receiver
@@ -110,7 +111,8 @@ def receive(
         attach=reloading.attach,
         keys=vault.keys,
     )
-    _receive_one(settings, output, reloading, json=json)
+    with held.listed(settings, held.lock_for(loaded, vault.credential, target)) as listed:
+        _receive_one(listed, output, reloading, json=json)
 
 
 def _receive_one(settings: "ReceiveSettings", output: str, reloading: "Reloading", *, json: bool) -> None:
@@ -188,4 +190,8 @@ def summarise(status: "ReceiveStatus") -> str:
     ]
     if status.kernel_drops:
         parts.append(f"{status.kernel_drops} dropped by the kernel")
+    if status.reception is not None:
+        from sealcast.receiver.stopping import describe_end
+
+        parts.append(describe_end(status.reception))
     return ", ".join(parts) + f"; {status.ended_by}"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sealcast.cli import fleet, output
+from sealcast.cli import fleet, held, output
 from sealcast.cli.targets import parse_target
 from sealcast.core.errors import UsageError
 from sealcast.gateway.receiving import ReceivePlan, ReceiveSummary, receive_channels
-from sealcast.receiver.run import ReceiveSettings
+from sealcast.receiver.settings import ReceiveSettings
 from sealcast.receiver.sinks import Sink, check_output, open_sink
 from sealcast.transport.system import SystemClock, SystemRandom
 
@@ -75,7 +75,10 @@ def _plan(
         attach=reloading.attach,
         keys=vault.keys,
     )
-    return ReceivePlan(settings, table.output, opened, table.restart)
+    lock = held.lock_for(loaded, vault.credential, table.channel, is_one_of_many=True)
+    if lock is not None:
+        settings = held.noting(settings, lock)
+    return ReceivePlan(settings, table.output, opened, table.restart, lock)
 
 
 def describe(summary: ReceiveSummary) -> str:

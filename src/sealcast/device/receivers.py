@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+import structlog
 
 from sealcast.core.errors import FormatError, UsageError
 from sealcast.device.files import PRIVATE_MODE
@@ -34,6 +35,8 @@ NAME_CHARS = 32
 
 LOCK_BYTES_MAX = 4_096
 _numbers = itertools.count(1)
+
+log = structlog.get_logger("sealcast.device")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +88,7 @@ class ReceiverLock:
         self._lock = -1
 
     def __enter__(self) -> Self:
-        """Take the lock; raises UsageError where the folder cannot be written."""
+        """Take the lock. Where that cannot be, a line in the log says so: no receiver is to fail for it."""
         # Under another name until it is held: one that nobody holds would be taken for stale.
         new = self._path.with_suffix(".new")
         try:
@@ -95,7 +98,7 @@ class ReceiverLock:
             new.replace(self._path)
         except OSError as error:
             self._close()
-            raise UsageError(f"cannot write {self._path}: {error.strerror}") from error
+            log.warning("nobody will find this receiver to stop it", file=str(new), reason=error.strerror)
         return self
 
     def __exit__(

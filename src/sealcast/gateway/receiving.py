@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from sealcast.client import KeyServerClient
 from sealcast.core.ports import Clock, Random
-from sealcast.gateway.keeper import Keeper, State, keep_all
+from sealcast.device.receivers import ReceiverLock
+from sealcast.gateway.keeper import Keeper, State
 from sealcast.gateway.restart import Restart
-from sealcast.receiver.run import OBSERVE_S, ReceiveSettings, receive
+from sealcast.receiver.run import OBSERVE_S, receive
+from sealcast.receiver.settings import ReceiveSettings
 from sealcast.receiver.sinks import Sink
 from sealcast.receiver.status import ReceiveStatus
 
@@ -18,12 +20,16 @@ OUTPUT_CLOSED = "output closed"
 
 @dataclass(frozen=True, slots=True)
 class ReceivePlan:
-    """One channel of many; `open_sink` is called when its first run begins, and after its output closed."""
+    """One channel of many; `open_sink` is called when its first run begins, and after its output closed.
+
+    `lock` is its place among the receivers of this machine, by which it may be ended alone.
+    """
 
     settings: ReceiveSettings
     output: str
     open_sink: Callable[[], Sink]
     restart: Restart = "always"
+    lock: ReceiverLock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,16 @@ async def receive_channels(
             if id(settings.credential) not in clients:
                 client = KeyServerClient(settings.credential, random, settings.keep, settings.keys)
                 clients[id(settings.credential)] = await stack.enter_async_context(client)
-        channels = [
-            _Received(plan, clients[id(plan.settings.credential)], clock, random, stop) for plan in plans
-        ]
+        channels = [_Received(plan, clients[id(plan.settings.credential)], clock, random) for plan in plans]
         watching = asyncio.create_task(_watch(channels, observe))
+        passing_on = asyncio.create_task(_pass_on(stop, channels))
         try:
-            await keep_all([channel.keeper for channel in channels], stop)
+            async with asyncio.TaskGroup() as group:
+                for channel in channels:
+                    group.create_task(channel.keep())
         finally:
             watching.cancel()
+            passing_on.cancel()
             # In threads, side by side: a pipe whose reader is slow takes its time to close.
             await asyncio.gather(*(asyncio.to_thread(channel.close) for channel in channels))
         return _summary(channels)
@@ -97,15 +105,24 @@ async def receive_channels(
 class _Received:
     """One channel: its keeper, its output, and its counts over all runs."""
 
-    def __init__(
-        self, plan: ReceivePlan, client: KeyServerClient, clock: Clock, random: Random, stop: asyncio.Event
-    ) -> None:
-        self._plan, self._client, self._stop = plan, client, stop
+    def __init__(self, plan: ReceivePlan, client: KeyServerClient, clock: Clock, random: Random) -> None:
+        self._plan, self._client = plan, client
+        self.stop = asyncio.Event()
         self._clock, self._random = clock, random
         self._sink: Sink | None = None
         self._status: ReceiveStatus | None = None
         self._before = (0, 0)
         self.keeper = Keeper(str(plan.settings.target), self._run, plan.restart, clock, random)
+
+    async def keep(self) -> None:
+        """Keep it running until it has ended for good, or `stop` is set."""
+        with self._plan.lock or contextlib.nullcontext():
+            await self.keeper.keep(self.stop)
+
+    def end_if_told(self) -> None:
+        """End this channel alone if another program asked for it."""
+        if self._plan.lock is not None and self._plan.lock.is_told_to_end():
+            self.stop.set()
 
     async def _run(self) -> str | None:
         self._before, self._status = self._counts(), None
@@ -117,7 +134,7 @@ class _Received:
             self._sink,
             clock=self._clock,
             random=self._random,
-            stop=self._stop,
+            stop=self.stop,
             observe=self._note,
             client=self._client,
         )
@@ -163,9 +180,18 @@ class _Received:
 
 
 async def _watch(channels: Sequence[_Received], observe: Callable[[ReceiveSummary], None] | None) -> None:
-    while observe is not None:
+    while True:
         await asyncio.sleep(OBSERVE_S)
-        observe(_summary(channels))
+        for channel in channels:
+            channel.end_if_told()
+        if observe is not None:
+            observe(_summary(channels))
+
+
+async def _pass_on(stop: asyncio.Event, channels: Sequence[_Received]) -> None:
+    await stop.wait()
+    for channel in channels:
+        channel.stop.set()
 
 
 def _summary(channels: Sequence[_Received]) -> ReceiveSummary:

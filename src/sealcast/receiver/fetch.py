@@ -34,6 +34,12 @@ LATE_NS = 100 * NS_PER_MS
 
 RETRIES_LOG2_MAX = 6
 
+REFUSED_RETRY_NS = 10 * NS_PER_S
+"""Told to wait, or while the keys held still open the stream, a refused receiver asks again after this."""
+
+SERVER_FAULT_STATUS = 500
+"""From this HTTP status on a no is no decision: the server is overloaded, or its disk is full."""
+
 
 class FetchPlanner:
     """Decides the instant of the next key request."""

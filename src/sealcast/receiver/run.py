@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from sealcast.client import KeyServerClient, Use
-from sealcast.core.channel import ChannelSpec
+from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
-from sealcast.device.token import PartyKeys
-from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
+from sealcast.receiver.attendance import Attendance
+from sealcast.receiver.fetch import REFUSED_RETRY_NS, SERVER_FAULT_STATUS
 from sealcast.receiver.session import ReceiverSession
+from sealcast.receiver.settings import ReceiveSettings
 from sealcast.receiver.sinks import Sink, SinkClosed
 from sealcast.receiver.status import ReceiveStatus, status_of
+from sealcast.receiver.stopping import ReceptionEnd
 from sealcast.receiver.values import FetchRequest, Slab
-from sealcast.transport.address import Endpoint, format_place
+from sealcast.transport.address import Endpoint
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, open_receiver
 
@@ -38,35 +39,10 @@ GATHER_SHARE = 0.25
 """Part of the reorder time that packets may gather in the socket: a wake-up costs more than a packet."""
 
 OBSERVE_S = 0.5
-REFUSED_RETRY_NS = 10 * NS_PER_S
-"""With `wait`, or while the keys held still open the stream, a refused receiver asks again after this."""
-
-SERVER_FAULT_STATUS = 500
-"""From this HTTP status on a no is no decision: the server is overloaded, or its disk is full."""
-
 STRAY_CHANNELS_MAX = 5
 """How often a stream may name a channel that the key server does not know before we believe it."""
 
 log = structlog.get_logger("sealcast.receiver")
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiveSettings:
-    """What a receiver is told: `target` is a channel's name or number, or the address of a stream.
-
-    `keep` takes the credential when its certificates were renewed; `attach` is given the way to hand over one
-    that was read anew.
-    """
-
-    credential: Credential
-    target: str | Endpoint
-    interface: str | None = None
-    reorder_ms: int = 20
-    idle_exit_s: float | None = None
-    wait: bool = False
-    keep: Callable[[Credential], None] | None = None
-    attach: Callable[[Use], None] | None = None
-    keys: PartyKeys | None = None
 
 
 async def receive(
@@ -83,7 +59,8 @@ async def receive(
 
     Raises UsageError (interface, group), UnreachableError (no key server at first contact), RefusedError
     (the key server said no, and nothing opens). `observe` is called twice a second, and once when the run is
-    over. A `client` that is open already serves several channels of one device.
+    over. A `client` that is open already serves several channels of one device. However it ends, short of
+    being cancelled, the group is left and then the key server told, which takes up to `STOP_S_MAX`.
     """
     async with contextlib.AsyncExitStack() as stack:
         if client is None:
@@ -93,7 +70,12 @@ async def receive(
             settings.attach(client.use_credential)
         run = _ReceiverRun(settings, sink, client, clock, random)
         try:
-            return await run.until(stop, observe)
+            summary = await run.until(stop, observe)
+        except SealcastError:
+            await run.end()
+            raise
+        else:
+            return replace(summary, reception=await run.end())
         finally:
             run.close()
 
@@ -128,6 +110,9 @@ class _ReceiverRun:
         self._gathering: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._done: asyncio.Future[str] = self._loop.create_future()
+        self._attendance = Attendance(
+            client, self._session, clock, random, wake=self._advance, refused=self._on_unwelcome
+        )
 
     async def until(
         self, stop: asyncio.Event, observe: Callable[[ReceiveStatus], None] | None
@@ -154,19 +139,30 @@ class _ReceiverRun:
             if observe is not None:
                 observe(self._status())
 
+    async def end(self) -> ReceptionEnd | None:
+        """Leave the group, then tell the key server so, if it ever permitted us."""
+        self._done.cancel()
+        self._leave()
+        return await self._attendance.leave([self._fetching])
+
     def close(self) -> None:
         """Leave the group, end the request under way, erase the keys."""
+        self._leave()
+        self._attendance.close()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self._session.erase()
+
+    def _leave(self) -> None:
         for handle in (self._timer, self._gathering):
             if handle is not None:
                 handle.cancel()
-        if self._fetching is not None:
-            self._fetching.cancel()
         for receiver in (self._data, self._control):
             if receiver is not None:
                 self._loop.remove_reader(receiver.fileno())
                 receiver.leave()
                 receiver.close()
-        self._session.erase()
+        self._data = self._control = None
 
     # The network
 
@@ -325,9 +321,14 @@ class _ReceiverRun:
             )
         now = self._clock.monotonic_ns()
         self._session.handle_grant(grant, now)
+        self._attendance.note_grant(grant, now)
+        if self._done.done():
+            return  # Too late to join, but not to say that we do not.
         self._client.use_servers(grant.key_servers)
-        self._granted = True
         spec = self._session.spec
+        if not self._granted and self._settings.learned is not None and spec is not None:
+            self._settings.learned(spec)
+        self._granted = True
         log.info("granted", channel=grant.channel.name, keys=[key.material.key_id for key in grant.keys])
         if self._data is None and spec is not None:
             self._join(spec.group, spec.port, spec.source)
@@ -342,13 +343,22 @@ class _ReceiverRun:
             self._session.forget_channel()
             self._session.handle_fetch_failed(now, NS_PER_S)
             return
-        is_fault = error.status >= SERVER_FAULT_STATUS
-        if not self._settings.wait and not (self._granted and (is_fault or self._session.opened_since(now))):
+        if self._is_end(error, now):
             self._fail(error)
             return
         log.warning("refused", reason=error.detail, type=error.type)
         retry_ns = REFUSED_RETRY_NS if error.retry_after_s is None else int(error.retry_after_s * NS_PER_S)
         self._session.handle_fetch_failed(now, retry_ns)
+
+    def _on_unwelcome(self, error: RefusedError) -> None:
+        """Take the no to a heartbeat as one to a key request: keys held open until they change."""
+        if self._is_end(error, self._clock.monotonic_ns()):
+            self._fail(error)
+
+    def _is_end(self, error: RefusedError, now: int) -> bool:
+        is_fault = error.status >= SERVER_FAULT_STATUS
+        opens_still = self._granted and (is_fault or self._session.opened_since(now))
+        return not self._settings.wait and not opens_still
 
     def _on_no_answer(self, error: SealcastError) -> None:
         """End if this is the first contact and we are not told to wait; else ask again later."""
@@ -378,14 +388,8 @@ class _ReceiverRun:
         return status_of(
             self._session,
             self._clock.monotonic_ns(),
-            group=_group(self._session.spec, self._settings.target),
+            target=self._settings.target,
             interface=self._interface,
             joined_ns=self._joined_ns,
             kernel_drops=None if not drops or None in drops else sum(d for d in drops if d is not None),
         )
-
-
-def _group(spec: ChannelSpec | None, target: str | Endpoint) -> str | None:
-    if spec is not None:
-        return format_place(spec.group, spec.port)
-    return format_place(target.host, target.port) if isinstance(target, Endpoint) else None

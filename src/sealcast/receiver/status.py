@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.ports import NS_PER_MS
 from sealcast.receiver.session import ReceiverSession
+from sealcast.receiver.stopping import ReceptionEnd
+from sealcast.transport.address import Endpoint, format_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +15,7 @@ class ReceiveStatus:
 
     `lost` = sent between the first and last opened minus opened; `switch_lost` those within a second of a
     change; `kernel_drops` None where the kernel does not tell. `first_packet_ms` counts from the join.
+    `reception` is what became of the stop notice, at the end of a run that the key server had permitted.
     """
 
     channel: str | None
@@ -40,13 +44,14 @@ class ReceiveStatus:
     joined_at_roc: int | None
     first_packet_ms: float | None
     ended_by: str | None = None
+    reception: ReceptionEnd | None = None
 
 
 def status_of(
     session: ReceiverSession,
     now: int,
     *,
-    group: str | None,
+    target: str | Endpoint,
     interface: str | None,
     joined_ns: int,
     kernel_drops: int | None,
@@ -58,7 +63,7 @@ def status_of(
         first_ms = (state.first_opened_ns - joined_ns) / NS_PER_MS
     return ReceiveStatus(
         channel=state.channel,
-        group=group,
+        group=_group(session.spec, target),
         interface=interface,
         epoch=state.epoch,
         next_key=state.holds_next,
@@ -83,3 +88,9 @@ def status_of(
         joined_at_roc=state.joined_at_roc,
         first_packet_ms=first_ms,
     )
+
+
+def _group(spec: ChannelSpec | None, target: str | Endpoint) -> str | None:
+    if spec is not None:
+        return format_place(spec.group, spec.port)
+    return format_place(target.host, target.port) if isinstance(target, Endpoint) else None
