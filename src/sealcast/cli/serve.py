@@ -59,7 +59,8 @@ def keyserver(
     from sealcast.cli import acting, output, running
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
-    from sealcast.server.run import Reloads, serve_keyserver
+    from sealcast.server.run import serve_keyserver
+    from sealcast.server.serving import Reloads
     from sealcast.server.settings import KeyserverSettings
     from sealcast.transport.system import SystemClock, SystemRandom
 
