@@ -30,7 +30,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sealcast.bench.processes import one_core
 from sealcast.bench.stage import BATCH, GROUP, PAYLOAD_BYTES, PORT, Stage
 from sealcast.core.ports import NS_PER_S, Clock, Random
-from sealcast.receiver.run import TRAINS_PER_TURN
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, MulticastSender, open_receiver, open_sender
 from sealcast.wire import rtp, srtp
@@ -188,24 +187,13 @@ class _Bench:
         return case
 
     def _take(self, receiver: MulticastReceiver) -> None:
-        """Do what a receiver's loop does."""
-        session, taken, now = self._stage.receiver, 0, 0
+        """Do what a receiver's loop does with what came; timers and key requests are not in it."""
+        session = self._stage.receiver
         while (train := receiver.receive_train(session.train_buffer)) is not None:
             now = self._clock.monotonic_ns()
             session.handle_train(*train, now)
             session.pop_opened()
-            taken += 1
-            if taken == TRAINS_PER_TURN:
-                self._advance(now)
-                taken = 0
-        self._advance(now)
-
-    def _advance(self, now: int) -> None:
-        session = self._stage.receiver
-        session.poll_slabs(now)
-        session.poll_fetch(now)
-        session.is_over(now)
-        session.next_timeout()
+        session.poll_slabs(self._clock.monotonic_ns())
 
 
 def seal_and_send_ns(stage: Stage, sender: MulticastSender, batches: int) -> float:

@@ -99,7 +99,7 @@ class TrainReader:
         while place < end:
             fields = self._opener.fields(self._packet_bytes, place)
             taken = 0
-            if fields.first == PLAIN_HEADER and not alone:
+            if fields[0] == PLAIN_HEADER and not alone:
                 taken, is_forged = self._take_run(place, end, fields)
                 if taken:
                     # A packet that does not verify where the one before it went on takes its own way.
@@ -116,17 +116,18 @@ class TrainReader:
 
     def _take_run(self, place: int, end: int, fields: PacketFields) -> tuple[int, bool]:
         """Take what has one MKI; return how many packets, and whether the next should have verified."""
-        count = self._opener.run_length(self._packet_bytes, place, end, fields.mki)
-        held = self._ring.find(fields.mki)
+        _, seq, ssrc, mki = fields
+        count = self._opener.run_length(self._packet_bytes, place, end, mki)
+        held = self._ring.find(mki)
         if held is None:
             self._hold([self._packet(each) for each in range(place, place + count)], self._now)
             return count, False
-        stream = self._streams.get(fields.ssrc)
+        stream = self._streams.get(ssrc)
         if stream is None:
             return 0, False
-        index = stream.index_of_run(held.key_id, fields.seq, count, self._now)
+        index = stream.index_of_run(held.key_id, seq, count, self._now)
         if index is None:
-            return self._refuse_run(held, stream, place, count, fields.seq), False
+            return self._refuse_run(held, stream, place, count, seq), False
         opened = self._opener.open_run(stream.key(held), self._packet_bytes, place, count, index)
         if opened:
             self._note_run(held, stream, place, opened, index)

@@ -29,19 +29,14 @@ LAYOUTS_MAX = 8
 RUN_PACKETS_MAX = 128
 """Opened at a time: two trains of 64. So many rows of IVs are remembered at most, 3 kB each on average."""
 
-_LOOK_PACKETS = (32, 8, 1)
+_LOOK_PACKETS = (16, 4, 1)
 """How many packets are compared with what they should have at a time."""
 
 _IV_BYTES = 12
 
 
-class PacketFields(NamedTuple):
-    """What a packet says of itself."""
-
-    first: int
-    seq: int
-    ssrc: int
-    mki: bytes
+PacketFields = tuple[int, int, int, bytes]
+"""First byte, SEQ, SSRC and MKI of a packet."""
 
 
 class _Layout:
@@ -105,8 +100,7 @@ class Opener:
 
     def fields(self, packet_bytes: int, place: int) -> PacketFields:
         """Return what the received packet at a place says of itself."""
-        layout = self._layout(packet_bytes)
-        return PacketFields._make(layout.fields.unpack_from(self.received, place * packet_bytes))
+        return self._layout(packet_bytes).fields.unpack_from(self.received, place * packet_bytes)
 
     def run_length(self, packet_bytes: int, first: int, end: int, mki: bytes) -> int:
         """Return how many packets from `first` on, before `end`, have plain headers and this MKI.
