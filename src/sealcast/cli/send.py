@@ -44,6 +44,7 @@ FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
         "ffmpeg -re -i film.mp4 -c copy -f mpegts - | sealcast send news --input -",
         "sealcast send news --input udp://239.1.2.3:5000 --interface eth0",
         "sealcast send files --input image.tar --rate 5M",
+        "sealcast send cinema --content film-7",
         "sealcast send --config channels.toml",
     )
 )
@@ -52,6 +53,10 @@ def send(
     channel: OneChannel = None,
     *,
     input_: Input = None,
+    content: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Send this item of the catalogue, in place of --input."),
+    ] = None,
     config: ChannelsFile = None,
     all_: AllChannels = False,
     loop: Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")] = False,
@@ -87,11 +92,13 @@ def send(
 
         fleet.refuse_with_many(
             **{"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate},
-            **{"--ttl": ttl is not None},
+            **{"--ttl": ttl is not None, "--content": content},
         )
         many = fleet.settings(context, config)
         send_many(context, many, credential=credential, interface=interface, seconds=seconds, json=json)
         return
+    if content is not None:
+        channel, input_, rate = _of_catalogue(context, content, channel, input_, rate)
     if channel is None or input_ is None:
         raise fleet.too_little(channel, "--input")
 
@@ -101,6 +108,19 @@ def send(
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
     source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     _run(settings, source, reloading, json=json)
+
+
+def _of_catalogue(
+    context: typer.Context, content: str, channel: str | None, input_: str | None, rate: str | None
+) -> tuple[str | None, str, str | None]:
+    """Return channel, file and rate of an item of the catalogue; raises UsageError."""
+    from sealcast.cli.content import wanted
+    from sealcast.core.errors import UsageError
+
+    if input_ is not None:
+        raise UsageError("give --input or --content, not both")
+    found = wanted(context, content, channel)
+    return found.channel, found.file, rate or found.rate
 
 
 def _prepare(
