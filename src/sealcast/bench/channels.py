@@ -56,13 +56,16 @@ PORTS_PER_GROUP = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What so many channels did at once. `core_share` is the CPU time used, of one core."""
+    """What so many channels did at once.
+
+    `packets_per_batch` were sealed together; `core_share` is the CPU time used, of one core.
+    """
 
     channels: int
     on_time_share: float
     late_ms_max: float
     us_per_packet: float
-    packets_per_turn: float
+    packets_per_batch: float
     core_share: float
 
 
@@ -149,7 +152,7 @@ class _Count:
     def __init__(self, channels: "list[_Channel]", clock: Clock) -> None:
         self.sent = sum(channel.pump.sent for channel in channels)
         self.on_time = sum(channel.pump.on_time for channel in channels)
-        self.turns = sum(channel.turns for channel in channels)
+        self.batches = sum(channel.batches for channel in channels)
         self.late_ns_max = max(channel.pump.late_ns_max for channel in channels)
         self.cpu_ns = time.process_time_ns()
         self.now = clock.monotonic_ns()
@@ -165,7 +168,7 @@ def _trial(channels: "list[_Channel]", begun: _Count, ended: _Count) -> Trial:
         on_time_share=round((ended.on_time - begun.on_time) / max(sent, _due(channels, begun, ended), 1), 5),
         late_ms_max=round(ended.late_ns_max / NS_PER_MS, 2),
         us_per_packet=round(cpu_ns / max(sent, 1) / 1e3, 2),
-        packets_per_turn=round(sent / max(ended.turns - begun.turns, 1), 2),
+        packets_per_batch=round(sent / max(ended.batches - begun.batches, 1), 2),
         core_share=round(cpu_ns / (ended.now - begun.now), 3),
     )
 
@@ -188,7 +191,7 @@ class _Channel:
         departures: Departures,
     ) -> None:
         self.number = number
-        self.turns = 0
+        self.batches = 0
         self._departures = departures
         group = f"{GROUPS}{1 + number // (PORTS_PER_GROUP // 2)}"
         port = PORT_FIRST + 2 * number % PORTS_PER_GROUP
@@ -210,7 +213,7 @@ class _Channel:
             await self._departures.feed(self.pump)
 
     def _departed(self, now: int) -> None:
-        self.turns += 1
+        self.batches += 1
         if packets := self._session.poll_control(now):
             self._control.send_batch(packets)
 

@@ -100,12 +100,12 @@ def channels(
             f"{trial.on_time_share:.2%}",
             f"{trial.late_ms_max:.1f}",
             f"{trial.us_per_packet:.2f}",
-            f"{trial.packets_per_turn:.1f}",
+            f"{trial.packets_per_batch:.1f}",
             f"{trial.core_share:.0%}",
         )
         for trial in figures.trials
     ]
-    headers = ("CHANNELS", "ON TIME", "WORST ms", "µs A PACKET", "PACKETS A TURN", "OF A CORE")
+    headers = ("CHANNELS", "ON TIME", "WORST ms", "µs A PACKET", "SEALED AT ONCE", "OF A CORE")
     output.print_table(headers, rows, empty="")
     output.print_line(
         f"{figures.channels} channels on schedule, {figures.kib_per_channel:.0f} KiB each;"
