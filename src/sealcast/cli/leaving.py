@@ -13,15 +13,16 @@ from pathlib import Path
 import structlog
 import typer
 
-from sealcast.cli import acting
+from sealcast.cli import acting, held
 from sealcast.client import KeyServerClient
 from sealcast.client.withdrawal import Done, Withdrawing
+from sealcast.config.load import Loaded
 from sealcast.config.places import private_dir, state_dir
-from sealcast.core.errors import RefusedError, UnreachableError, UsageError
+from sealcast.core.errors import LocalError, RefusedError, UnreachableError, UsageError
 from sealcast.device.erasure import read_receipt
 from sealcast.device.files import read_private
 from sealcast.device.holder import keys_of
-from sealcast.device.outbox import Outbox, Waiting
+from sealcast.device.outbox import Outbox, Waiting, read_waiting
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential, Vault
 from sealcast.messages.subscribing import ALL_CHANNELS, WithdrawalBegun
@@ -43,8 +44,9 @@ log = structlog.get_logger("sealcast.cli")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The device that withdraws: its vault, its keys, and where its outbox is."""
+    """The device that withdraws: the settings, its vault and keys, and where its outbox is."""
 
+    loaded: Loaded
     vault: Vault
     keys: PartyKeys
     folder: Path
@@ -61,8 +63,19 @@ def open_device(context: typer.Context, flag: str | None) -> Device:
     """Open the device's vault, also where a withdrawal has destroyed keys of it; raises UsageError."""
     loaded = acting.settings(context)
     vault = acting.open_credential(context, loaded, "device", flag, allow_destroyed=True)
-    folder = private_dir(state_dir(os.environ) / FOLDER)
-    return Device(vault, vault.keys or keys_of(vault.credential), folder)
+    return Device(loaded, vault, vault.keys or keys_of(vault.credential), private_dir(_folder(loaded)))
+
+
+def check_stays(loaded: Loaded, credential: Credential, target: str) -> None:
+    """Raise UsageError where a device is about to withdraw from a channel that it is to receive."""
+    waiting = read_waiting(_folder(loaded), credential)
+    if waiting is not None and (
+        waiting.scope == ALL_CHANNELS or target in {waiting.scope, *waiting.channels}
+    ):
+        raise UsageError(
+            f"{credential.id} is withdrawing from {target} and has destroyed its keys; to get the receipt,"
+            f" type: sealcast withdraw {target}"
+        )
 
 
 class Leaving:
@@ -83,7 +96,7 @@ class Leaving:
             withdrawing = Withdrawing(self._device.vault, self._device.keys, outbox)
             waiting = outbox.waiting
             if waiting is not None:
-                yield asyncio.run(self._finish(withdrawing, waiting))
+                yield self._finish(withdrawing, waiting)
                 if waiting.scope == ALL_CHANNELS or asked in {waiting.scope, *waiting.channels}:
                     return
             elif credential.destroyed is not None and credential.destroyed.signing:
@@ -98,10 +111,25 @@ class Leaving:
         begun = asyncio.run(self._ask(withdrawing, asked))
         if asked != ALL_CHANNELS and begun.scope == ALL_CHANNELS:
             self._confirm(f"{asked}, its last channel", must=False)
-        if end_receivers(self._device.vault.credential, begun):
+        if self._end_receivers(begun.scope, begun.channels):
             # They may have been given keys since.
             begun = asyncio.run(self._ask(withdrawing, asked))
-        return asyncio.run(self._finish(withdrawing, withdrawing.state(begun)))
+        return self._finish(withdrawing, withdrawing.state(begun))
+
+    def _end_receivers(self, scope: str, channels: list[str]) -> bool:
+        """End the programs of this device that receive channels of the scope; return whether there were any.
+
+        Raises LocalError for one that does not end: it may hold keys, so nothing can be stated.
+        """
+        names = None if scope == ALL_CHANNELS else [scope, *channels]
+        ended = held.end_receivers(self._device.loaded, self._device.vault.credential, names)
+        for receiver, is_over in ended:
+            if not is_over:
+                raise LocalError(
+                    f"the receiver in process {receiver.entry.pid} does not end; kill -9 it, then type the"
+                    " same command again"
+                )
+        return bool(ended)
 
     def _confirm(self, what: str, *, must: bool) -> None:
         """Ask on a terminal whether the device's own keys are to be destroyed; raises typer.Abort for a no.
@@ -124,7 +152,12 @@ class Leaving:
         async with self._client() as client:
             return await withdrawing.ask(asked, client)
 
-    async def _finish(self, withdrawing: Withdrawing, waiting: Waiting) -> Done:
+    def _finish(self, withdrawing: Withdrawing, waiting: Waiting) -> Done:
+        """Take a statement to its receipt; from the outbox on, no new receiver of the scope begins."""
+        self._end_receivers(waiting.scope, waiting.channels)
+        return asyncio.run(self._send(withdrawing, waiting))
+
+    async def _send(self, withdrawing: Withdrawing, waiting: Waiting) -> Done:
         """Send until the receipt is here; raises UnreachableError where we do not wait."""
         async with self._client() as client:
             while True:
@@ -139,10 +172,9 @@ class Leaving:
                 await asyncio.sleep(RETRY_S)
 
 
-def end_receivers(credential: Credential, begun: WithdrawalBegun) -> bool:
-    """End the programs of this device that receive channels of the scope; return whether there were any."""
-    _ = credential, begun
-    return False
+def _folder(loaded: Loaded) -> Path:
+    state = loaded.settings.receiver.state
+    return (Path(state) if state else state_dir(os.environ)) / FOLDER
 
 
 def _over(credential: Credential, outbox: Outbox) -> Done:

@@ -92,6 +92,7 @@ def receive(
         raise fleet.too_little(target, "--output")
 
     from sealcast.cli import held
+    from sealcast.cli.leaving import check_stays
     from sealcast.cli.reloading import Reloading
     from sealcast.cli.targets import parse_target
     from sealcast.receiver.settings import ReceiveSettings
@@ -112,6 +113,7 @@ def receive(
         keys=vault.keys,
     )
     with held.listed(settings, held.lock_for(loaded, vault.credential, target)) as listed:
+        check_stays(loaded, vault.credential, target)
         _receive_one(listed, output, reloading, json=json)
 
 
