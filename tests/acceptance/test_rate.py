@@ -29,11 +29,6 @@ class Pace:
     bits: int
     key_changes: int
 
-    @property
-    def waits_packets(self) -> int:
-        """What may come before a receiver that waits for a stream has its first key, in 5 s."""
-        return self.bits * 5 // 8 // 1316
-
 
 MEMORY = "/dev/shm"  # noqa: S108 - a disk would be part of what is measured
 DIGEST_BYTES = 1 << 20
@@ -142,13 +137,14 @@ def test_nothing_is_lost_at_a_high_rate(station: Station, content: Path, pace: P
             line, _ = process.communicate(timeout=WAIT_S)
         print("receiver", line)
         counts = {what: int(number) for number, what in re.findall(r"(\d+) ([a-z ]+)", line)}
+        opened, received = counts["of "], counts["packets opened"]
         assert line.strip().endswith("; bye")
         assert "dropped by the kernel" not in counts
         assert [counts[what] for what in ("lost ", "late", "replayed", "refused")] == [0, 0, 0, 0]
         assert counts["key changes"] >= pace.key_changes
         # What came before the first key, and found no more room to wait for it, was never the receiver's.
-        before = sent["packets"] - counts["packets opened"]
-        assert 0 <= before < pace.waits_packets
+        before = sent["packets"] - opened
+        assert 0 <= before <= received - opened
         written = recording.stat().st_size
         assert written == sent["bytes"] - before * 1316
         with ThreadPoolExecutor() as both:
