@@ -19,15 +19,14 @@ def test_devices_come_and_go(tmp_path: Path) -> None:
         assert not do(lambda c: store.add(c, Subscription(NEWS, "one", 11)))
         assert do(lambda c: store.is_listed(c, NEWS, "one"))
         assert not do(lambda c: store.is_listed(c, SPORT, "one"))
-        assert do(lambda c: store.remove(c, NEWS, "one", 20))
-        assert not do(lambda c: store.remove(c, NEWS, "one", 21))
+        assert do(lambda c: store.remove(c, NEWS, "one", 20, ended_by="removed", fence_epoch=7))
+        assert not do(lambda c: store.remove(c, NEWS, "one", 21, ended_by="removed", fence_epoch=8))
         assert not do(lambda c: store.is_listed(c, NEWS, "one"))
         assert do(lambda c: store.add(c, Subscription(NEWS, "one", 30)))
         assert do(store.live) == [Subscription(NEWS, "one", 30)]
-        history = do(
-            lambda c: c.exec_driver_sql("SELECT added_at_ms, removed_at_ms FROM subscriptions").all()
-        )
-        assert [tuple(row) for row in history] == [(10, 20), (30, None)]
+        query = "SELECT added_at_ms, removed_at_ms, ended_by, fence_epoch FROM subscriptions"
+        history = do(lambda c: c.exec_driver_sql(query).all())
+        assert [tuple(row) for row in history] == [(10, 20, "removed", 7), (30, None, None, None)]
 
 
 def test_lists_of_channels_are_apart(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ SUBSCRIBER_REMOVE = Operation(
     "/v1/subscribers/remove",
     "operator",
     subscribing.SubscriberRemoveRequest,
-    answers.Done,
+    subscribing.Removed,
 )
 SUBSCRIBER_LIST = Operation(
     "subscriber-list", "/v1/subscribers/list", "operator", requests.ListRequest, answers.SubscriberList

@@ -6,13 +6,12 @@ from sealcast.core.ids import ChannelNumber
 from sealcast.keyserver import store_air, store_channels, store_epochs
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call
-from sealcast.keyserver.ports import ReceptionEnds
 from sealcast.keyserver.service_air import closing
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
 from sealcast.messages.jwk import Jwk, kek_reference
-from sealcast.messages.subscribing import EndRow
+from sealcast.server.evicting import Evictions
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers.store import Subscription
 
@@ -23,10 +22,10 @@ ALL_EPOCHS = 2**32
 class Assignments:
     """Puts parties on channels and takes them off."""
 
-    def __init__(self, *, views: Views, air: AirState, receptions: ReceptionEnds) -> None:
+    def __init__(self, *, views: Views, air: AirState, evictions: Evictions) -> None:
         self._views = views
         self._air = air
-        self._receptions = receptions
+        self._evictions = evictions
 
     def named(self, call: Call, role: str, channels: Iterable[str]) -> tuple[ChannelNumber, ...]:
         """Return the numbers of channels; raises a refusal for one that is not, or not for this role."""
@@ -56,15 +55,10 @@ class Assignments:
 
     def end(self, call: Call, party: str) -> None:
         """Take a party off all channels; reads every channel."""
-        live = store_channels.live(call.connection)
-        ended = allow_list.remove_device(call.connection, party, call.wall_ms)
-        for stored in live:
-            if stored.spec.number in ended:
-                call.record("subscriber-remove", f"{stored.spec.name} {party}")
-            self.end_sender(call, self._views.get(call.connection, stored.spec.name), party)
-        if ended:
-            over = EndRow(device=party, channel=None, reason="party-removed")
-            self._receptions.end_receptions(call.connection, [over], call.wall_ms)
+        for stored in store_channels.live(call.connection):
+            view = self._views.get(call.connection, stored.spec.name)
+            self._evictions.evict(call, view, party, "party-removed")
+            self.end_sender(call, view, party)
 
     def start_sender(self, call: Call, view: ChannelView, sender: str) -> None:
         """Let a sender lease a channel; one that may already stays as it is."""

@@ -17,6 +17,7 @@ from sealcast.server.assigning import Assignments
 from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
+from sealcast.server.evicting import Evictions
 from sealcast.server.issuing import Issuer
 from sealcast.server.offending import offender_handlers
 from sealcast.server.principals import Principals
@@ -63,7 +64,8 @@ class Desks:
             key_servers=shared.urls,
             on_notice=shared.on_notice,
         )
-        assignments, sold = Assignments(views=views, air=air, receptions=shared.receptions), SoldGate()
+        evictions = Evictions(views=views, receptions=shared.receptions, on_notice=shared.on_notice)
+        assignments, sold = Assignments(views=views, air=air, evictions=evictions), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
         self._registry = RegistryDesk(
             master=state.master_key,
@@ -92,7 +94,9 @@ class Desks:
         self._channels = ChannelDesk(
             views=views, air=air, assignments=assignments, receptions=shared.receptions
         )
-        self._subscribers = SubscriberDesk(views=views, sold=sold, find=self._registry.find)
+        self._subscribers = SubscriberDesk(
+            views=views, sold=sold, find=self._registry.find, evictions=evictions
+        )
         self._withdrawals = WithdrawalDesk(
             operator=state.operator,
             signing=state.signing,

@@ -11,7 +11,8 @@ from sealcast.messages import operations
 from sealcast.messages.answers import Done, SubscriberList, SubscriberRow
 from sealcast.messages.jwk import kek_reference
 from sealcast.messages.requests import ListRequest, SubscriberRequest
-from sealcast.messages.subscribing import Subscribed, SubscribeRequest, SubscriberRemoveRequest
+from sealcast.messages.subscribing import Removed, Subscribed, SubscribeRequest, SubscriberRemoveRequest
+from sealcast.server.evicting import Evictions
 from sealcast.server.selling import SoldGate
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers import store_offences
@@ -25,10 +26,11 @@ Find = Callable[[Call, str], Principal | None]
 class SubscriberDesk:
     """Carries out what operators and devices ask about subscriptions."""
 
-    def __init__(self, *, views: Views, sold: SoldGate, find: Find) -> None:
+    def __init__(self, *, views: Views, sold: SoldGate, find: Find, evictions: Evictions) -> None:
         self._views = views
         self._sold = sold
         self._find = find
+        self._evictions = evictions
 
     def add(self, call: Call, request: SubscriberRequest) -> Reply:
         """Put a device on the allow list of a channel."""
@@ -80,12 +82,20 @@ class SubscriberDesk:
         return Reply(Subscribed(jti=request.jti, channel=spec.name, number=spec.number, since=since))
 
     def remove(self, call: Call, request: SubscriberRemoveRequest) -> Reply:
-        """Take a device off the allow list; it gets no key from now on."""
+        """Take a device off the allow list; it gets no key from now on, and what it has is outdated soon."""
         view = self._views.get(call.connection, request.channel)
-        if not allow_list.remove(call.connection, view.spec.number, request.device, call.wall_ms):
+        eviction = self._evictions.evict(call, view, request.device, "removed", is_urgent=request.now)
+        if eviction is None:
             raise refusal("not-subscribed", f"{request.device[:80]} is not subscribed to {view.spec.name}")
-        call.record("subscriber-remove", f"{view.spec.name} {request.device}")
-        return Reply(Done(jti=request.jti))
+        removed = Removed(
+            jti=request.jti,
+            channel=view.spec.name,
+            fence_epoch=eviction.plan.epoch,
+            on_air=view.on_air.epoch if view.on_air is not None else None,
+            skipped=list(eviction.plan.skipped),
+            window_ms=eviction.window_ms if request.now else None,
+        )
+        return Reply(removed)
 
     def list(self, call: Call, request: ListRequest) -> Reply:
         """Return who is subscribed, to all channels or to the one asked for."""

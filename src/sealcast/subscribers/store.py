@@ -26,20 +26,16 @@ _REMOVE = (
         subscriptions.c.device == sa.bindparam("device_id"),
         _LIVE,
     )
-    .values(removed_at_ms=sa.bindparam("now_ms"))
+    .values(
+        removed_at_ms=sa.bindparam("now_ms"),
+        ended_by=sa.bindparam("reason"),
+        fence_epoch=sa.bindparam("fence"),
+    )
 )
 _REMOVE_ALL = (
     subscriptions.update()
     .where(subscriptions.c.channel == sa.bindparam("channel_number"), _LIVE)
-    .values(removed_at_ms=sa.bindparam("now_ms"))
-)
-_OF_DEVICE = sa.select(subscriptions.c.channel).where(
-    subscriptions.c.device == sa.bindparam("device_id"), _LIVE
-)
-_REMOVE_DEVICE = (
-    subscriptions.update()
-    .where(subscriptions.c.device == sa.bindparam("device_id"), _LIVE)
-    .values(removed_at_ms=sa.bindparam("now_ms"))
+    .values(removed_at_ms=sa.bindparam("now_ms"), ended_by="channel-removed")
 )
 _LIST = (
     sa.select(
@@ -91,23 +87,24 @@ def add(connection: sa.Connection, subscription: Subscription) -> bool:
     return inserted.rowcount > 0
 
 
-def remove(connection: sa.Connection, channel: ChannelNumber, device: str, now_ms: int) -> bool:
-    """End a device's subscription; False if it has none."""
+def remove(
+    connection: sa.Connection,
+    channel: ChannelNumber,
+    device: str,
+    now_ms: int,
+    *,
+    ended_by: str,
+    fence_epoch: int,
+) -> bool:
+    """End a device's subscription; False if it has none. `fence_epoch` is the first that it cannot have."""
     parameters = {"channel_number": channel, "device_id": device, "now_ms": now_ms}
-    return connection.execute(_REMOVE, parameters).rowcount > 0
+    ended = connection.execute(_REMOVE, {**parameters, "reason": ended_by, "fence": fence_epoch})
+    return ended.rowcount > 0
 
 
 def remove_all(connection: sa.Connection, channel: ChannelNumber, now_ms: int) -> None:
     """End all subscriptions of a channel that is removed."""
     connection.execute(_REMOVE_ALL, {"channel_number": channel, "now_ms": now_ms})
-
-
-def remove_device(connection: sa.Connection, device: str, now_ms: int) -> list[ChannelNumber]:
-    """End all subscriptions of a device that is removed; return the channels."""
-    channels = connection.execute(_OF_DEVICE, {"device_id": device}).scalars()
-    ended = [ChannelNumber(channel) for channel in channels]
-    connection.execute(_REMOVE_DEVICE, {"device_id": device, "now_ms": now_ms})
-    return ended
 
 
 def live(connection: sa.Connection) -> list[Subscription]:

@@ -1,0 +1,67 @@
+"""Owns taking a device off a channel's list: subscription, reception, fence and audit in one unit of work.
+
+No withdrawal by the device is needed (S0-5). From here on it gets no key; what it has opens the stream up to
+the *fence epoch*, the first that it cannot have. Keys that it has and that are not on air yet are skipped.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sealcast.keys.policy import command_window_ms
+from sealcast.keyserver import store_epochs, store_fences
+from sealcast.keyserver.calls import Call
+from sealcast.keyserver.notices import OnNotice
+from sealcast.keyserver.ports import ReceptionEnds
+from sealcast.keyserver.service_fence import FencePlan, plan_fence
+from sealcast.keyserver.values import ChannelView
+from sealcast.keyserver.views import Views
+from sealcast.messages.subscribing import EndRow, Event
+from sealcast.subscribers import store as allow_list
+
+Reason = Literal["removed", "party-removed"]
+"""Who ended the subscription: the operator on this channel, or by making the device nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """What the removal of a device means; `window_ms` is how long the others have to fetch the next key."""
+
+    plan: FencePlan
+    window_ms: int
+
+
+class Evictions:
+    """Ends subscriptions of devices that the operator shuts out."""
+
+    def __init__(self, *, views: Views, receptions: ReceptionEnds, on_notice: OnNotice) -> None:
+        self._views = views
+        self._receptions = receptions
+        self._on_notice = on_notice
+
+    def evict(
+        self, call: Call, view: ChannelView, device: str, reason: Reason, *, is_urgent: bool = False
+    ) -> Eviction | None:
+        """Take a device off a channel's list; None, and nothing changes, if it does not stand there.
+
+        `is_urgent` has the sender change keys at once. An event asks it to report, and the answer tells it.
+        """
+        connection, number = call.connection, view.spec.number
+        if not allow_list.is_listed(connection, number, device):
+            return None
+        window_ms = command_window_ms(view.spec, allow_list.count(connection, number))
+        plan = plan_fence(
+            view,
+            store_epochs.highest_on_air(connection, number),
+            store_fences.highest_granted(connection, device, number),
+            is_urgent=is_urgent,
+            window_ms=window_ms,
+        )
+        allow_list.remove(connection, number, device, call.wall_ms, ended_by=reason, fence_epoch=plan.epoch)
+        over = EndRow(device=device, channel=number, reason=reason)
+        self._receptions.end_receptions(connection, [over], call.wall_ms)
+        if plan.fence is not None:
+            store_fences.add(connection, number, plan.fence, call.wall_ms)
+            self._views.forget(number)
+            self._on_notice(Event(kind="fence", channel=number))
+        call.record("subscriber-remove", f"{view.spec.name} {device}")
+        return Eviction(plan, window_ms)
