@@ -63,6 +63,10 @@ class EventFeed:
 
         return leave
 
+    def hears(self, channel: int) -> bool:
+        """Whether a stream is open now that brings the events of a channel."""
+        return any(line.is_open and line.follows(channel) for line in self._lines)
+
     async def close(self) -> None:
         """End all streams."""
         lines, self._lines = self._lines, []
@@ -91,13 +95,23 @@ class _Line:
         self._spread_ms = 0
         self._failures = 0
         self._reason = ""
+        self._is_open = False
         self._task: asyncio.Task[None] | None = None
         self._starting: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a stream is open now."""
+        return self._is_open
 
     @property
     def is_empty(self) -> bool:
         """Whether it follows nothing."""
         return not self._takers
+
+    def follows(self, channel: int) -> bool:
+        """Whether a channel is among those that are followed."""
+        return channel in self._takers
 
     def has_room_for(self, channel: int) -> bool:
         """Whether a channel may be added."""
@@ -167,10 +181,11 @@ class _Line:
             channels = [str(channel) for channel in self._takers]
             stream = await self._client.open(address, EVENTS, channels=channels)
             try:
-                self._reason = ""
+                self._reason, self._is_open = "", True
                 log.debug("events are pushed to us", server=address, channels=len(channels))
                 await self._read(stream)
             finally:
+                self._is_open = False
                 stream.close()
         except (UnreachableError, RemoteError) as error:
             self._explain(address, error)

@@ -19,9 +19,11 @@ from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import LeaseAnswer
 from sealcast.messages.channels import channel_spec
+from sealcast.messages.subscribing import Event
 from sealcast.sender.departures import Departures
 from sealcast.sender.errands import Errands, slots_of
 from sealcast.sender.pump import Pump
+from sealcast.sender.reports import REPORT_ALONE_NS, REPORT_NS
 from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
@@ -65,10 +67,14 @@ class SendSettings:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the channels of one process share: the client, which is open, and the departures."""
+    """What the channels of one process share: the client, which is open, and the departures.
+
+    Each reports every `report_ns` at least while it hears no events.
+    """
 
     client: KeyServerClient
     departures: Departures
+    report_ns: int = REPORT_NS
 
 
 async def send(
@@ -96,16 +102,16 @@ async def send(
                 client = KeyServerClient(settings.credential, random, settings.keep)
                 departures = Departures(clock)
                 stack.callback(departures.close)
-                shared = Shared(await stack.enter_async_context(client), departures)
+                shared = Shared(await stack.enter_async_context(client), departures, REPORT_ALONE_NS)
             if settings.attach is not None:
                 settings.attach(shared.client.use_credential)
-            servers = await _unless_told(stop, _lease(settings, store, shared.client))
+            addresses = await _unless_told(stop, _lease(settings, store, shared.client))
             run = _SenderRun(
                 settings=settings,
                 source=source,
                 store=store,
                 shared=shared,
-                servers=servers,
+                addresses=addresses,
                 clock=clock,
                 random=random,
             )
@@ -132,8 +138,16 @@ async def _unless_told(stop: asyncio.Event, work: Coroutine[None, None, Result])
         await asyncio.gather(working, stopping, return_exceptions=True)
 
 
-async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClient) -> list[str]:
-    """Get run slots from the key server, or make do with those kept; return the key servers' addresses."""
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    """Where key servers answer, and where they push events."""
+
+    servers: list[str]
+    events: list[str]
+
+
+async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClient) -> _Addresses:
+    """Get run slots from the key server, or make do with those kept; return the operator's addresses."""
     try:
         answer = await client.expect(
             operations.LEASE,
@@ -146,9 +160,9 @@ async def _lease(settings: SendSettings, store: SlotStore, client: KeyServerClie
         if store.spec is None or not store.lease.slots:
             raise UnreachableError(f"{error} (and no run slot is left to start without it)") from error
         log.warning("starting without key server", slots=len(store.lease.slots), reason=str(error))
-        return list(settings.credential.servers)
+        return _Addresses(list(settings.credential.servers), [])
     store.take_lease(channel_spec(answer.channel), slots_of(answer), answer.published)
-    return answer.key_servers or list(settings.credential.servers)
+    return _Addresses(answer.key_servers or list(settings.credential.servers), answer.events)
 
 
 class _SenderRun:
@@ -161,7 +175,7 @@ class _SenderRun:
         source: Source,
         store: SlotStore,
         shared: Shared,
-        servers: list[str],
+        addresses: _Addresses,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -179,12 +193,15 @@ class _SenderRun:
             lease=store.lease,
             known=store.known,
             sign=signing.sign,
-            key_servers=servers,
+            key_servers=addresses.servers,
             random=random,
             now=clock.monotonic_ns(),
             first_seq=settings.first_seq,
+            report_ns=shared.report_ns,
         )
-        shared.client.use_servers(servers)
+        shared.client.use_servers(addresses.servers)
+        self._feed = shared.client.events
+        self._unfollow = self._feed.follow(spec.number, addresses.events, self._take_event)
         self._errands = Errands(
             session=self._session,
             spec=spec,
@@ -243,6 +260,7 @@ class _SenderRun:
 
     def close(self) -> None:
         """Close the sockets."""
+        self._unfollow()
         if self._timer is not None:
             self._timer.cancel()
         self._data.close()
@@ -280,6 +298,7 @@ class _SenderRun:
         if self._timer is not None:
             self._timer.cancel()
         now = self._clock.monotonic_ns()
+        self._session.handle_listening(is_listening=self._feed.hears(self._spec.number))
         while (action := self._session.poll_action(now)) is not None:
             self._errands.start(action)
         self._send_control(self._session.poll_control(now))
@@ -288,6 +307,12 @@ class _SenderRun:
         self._note_changes(now)
         delay_ns = max(NS_PER_MS, self._session.next_timeout(now) - now)
         self._timer = self._loop.call_later(delay_ns / NS_PER_S, self._advance)
+
+    def _take_event(self, event: Event) -> None:
+        """Report at once when the key server says that it has an order for us."""
+        if event.kind == "fence":
+            self._session.handle_hint(self._clock.monotonic_ns())
+            self._advance()
 
     def _send_control(self, packets: list[bytes]) -> None:
         if not packets:
