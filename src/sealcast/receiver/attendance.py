@@ -46,6 +46,8 @@ class Attendance:
         self._moved = asyncio.Event()
         self._reason = ""
         self._has_left = False
+        self.answered = 0
+        """Heartbeats that the key server answered."""
 
     def note_grant(self, grant: Grant, now: int) -> None:
         """Go by what a grant that the session took says of heartbeats and events."""
@@ -128,6 +130,7 @@ class Attendance:
             log.info("no answer to a heartbeat", reason=_reason(error), missed=self._presence.missed)
         else:
             self._reason = ""
+            self.answered += 1
             self._presence.handle_answer(answer.every_ms, self._clock.monotonic_ns())
 
     def _take_event(self, event: Event) -> None:
