@@ -42,8 +42,8 @@ PRESSED_S = 2.0
 ACCEPTS_AT_ONCE = 32
 """Between two looks at everything else: each wraps a socket, 0.1 ms."""
 
-ACCEPT_PAUSE_S = 0.5
-"""After the system had no descriptor or memory for a connection."""
+ACCEPT_PAUSE_S = 0.2
+"""With all places taken, or after the system had no descriptor or memory for a connection."""
 
 ASKED_AT_ONCE = 16
 """Requests at the key server at one time: it verifies a signature each, and has key requests to answer."""
@@ -119,6 +119,17 @@ class Worker:
         finally:
             for task in tasks:
                 task.cancel()
+            self._writer.transport.abort()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, with a stream or without."""
+        return len(self._waiting) + len(self._hub) + len(self._leaving)
+
+    def close(self) -> None:
+        """Close what is still open, for a process that goes on."""
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
 
     # From the network
 
@@ -142,17 +153,14 @@ class Worker:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
             if len(self._waiting) >= self._waiting_max and not self._make_room():
-                self._accepts = False
-                self._loop.remove_reader(self._listening)
+                self._pause_accepting()
                 return
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, ConnectionError):
                 return
             except OSError:
-                self._accepts = False
-                self._loop.remove_reader(self._listening)
-                self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again)
+                self._pause_accepting()
                 return
             try:
                 connection = Connection(accepted, self._tls, self._loop, self)
@@ -161,8 +169,14 @@ class Worker:
             else:
                 self._waiting[connection] = self._loop.time() + WAITING_S
 
+    def _pause_accepting(self) -> None:
+        """Leave connections to wait in the kernel's queue for a while, or until one of ours ends."""
+        self._accepts = False
+        self._loop.remove_reader(self._listening)
+        self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again)
+
     def _accept_again(self) -> None:
-        if not self._accepts:
+        if not self._accepts and self._listening.fileno() >= 0:
             self._accepts = True
             self._loop.add_reader(self._listening, self._accept)
 
