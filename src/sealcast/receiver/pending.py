@@ -50,7 +50,7 @@ class PendingPackets:
         self._bytes += len(packet)
 
     def hold_run(self, key_id: KeyId, packets: Sequence[bytes], arrived_ns: int) -> None:
-        """Keep packets that came together under one key ID, as `hold` each; under 1 µs a packet."""
+        """Keep packets that came together under one key ID, as `hold` each would; about 1 µs a packet."""
         if len(packets) == 1 or len(self._queues) > 1 or key_id not in self._queues:
             self.hold(key_id, packets[0], arrived_ns)
             if len(packets) > 1:
