@@ -3,7 +3,11 @@
 For tests that kill, or that ask very often. Only withdrawal is behind the counter.
 """
 
+import atexit
 import contextlib
+import functools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from sealcast.client import KeyServerClient
 from sealcast.client.transfer import Reply
 from sealcast.core.ids import ChannelNumber, Epoch
 from sealcast.device.newkeys import KeyKind, new_keys
-from sealcast.device.token import PartyKeys
+from sealcast.device.token import PartyKeys, TokenKeys
 from sealcast.device.vault import Credential
 from sealcast.keyserver import store_principals, store_requests
 from sealcast.keyserver.store_principals import KEY_PAIR, SYMMETRIC, RegistryEntry
@@ -101,11 +105,34 @@ class Alone:
             client._transfer = None
 
 
-def prepare(folder: Path, *names: str, kind: KeyKind = KeyKind.SYMMETRIC) -> list[Credential]:
-    """Make a key server's state: two channels on air, and devices that receive both; return the devices'."""
+def prepare(
+    folder: Path, *names: str, kind: KeyKind = KeyKind.SYMMETRIC, token: TokenKeys | None = None
+) -> list[Credential]:
+    """Make a key server's state: two channels on air, and devices that receive both; return the devices'.
+
+    With `token`, the one device has its keys there.
+    """
+    if token is not None:
+        return _make(folder, names, kind, token)
+    template, devices = _template(names, kind)
+    shutil.copytree(template, folder)
+    return devices
+
+
+@functools.cache
+def _template(names: tuple[str, ...], kind: KeyKind) -> tuple[Path, list[Credential]]:
+    """Return a state directory to be copied, which goes with this process: to make one takes a second."""
+    kept = tempfile.TemporaryDirectory()
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name) / "server"
+    return folder, _make(folder, names, kind, None)
+
+
+def _make(folder: Path, names: tuple[str, ...], kind: KeyKind, token: TokenKeys | None) -> list[Credential]:
+    """Make a key server's state."""
     operator = make_state(folder, 8443)
     state = load_server_state(folder)
-    devices = [_credential(operator, name, kind) for name in names]
+    devices = [_credential(operator, name, kind, token) for name in names]
     engine = open_engine(state.database_path)
     upgrade(engine)
     with engine.begin() as connection:
@@ -117,8 +144,10 @@ def prepare(folder: Path, *names: str, kind: KeyKind = KeyKind.SYMMETRIC) -> lis
     return devices
 
 
-def _credential(operator: Credential, name: str, kind: KeyKind) -> Credential:
+def _credential(operator: Credential, name: str, kind: KeyKind, token: TokenKeys | None) -> Credential:
     signing, kek = new_keys(kind, SimRandom(name))
+    if token is not None:
+        signing, kek = token.signing.public(), token.kek.public()
     return Credential(
         role="device",
         id=name,
@@ -129,6 +158,7 @@ def _credential(operator: Credential, name: str, kind: KeyKind) -> Credential:
         servers=operator.servers,
         server_key=operator.server_key,
         server_kek=operator.server_kek,
+        token=token.place if token is not None else None,
     )
 
 
