@@ -46,6 +46,9 @@ from sealcast.subscribers.store_withdrawals import Beginning, Closing
 NONCE_BYTES = 16
 """Beyond guessing: who does not know the nonce of a withdrawal cannot have been given it."""
 
+OFFENCES_OPEN_MAX = 50
+"""On record of one device and not pardoned: more say nothing new, and would let it fill the database."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Received:
@@ -169,9 +172,10 @@ class WithdrawalDesk:
     def _offence(self, call: Call, received: _Received, verdict: Verdict) -> Exception:
         """Record an illegitimate statement and return the warning."""
         device = call.caller.id
-        offence = Offence(device, verdict.kind, verdict.detail, received.digest, call.wall_ms)
-        store_offences.add_offence(call.connection, offence)
-        call.record("offence", f"{verdict.kind}: {verdict.detail}")
+        if store_offences.count_open(call.connection, device) < OFFENCES_OPEN_MAX:
+            offence = Offence(device, verdict.kind, verdict.detail, received.digest, call.wall_ms)
+            store_offences.add_offence(call.connection, offence)
+            call.record("offence", f"{verdict.kind}: {verdict.detail}")
         return refusal(
             "erasure-refused",
             f"warning: the erasure statement of {device} is {verdict.kind} ({verdict.detail}); its"

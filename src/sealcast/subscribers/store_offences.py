@@ -12,6 +12,11 @@ OFFENCES_LISTED_MAX = 400
 _OPEN = sa.select(sa.literal(1)).where(
     offences.c.device == sa.bindparam("device_id"), offences.c.pardoned_at_ms.is_(None)
 )
+_COUNT_OPEN = (
+    sa.select(sa.func.count())
+    .select_from(offences)
+    .where(offences.c.device == sa.bindparam("device_id"), offences.c.pardoned_at_ms.is_(None))
+)
 _ADD = offences.insert()
 _LIST = (
     sa.select(
@@ -47,6 +52,11 @@ class Offence:
 def in_good_standing(connection: sa.Connection, device: str) -> bool:
     """Return whether a device has no offence that was not pardoned."""
     return connection.execute(_OPEN, {"device_id": device}).first() is None
+
+
+def count_open(connection: sa.Connection, device: str) -> int:
+    """Return how many offences of a device were not pardoned."""
+    return int(connection.execute(_COUNT_OPEN, {"device_id": device}).scalar_one())
 
 
 def add_offence(connection: sa.Connection, offence: Offence) -> None:
