@@ -25,9 +25,9 @@ def expected(model: dict[str, Sold], step: str, serial: str, at_ms: int) -> obje
     known = model.get(serial)
     if step == "sell":
         if known is not None and known.origin == SALE:
-            return False
+            return [serial]
         model[serial] = sale(serial, at_ms)
-        return True
+        return []
     if step == "vouch":
         model.setdefault(serial, Sold(serial, OPERATOR, "", "", "", at_ms))
         return None
@@ -50,7 +50,7 @@ def test_any_order_of_steps(tmp_path: Path) -> None:
             model: dict[str, Sold] = {}
             for at_ms, (step, serial) in enumerate(steps):
                 answers = {
-                    "sell": lambda c, s=serial, at=at_ms: store_sold.sell(c, sale(s, at)),
+                    "sell": lambda c, s=serial, at=at_ms: store_sold.sell(c, [sale(s, at)]),
                     "vouch": lambda c, s=serial, at=at_ms: store_sold.vouch(c, s, at),
                     "unvouch": lambda c, s=serial: store_sold.unvouch(c, s),
                     "remove": lambda c, s=serial: store_sold.remove(c, s),
@@ -69,8 +69,8 @@ def test_pages(tmp_path: Path) -> None:
     """A page begins behind a serial number, whether that is on the list or not, and has at most so many."""
     with database(tmp_path) as unit_of_work:
         do = unit_of_work.run_blocking
-        for number in range(7):
-            do(lambda c, n=number: store_sold.sell(c, sale(f"TV-{n}", n)))
+        sales = [sale(f"TV-{number}", number) for number in (4, 0, 6, 2, 5, 1, 3, 2)]
+        assert do(lambda c: store_sold.sell(c, sales)) == ["TV-2"]
         page = do(lambda c: [each.serial for each in store_sold.page(c, "TV-2a", 3)])
         assert page == ["TV-3", "TV-4", "TV-5"]
         assert do(lambda c: list(store_sold.page(c, "TV-6", 3))) == []

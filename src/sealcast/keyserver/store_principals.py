@@ -3,6 +3,7 @@
 Public keys stand as JSON; secrets of symmetric devices wrapped, each under a key of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -31,6 +32,9 @@ _ALL = (
     .order_by(principals.c.role, principals.c.id)
 )
 _ROLE = sa.select(principals.c.role).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
+_DEVICES_AMONG = sa.select(principals.c.id).where(
+    principals.c.id.in_(sa.bindparam("ids", expanding=True)), principals.c.role == "device", _LIVE
+)
 _INSERT = insert(principals)
 _ADD = _INSERT.on_conflict_do_update(
     index_elements=[principals.c.id],
@@ -111,6 +115,11 @@ def find(connection: sa.Connection, principal_id: str, master: Secret) -> Princi
 def role_of(connection: sa.Connection, principal_id: str) -> str | None:
     """Return the role of the party of that id, None if there is none."""
     return connection.execute(_ROLE, {"wanted": principal_id}).scalar()
+
+
+def devices_among(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+    """Return which of these ids are those of registered devices."""
+    return set(connection.execute(_DEVICES_AMONG, {"ids": ids}).scalars())
 
 
 def entries(connection: sa.Connection) -> list[RegistryEntry]:

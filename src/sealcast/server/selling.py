@@ -59,11 +59,11 @@ class SoldDesk:
         for device in request.devices:
             if (fault := sold_fault(device)) is not None:
                 raise refusal("bad-request", f"serial number {device.serial[:80]!r}: {fault}")
-        known = []
-        for each in request.devices:
-            sale = Sold(each.serial, SALE, each.sold_on, each.seller, each.note, call.wall_ms)
-            if not store_sold.sell(call.connection, sale):
-                known.append(each.serial)
+        sales = [
+            Sold(each.serial, SALE, each.sold_on, each.seller, each.note, call.wall_ms)
+            for each in request.devices
+        ]
+        known = store_sold.sell(call.connection, sales)
         added = len(request.devices) - len(known)
         if added:
             only = f" {request.devices[0].serial}" if len(request.devices) == 1 else ""
@@ -74,10 +74,12 @@ class SoldDesk:
         """Return a page of the list: as many as were asked for and as fit into an answer."""
         if not 0 < request.limit <= SOLD_PER_REQUEST:
             raise refusal("bad-request", f"a page has 1 to {SOLD_PER_REQUEST} devices")
+        found = list(store_sold.page(call.connection, request.after, request.limit + 1))
+        enrolled = store_principals.devices_among(call.connection, [device.serial for device in found])
         rows: list[SoldRow] = []
         size = 0
-        for device in store_sold.page(call.connection, request.after, request.limit + 1):
-            row = self._row(call, device)
+        for device in found:
+            row = _row(device, is_enrolled=device.serial in enrolled)
             size += len(encode(row))
             if len(rows) == request.limit or size > PAGE_BYTES_MAX:
                 return Reply(SoldList(devices=rows, more=True))
@@ -91,16 +93,17 @@ class SoldDesk:
         call.record("sold-remove", request.serial)
         return Reply(Done(jti=request.jti))
 
-    def _row(self, call: Call, device: Sold) -> SoldRow:
-        return SoldRow(
-            serial=device.serial,
-            origin=device.origin,
-            sold_on=device.sold_on,
-            seller=device.seller,
-            note=device.note,
-            added_at=iso_time(device.added_at_ms),
-            enrolled=store_principals.role_of(call.connection, device.serial) == "device",
-        )
+
+def _row(device: Sold, *, is_enrolled: bool) -> SoldRow:
+    return SoldRow(
+        serial=device.serial,
+        origin=device.origin,
+        sold_on=device.sold_on,
+        seller=device.seller,
+        note=device.note,
+        added_at=iso_time(device.added_at_ms),
+        enrolled=is_enrolled,
+    )
 
 
 def selling_handlers(desk: SoldDesk) -> tuple[Handler, ...]:

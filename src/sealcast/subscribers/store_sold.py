@@ -1,6 +1,6 @@
 """Owns the queries on devices sold: added in bulk, listed page by page, taken away."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ _SELL = _INSERT.on_conflict_do_update(
     index_elements=[sold.c.serial],
     set_={column.name: _INSERT.excluded[column.name] for column in sold.c if column.name != "serial"},
     where=sold.c.origin == OPERATOR,
+)
+_SOLD_AMONG = sa.select(sold.c.serial).where(
+    sold.c.serial.in_(sa.bindparam("serials", expanding=True)), sold.c.origin == SALE
 )
 _VOUCH = insert(sold).on_conflict_do_nothing()
 _ORIGIN = sa.select(sold.c.origin).where(sold.c.serial == sa.bindparam("wanted"))
@@ -42,12 +45,24 @@ class Sold:
     added_at_ms: int
 
 
-def sell(connection: sa.Connection, device: Sold) -> bool:
-    """Note a sale; False if the device was sold already, and stays as it is.
+def sell(connection: sa.Connection, devices: Sequence[Sold]) -> list[str]:
+    """Note sales; return the serial numbers of devices that were sold already, and stay as they are.
 
-    One that only the operator had named becomes a sold one, with all that the point of sale says.
+    One that only the operator had named becomes a sold one, with all that the point of sale says. Two
+    statements, however many devices: hundreds of them hold up nobody else.
     """
-    return connection.execute(_SELL, _values(device)).rowcount > 0
+    serials = [device.serial for device in devices]
+    sold_before = set(connection.execute(_SOLD_AMONG, {"serials": serials}).scalars())
+    new: dict[str, Sold] = {}
+    known: list[str] = []
+    for device in devices:
+        if device.serial in sold_before or device.serial in new:
+            known.append(device.serial)
+        else:
+            new[device.serial] = device
+    if new:
+        connection.execute(_SELL, [_values(device) for device in new.values()])
+    return known
 
 
 def vouch(connection: sa.Connection, serial: str, now_ms: int) -> None:
