@@ -11,13 +11,12 @@ the first packet in which they do not ends what is opened.
 
 import struct
 from collections import deque
-from functools import lru_cache
-from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
 from sealcast.core.ids import KEY_ID_BYTES
 from sealcast.wire import rtp
+from sealcast.wire.ivs import make_ivs
 from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES, TAG_BYTES, StreamKey
 
 RECEIVED_BYTES_MAX = 2 * 65_535
@@ -31,8 +30,6 @@ RUN_PACKETS_MAX = 128
 
 _LOOK_PACKETS = (16, 4, 1)
 """How many packets are compared with what they should have at a time."""
-
-_IV_BYTES = 12
 
 
 PacketFields = tuple[int, int, int, bytes]
@@ -127,7 +124,7 @@ class Opener:
         layout, end = self._layout(packet_bytes), first + count
         if len(layout.headers) < end:
             layout.lay_out(end)
-        ivs = iter(_make_ivs(key.base, index, count))
+        ivs = iter(make_ivs(key.base, index, count))
         headers, sealed, opened = (row[first:end] for row in (layout.headers, layout.sealed, layout.opened))
         try:
             # The loop over the packets is the map: a loop in Python takes 0.1 µs a packet more.
@@ -160,26 +157,3 @@ class Opener:
                 self._layouts.pop(next(iter(self._layouts)))
             layout = self._layouts[packet_bytes] = _Layout(packet_bytes, self.received, self.opened)
         return layout
-
-
-class _Row(NamedTuple):
-    """What makes as many IVs at once, as one long number: each digit is an IV of 96 bits."""
-
-    ones: int
-    steps: int
-    split: struct.Struct
-
-
-@lru_cache(maxsize=RUN_PACKETS_MAX)
-def _row(count: int) -> _Row:
-    shifts = range(8 * _IV_BYTES * (count - 1), -1, -8 * _IV_BYTES)
-    ones = sum(1 << shift for shift in shifts)
-    steps = sum(number << shift for number, shift in enumerate(shifts))
-    return _Row(ones, steps, struct.Struct(f"{_IV_BYTES}s" * count))
-
-
-def _make_ivs(base: int, index: int, count: int) -> tuple[bytes, ...]:
-    """Return the IVs of consecutive indices: base XOR index, each (RFC 7714 §8.1)."""
-    ones, steps, split = _row(count)
-    ivs = base * ones ^ (index * ones + steps)
-    return split.unpack(ivs.to_bytes(_IV_BYTES * count, "big"))

@@ -10,11 +10,14 @@ and MKI. The loop writes SEQ and timestamp and has the cipher write into the slo
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from sealcast.core.errors import LocalError
 from sealcast.wire import rtp
+from sealcast.wire.ivs import make_ivs
 from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES, TAG_BYTES, StreamKey
 
 BATCH_BYTES_MAX = 65_507
@@ -33,8 +36,6 @@ Payload = bytes | bytearray | memoryview
 
 _VARYING = struct.Struct(">HI")
 _VARYING_OFFSET = 2
-_IV = struct.Struct(">IQ")
-_LOW64 = 0xFFFFFFFFFFFFFFFF
 
 
 class SealedBatch:
@@ -67,11 +68,16 @@ class SealedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The slots for packets of one length, as many as were needed so far, `limit` at most."""
+    """The slots for packets of one length, as many as were needed so far, `limit` at most.
 
-    slots: list[tuple[int, memoryview, memoryview]]
+    `offsets` are where SEQ and timestamp stand, `headers` and `sealed` what the cipher reads and writes.
+    """
+
     packet_bytes: int
     limit: int
+    offsets: list[int]
+    headers: list[memoryview]
+    sealed: list[memoryview]
 
 
 _Standing = tuple[int, int, bytes, _Layout, int]
@@ -83,6 +89,15 @@ def train_limit(datagram_bytes: int) -> int:
     return max(1, min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // datagram_bytes))
 
 
+def _first_alike(payloads: Sequence[Payload]) -> tuple[int, int]:
+    """Return the first payload's length and how many, from the first, are as long: 64 at most."""
+    lengths = list(map(len, payloads[:BATCH_PACKETS_MAX]))
+    size_bytes = lengths[0]
+    if lengths.count(size_bytes) == len(lengths):
+        return size_bytes, len(lengths)
+    return size_bytes, next(place for place, length in enumerate(lengths) if length != size_bytes)
+
+
 def batch_limit(payload_bytes: int) -> int:
     """Return how many packets with payloads of that length fit one batch, at least 1."""
     return train_limit(payload_bytes + PACKET_OVERHEAD_BYTES)
@@ -91,7 +106,7 @@ def batch_limit(payload_bytes: int) -> int:
 class Sealer:
     """Seals the packets of one SSRC in batches; holds a buffer of 64 kB.
 
-    About 0.45 µs a packet beside the cipher, in batches of 45.
+    About 0.25 µs a packet beside the cipher, in batches of 45.
     """
 
     def __init__(self, ssrc: int) -> None:
@@ -117,48 +132,60 @@ class Sealer:
         byte of every header: marker and payload type. Never seal twice with the same key and index: GCM would
         break. Raises LocalError at the end of the index.
         """
-        size_bytes = len(payloads[0])
+        size_bytes, count = _first_alike(payloads)
         standing = self._standing
         if (
             standing is None
             or standing[0] != size_bytes
             or standing[1] != second
             or standing[2] != mki
-            or standing[4] < len(payloads)
+            or standing[4] < count
         ):
-            standing = self._prepare(size_bytes, second, mki, len(payloads))
+            standing = self._prepare(size_bytes, second, mki, count)
         layout = standing[3]
-        encrypt_into, base = key.aead.encrypt_into, key.base
-        base_high, base_low = base >> 64, base & _LOW64
-        buffer, write_varying, make_iv = self._buffer, _VARYING.pack_into, _IV.pack
-        first = index
-        try:
-            for payload, timestamp, (offset, header, sealed) in zip(
-                payloads, timestamps, layout.slots, strict=False
-            ):
-                write_varying(buffer, offset, index & 0xFFFF, timestamp)
-                encrypt_into(make_iv(base_high, base_low ^ index), payload, header, sealed)
-                index += 1
-        except ValueError:
-            # The slot is for another length than this payload's: the batch ends before it, or with it.
-            if len(payload) == size_bytes:
-                raise
-        count = index - first
+        count = min(count, layout.limit)
+        self._seal_alike(layout, key, index, payloads, timestamps[:count])
+        end, index = count * layout.packet_bytes, index + count
         has_last = count < min(len(payloads), layout.limit) and len(payloads[count]) < size_bytes
         if index + has_last > INDEX_LIMIT:
             raise LocalError("the packet index is used up; start the sender again")
-        end = count * layout.packet_bytes
         if has_last:
-            self._write_last(standing, end, index, timestamps[count], len(payloads[count]))
-            header_end, end = (
-                end + rtp.HEADER_BYTES,
-                end + len(payloads[count]) + layout.packet_bytes - size_bytes,
-            )
-            sealed = self._view[header_end : end - len(mki)]
-            header = self._view[header_end - rtp.HEADER_BYTES : header_end]
-            encrypt_into(make_iv(base_high, base_low ^ index), payloads[count], header, sealed)
+            end = self._seal_last(standing, key, index, (payloads[count], timestamps[count]), end)
             count += 1
         return SealedBatch(self._view[:end], layout.packet_bytes, count)
+
+    def _seal_alike(
+        self,
+        layout: _Layout,
+        key: StreamKey,
+        index: int,
+        payloads: Sequence[Payload],
+        timestamps: Sequence[int],
+    ) -> None:
+        """Seal the first payloads, as many as there are timestamps, all as long as the layout's."""
+        count = len(timestamps)
+        offsets, headers, sealed = layout.offsets, layout.headers, layout.sealed
+        if len(offsets) != count:
+            offsets, headers, sealed = offsets[:count], headers[:count], sealed[:count]
+        seqs: Sequence[int] = range(index & 0xFFFF, (index & 0xFFFF) + count)
+        if seqs[-1] > 0xFFFF:
+            seqs = [seq & 0xFFFF for seq in seqs]
+        # The loops over the packets are these maps: a loop in Python takes 0.3 µs a packet more.
+        write: Callable[[bytearray, int, int, int], None] = _VARYING.pack_into
+        deque(map(write, repeat(self._buffer), offsets, seqs, timestamps), maxlen=0)
+        ivs = make_ivs(key.base, index, count)
+        deque(map(key.aead.encrypt_into, ivs, payloads, headers, sealed), maxlen=0)
+
+    def _seal_last(
+        self, standing: _Standing, key: StreamKey, index: int, last: tuple[Payload, int], start: int
+    ) -> int:
+        """Seal a shorter packet, payload and timestamp, at the end of a batch; return where it ends."""
+        (payload, timestamp), mki, header_end = last, standing[2], start + rtp.HEADER_BYTES
+        self._write_last(standing, start, index, timestamp, len(payload))
+        sealed_end = header_end + len(payload) + TAG_BYTES
+        (iv,) = make_ivs(key.base, index, 1)
+        key.aead.encrypt_into(iv, payload, self._view[start:header_end], self._view[header_end:sealed_end])
+        return sealed_end + len(mki)
 
     def _write_last(
         self, standing: "_Standing", start: int, index: int, timestamp: int, size_bytes: int
@@ -185,11 +212,12 @@ class Sealer:
             start = number * layout.packet_bytes
             self._write_fixed(start, second)
             self._buffer[start + layout.packet_bytes - len(mki) : start + layout.packet_bytes] = mki
-        for number in range(len(layout.slots), count):
+        for number in range(len(layout.headers), count):
             start = number * layout.packet_bytes
             header_end = start + rtp.HEADER_BYTES
-            sealed = self._view[header_end : header_end + payload_bytes + TAG_BYTES]
-            layout.slots.append((start + _VARYING_OFFSET, self._view[start:header_end], sealed))
+            layout.offsets.append(start + _VARYING_OFFSET)
+            layout.headers.append(self._view[start:header_end])
+            layout.sealed.append(self._view[header_end : header_end + payload_bytes + TAG_BYTES])
         self._standing = standing = (payload_bytes, second, mki, layout, max(done, count))
         return standing
 
@@ -199,7 +227,7 @@ class Sealer:
             raise LocalError(f"a payload of {payload_bytes} bytes does not fit a datagram")
         if len(self._layouts) >= LAYOUTS_MAX:
             self._layouts.pop(next(iter(self._layouts)))
-        layout = self._layouts[payload_bytes] = _Layout([], packet_bytes, batch_limit(payload_bytes))
+        layout = self._layouts[payload_bytes] = _Layout(packet_bytes, batch_limit(payload_bytes), [], [], [])
         return layout
 
     def _write_fixed(self, start: int, second: int) -> None:
