@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from vectors_erasure import erasure_vectors
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
@@ -332,6 +333,7 @@ FILES: dict[str, Callable[[Kept], Content]] = {
     "sealcast.json": packet_vectors,
     "jws.json": jws_vectors,
     "jwe.json": jwe_vectors,
+    "erasure.json": erasure_vectors,
     "nonces.json": nonce_vectors,
     "at-rest.json": rest_vectors,
 }

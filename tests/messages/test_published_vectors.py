@@ -17,10 +17,11 @@ from sealcast.core.errors import RemoteError
 from sealcast.device.passphrase import derivation_of, derive, passphrase_of
 from sealcast.messages import jose
 from sealcast.messages.jwk import Jwk
+from sealcast.subscribers.service_withdrawal import Facts, Withdrawal, judge, read_statement
 from wire.oracle import VECTORS, load_vectors
 
 ROOT = VECTORS.parents[2]
-JWS, JWE = load_vectors("jws.json"), load_vectors("jwe.json")
+JWS, JWE, ERASURE = (load_vectors(name) for name in ("jws.json", "jwe.json", "erasure.json"))
 PROVEN = {
     "compound", "control", "data", "hash", "inner", "iv", "nonce", "packet", "payload", "plaintext",
     "public_key", "row_key", "rtp_key", "rtcp_salt", "sealed", "secret", "token", "value", "wrapped",
@@ -165,3 +166,38 @@ def test_vaults(vector: dict[str, Any]) -> None:
     else:
         key = derive(passphrase_of(vector["passphrase"], is_new=False), how)
     assert jose.unseal_direct(vector["token"], key, typ=vector["typ"]).decode() == vector["plaintext"]
+
+
+@pytest.mark.parametrize("vector", ERASURE["withdrawn"], ids=lambda vector: vector["name"])
+def test_erasure_statements(vector: dict[str, Any]) -> None:
+    """Ours takes each statement, once, and reads the receipt for it."""
+    statement, receipt = vector["statement"]["token"], vector["receipt"]["token"]
+    device = jose.peek(statement).kid
+    assert worth(statement, Jwk(**vector["key"]), device) == "valid"
+    server = jose.verify(receipt, Jwk(**ERASURE["server_key"]), typ=jose.TYP_RECEIPT)
+    assert server.decode() == vector["receipt"]["payload"]
+
+
+@pytest.mark.parametrize("vector", ERASURE["refused"], ids=lambda vector: vector["name"])
+def test_refused_statements(vector: dict[str, Any]) -> None:
+    """Ours finds in each the offence that it is."""
+    assert worth(vector["token"], Jwk(**ERASURE["withdrawn"][0]["key"]), "TV-0001") == vector["kind"]
+
+
+def worth(token: str, key: Jwk, device: str) -> str:
+    """Return our judgement of a statement, by the withdrawals that the file says are on record."""
+    read = read_statement(token, device, key)
+    nonce = read.statement.statement_nonce if read.statement is not None else None
+    begun = [
+        Withdrawal(
+            number=number,
+            device=each["device"],
+            scope=each["scope"],
+            counter=each["counter"],
+            is_superseded=each["state"] == "superseded",
+            is_closed=each["state"] == "closed",
+        )
+        for number, each in enumerate(ERASURE["begun"])
+        if each["statement_nonce"] == nonce
+    ]
+    return judge(Facts(ERASURE["operator"], device, read, None, begun[0] if begun else None)).kind

@@ -44,9 +44,9 @@ def read(statement: ErasureStatement = RIGHT) -> StatementRead:
         (read(changed(RIGHT, device="other")), None, BEGAN, False, "foreign"),
         (read(changed(RIGHT, operator="other")), None, BEGAN, False, "foreign"),
         (read(), None, None, False, "bad"),
-        (read(), None, Withdrawal(1, "other", "7", 3, False, False), False, "foreign"),  # noqa: FBT003
+        (read(), None, Withdrawal(1, "other", "7", 3, False, False), False, "foreign"),
         (read(), None, CLOSED, False, "replayed"),
-        (read(), None, Withdrawal(1, "tv", "7", 3, True, False), False, "stale"),  # noqa: FBT003
+        (read(), None, Withdrawal(1, "tv", "7", 3, True, False), False, "stale"),
         (read(changed(RIGHT, counter=2)), None, BEGAN, False, "stale"),
         (read(changed(RIGHT, counter=4)), None, BEGAN, False, "bad"),
         (read(changed(RIGHT, scope="8", erased=[])), None, BEGAN, False, "bad"),

@@ -246,6 +246,18 @@ def verify_jws(file: Json) -> int:
     return len(file["signed"]) + len(file["refused"])
 
 
+def verify_erasure(file: Json) -> int:
+    """Verify erasure statements, and the receipts for them."""
+    for each in file["withdrawn"]:
+        payload = open_jws(each["statement"]["token"], each["key"], "sealcast-erasure").decode()
+        expect(f"the statement {each['name']}", holds=payload == each["statement"]["payload"])
+        proof = open_jws(each["receipt"]["token"], file["server_key"], "sealcast-receipt").decode()
+        expect(f"the receipt for {each['name']}", holds=proof == each["receipt"]["payload"])
+        digest = hashlib.sha256(each["statement"]["token"].encode()).hexdigest()
+        expect("which statement it is for", holds=json.loads(proof)["statement_sha256"] == digest)
+    return len(file["withdrawn"])
+
+
 def agreed_key(key: Json, header: Json) -> bytes:
     """Return the key that wraps the content key: ECDH, then the Concat KDF (RFC 7518 §4.6.2)."""
     epk = header["epk"]
@@ -373,6 +385,7 @@ FILES: dict[str, Callable[[Json], int]] = {
     "seal.json": verify_seal,
     "jws.json": verify_jws,
     "jwe.json": verify_jwe,
+    "erasure.json": verify_erasure,
     "nonces.json": verify_nonces,
     "at-rest.json": verify_at_rest,
 }
