@@ -141,6 +141,28 @@ def test_a_key_granted_again_voids_its_erasure(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_an_old_request_gives_no_key_back(tmp_path: Path) -> None:
+    """A key request from before the withdrawal, sent again, is refused; after a return it voids the erasure."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            device, keys = await viewer(server)
+            await device.fetch_nonce()
+            asked = device.token(operations.KEYS, channel="news")
+            assert len((await device.post(operations.KEYS, asked)).answer.keys) == 2
+            token = signed(device, statement_of(device, await begin(device)))
+            receipt_of(server, await withdraw(device, token), token)
+            again = await device.post(operations.KEYS, asked)
+            assert (again.status, again.problem) == (403, "not-subscribed")
+            assert erasures(tmp_path) == [(1, 1, False), (1, 2, False)]
+            await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
+            given = (await device.post(operations.KEYS, asked)).answer.keys
+            assert [key.material for key in given] == keys
+            assert erasures(tmp_path) == [(1, 1, True), (1, 2, True)]
+
+    asyncio.run(story())
+
+
 def test_what_is_left_out_is_no_offence(tmp_path: Path) -> None:
     """A key that was not erased stays without evidence; one that was never granted leaves none."""
 

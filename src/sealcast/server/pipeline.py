@@ -285,4 +285,7 @@ def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> byt
         return refusal(problems.problem_name(kept.no.type), kept.no.detail)
     if handler.repeat is None:
         return bytes(kept.answer)
-    return encode(handler.repeat(call, asked.request, tuple(Epoch(e) for e in kept.epochs)).answer)
+    try:
+        return encode(handler.repeat(call, asked.request, tuple(Epoch(e) for e in kept.epochs)).answer)
+    except RefusedError as no:
+        return no

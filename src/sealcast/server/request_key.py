@@ -88,8 +88,13 @@ class KeyDesk:
         return self._reply(call, view, request, given)
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
-        """Give the same keys once more, as far as they live; nothing is recorded."""
+        """Give the same keys once more, as far as they live and the device may have them still."""
         view = self._views.get(call.connection, request.channel)
+        device, number = call.caller.id, view.spec.number
+        decision = self._admission(call.connection).permit(device, number, epochs, call.wall_ms)
+        if not decision.permitted:
+            raise refusal(decision.reason, decision.detail)
+        store_withdrawals.void_erasures(call.connection, device, number, epochs, call.wall_ms)
         return self._reply(call, view, request, tuple(e for e in epochs if view.has_key(e)))
 
     def _reply(self, call: Call, view: ChannelView, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
