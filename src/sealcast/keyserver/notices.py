@@ -5,6 +5,7 @@ from typing import Protocol
 from sealcast.core.ids import KeyId
 from sealcast.keys.policy import Window, fetch_window, spread_ms
 from sealcast.keyserver.air import AirState
+from sealcast.keyserver.service_fence import order_for
 from sealcast.keyserver.values import ChannelView
 from sealcast.messages.subscribing import Event
 
@@ -27,7 +28,7 @@ def silent(event: Event, party: str | None = None) -> None:
 
 def key_change(view: ChannelView, air: AirState, key_id: KeyId, now: int) -> Event:
     """Return the event that `key_id` comes next, with the fetch window as it stands at `now`."""
-    window = _window(view, air, now)
+    window = _window(view, air, key_id.epoch, now)
     return Event(
         kind="key-change",
         channel=view.spec.number,
@@ -37,9 +38,18 @@ def key_change(view: ChannelView, air: AirState, key_id: KeyId, now: int) -> Eve
     )
 
 
-def _window(view: ChannelView, air: AirState, now: int) -> Window:
-    """Return when receivers fetch the next key: before the end of the present one, soon if there is none."""
+def _window(view: ChannelView, air: AirState, epoch: int, now: int) -> Window:
+    """Return when receivers fetch the next key.
+
+    Before the end of the present one; soon if there is none; within an urgent fence's own window if the key
+    is the one that the sender hurries to.
+    """
     report = air.latest(view.spec.number, view.on_air.epoch) if view.on_air is not None else None
     if report is None:
         return Window(0, spread_ms(view.spec, AUDIENCE_UNKNOWN))
-    return fetch_window(view.spec, report.remaining_now_ms(now))
+    remaining_ms = report.remaining_now_ms(now)
+    order = order_for(view.fences, view.on_air.epoch) if view.on_air is not None else None
+    if order is not None and order.urgent and epoch >= order.epoch:
+        hurried_ms = min(order.window_ms, remaining_ms)
+        return fetch_window(view.spec, hurried_ms, hurried_ms)
+    return fetch_window(view.spec, remaining_ms)
