@@ -61,6 +61,8 @@ class Studio:
         self.switches: list[tuple[int, int]] = []
         self.on_control: Callable[[bytes], bytes | None] = lambda packet: packet
         self.started_without_server = False
+        self.heard: list[tuple[int, int]] = []
+        """When this sender was told of which fence."""
         self._world = world
         self._spec = spec
         self._first_seq = first_seq
@@ -202,6 +204,8 @@ class Studio:
                 self.store.remember_key(answer)
                 session.handle_generated(answer, now)
             case ReportAir(), Heard():
+                if answer.fence is not None:
+                    self.heard.append((now, answer.fence.epoch))
                 session.handle_reported(action, now, answer.fence)
         self._advance(now)
 
