@@ -204,3 +204,36 @@ def test_the_database_itself_keeps_it_so(tmp_path: Path) -> None:
         pytest.raises(sqlite3.IntegrityError, match="UNIQUE"),
     ):
         database.execute("INSERT INTO subscriptions (channel, device, added_at_ms) VALUES (1, 'TV-1', 0)")
+
+
+def test_pages_of_subscribers(tmp_path: Path) -> None:
+    """A list too long for one answer comes in pages, which hold everybody once; no place is made up."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            for name, port in (("news", 5004), ("sport", 6004)):
+                await server.add_channel(name, port=port)
+            wanted = [(channel, f"TV-{n:04}") for channel in ("news", "sport") for n in range(700)]
+            query = (
+                "INSERT INTO subscriptions (channel, device, added_at_ms, user, kek) VALUES (?, ?, 0, ?, ?)"
+            )
+            with contextlib.closing(sqlite3.connect(tmp_path / "keyserver.sqlite")) as database, database:
+                values = [
+                    (1 + (channel == "sport"), device, "u" * 128, "k" * 43) for channel, device in wanted
+                ]
+                database.executemany(query, values)
+            for narrowed, expected in ((None, wanted), ("sport", wanted[700:])):
+                fields = {"channel": narrowed, "after": ""}
+                seen, pages = [], 0
+                while fields["after"] is not None:
+                    answer = await server.operator.must(operations.SUBSCRIBER_LIST, **fields)
+                    seen += [(row.channel, row.device) for row in answer.subscribers]
+                    fields["after"], pages = answer.next, pages + 1
+                assert (seen, pages > 1) == (expected, narrowed is None)
+            few = await server.operator.must(operations.SUBSCRIBER_LIST, limit=2)
+            assert (len(few.subscribers), few.next) == (2, "1 TV-0001")
+            for bad in ({"after": "x"}, {"after": "1"}, {"after": "-1 a"}, {"limit": 0}, {"limit": 1001}):
+                reply = await server.operator.ask(operations.SUBSCRIBER_LIST, **bad)
+                assert reply.problem == "bad-request"
+
+    asyncio.run(story())

@@ -23,6 +23,8 @@ from sealcast.core.errors import UsageError
 from sealcast.device.holder import open_with_keys
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential, Vault
+from sealcast.messages import operations
+from sealcast.messages.answers import SubscriberList, SubscriberRow
 from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.operations import Operation
 from sealcast.transport.system import SystemRandom
@@ -35,6 +37,9 @@ HOW_TO_GET = {
     "device": "get one with: sealcast enrol, or on the operator's machine with: sealcast registry add",
 }
 ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a", "replica": "a"}
+PAGES_MAX = 10_000
+"""Pages of one list: millions of rows. A server that went round in circles would be asked for ever."""
+
 SECTION_OF = {"operator": "admin", "sender": "sender", "device": "receiver"}
 
 
@@ -111,6 +116,27 @@ def ask(operator: Operator, operation: Operation, kind: type[Answer], **fields: 
             return await client.expect(operation, kind, **fields)
 
     return asyncio.run(once())
+
+
+def ask_for_subscribers(operator: Operator, channel: str | None) -> list[SubscriberRow]:
+    """Return all subscribers, or those of one channel, page by page; raises as `KeyServerClient.call`."""
+
+    async def all_pages() -> list[SubscriberRow]:
+        found: list[SubscriberRow] = []
+        after = ""
+        async with KeyServerClient(
+            operator.credential, SystemRandom(), operator.keep, operator.keys
+        ) as client:
+            for _ in range(PAGES_MAX):
+                fields = {"channel": channel, "after": after}
+                page = await client.expect(operations.SUBSCRIBER_LIST, SubscriberList, **fields)
+                found += page.subscribers
+                if page.next is None:
+                    break
+                after = page.next
+        return found
+
+    return asyncio.run(all_pages())
 
 
 def _configured(loaded: Loaded, role: str) -> str | None:

@@ -79,17 +79,12 @@ def list_(
 ) -> None:
     """List who may receive what, and since when by the key server's clock."""
     from sealcast.cli import acting, output
-    from sealcast.messages import operations
-    from sealcast.messages.answers import SubscriberList
 
-    operator = acting.operator(context)
-    answer = acting.ask(operator, operations.SUBSCRIBER_LIST, SubscriberList, channel=channel)
+    found = acting.ask_for_subscribers(acting.operator(context), channel)
     if json:
-        output.print_json(answer)
+        output.print_json({"subscribers": found})
         return
-    rows = [
-        (row.channel, row.device, row.user or "-", row.added_at, row.kek or "-") for row in answer.subscribers
-    ]
+    rows = [(row.channel, row.device, row.user or "-", row.added_at, row.kek or "-") for row in found]
     output.print_table(("CHANNEL", "DEVICE", "USER", "SINCE", "KEK"), rows, empty="no subscriber yet")
 
 

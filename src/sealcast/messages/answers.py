@@ -176,6 +176,7 @@ class SubscriberRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriberList(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to subscriber list."""
+    """Answer to subscriber list; `next` is where to go on, None at the end of the list."""
 
     subscribers: list[SubscriberRow]
+    next: str | None = None

@@ -116,7 +116,11 @@ SUBSCRIBER_REMOVE = Operation(
     subscribing.Removed,
 )
 SUBSCRIBER_LIST = Operation(
-    "subscriber-list", "/v1/subscribers/list", "operator", requests.ListRequest, answers.SubscriberList
+    "subscriber-list",
+    "/v1/subscribers/list",
+    "operator",
+    requests.SubscriberListRequest,
+    answers.SubscriberList,
 )
 
 CHANNEL_OPEN = Operation(

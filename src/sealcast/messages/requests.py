@@ -146,6 +146,13 @@ class RegisteredKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kek: Jwk
 
 
+class SubscriberListRequest(ListRequest, frozen=True, kw_only=True):
+    """Operator: subscribers, by channel and device, at most `limit`; `after` is `next` of the page before."""
+
+    after: str = ""
+    limit: int = 1_000
+
+
 class SubscriberRequest(Request, frozen=True, kw_only=True):
     """Operator: put a device on the allow list of a channel; `user` is its user's name, if known."""
 

@@ -11,7 +11,6 @@ from sealcast.keyserver.values import refusal
 from sealcast.keyserver.when import iso_time
 from sealcast.messages import operations
 from sealcast.messages.answers import Done
-from sealcast.messages.encoding import encode
 from sealcast.messages.sold import sold_fault
 from sealcast.messages.subscribing import (
     SOLD_PER_REQUEST,
@@ -22,11 +21,9 @@ from sealcast.messages.subscribing import (
     SoldRemoveRequest,
     SoldRow,
 )
+from sealcast.server.paging import fill
 from sealcast.subscribers import store_sold
 from sealcast.subscribers.store_sold import SALE, Sold
-
-PAGE_BYTES_MAX = 200_000
-"""Rows of one answer: with the rest of it they stay below the size of a message."""
 
 
 class SoldGate:
@@ -76,15 +73,9 @@ class SoldDesk:
             raise refusal("bad-request", f"a page has 1 to {SOLD_PER_REQUEST} devices")
         found = list(store_sold.page(call.connection, request.after, request.limit + 1))
         enrolled = store_principals.devices_among(call.connection, [device.serial for device in found])
-        rows: list[SoldRow] = []
-        size = 0
-        for device in found:
-            row = _row(device, is_enrolled=device.serial in enrolled)
-            size += len(encode(row))
-            if len(rows) == request.limit or size > PAGE_BYTES_MAX:
-                return Reply(SoldList(devices=rows, more=True))
-            rows.append(row)
-        return Reply(SoldList(devices=rows, more=False))
+        rows = (_row(device, is_enrolled=device.serial in enrolled) for device in found)
+        page, has_more = fill(rows, request.limit)
+        return Reply(SoldList(devices=page, more=has_more))
 
     def remove(self, call: Call, request: SoldRemoveRequest) -> Reply:
         """Take a device off the list; one that is registered stays so, with its subscriptions."""

@@ -10,15 +10,20 @@ from sealcast.keyserver.when import iso_time
 from sealcast.messages import operations
 from sealcast.messages.answers import Done, SubscriberList, SubscriberRow
 from sealcast.messages.jwk import kek_reference
-from sealcast.messages.requests import ListRequest, SubscriberRequest
+from sealcast.messages.requests import SubscriberListRequest, SubscriberRequest
 from sealcast.messages.subscribing import Removed, Subscribed, SubscribeRequest, SubscriberRemoveRequest
 from sealcast.server.evicting import Evictions
+from sealcast.server.paging import fill
 from sealcast.server.selling import SoldGate
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers import store_offences
 from sealcast.subscribers.service_subscribe import Applicant, decide, user_fault
-from sealcast.subscribers.store import Subscription
+from sealcast.subscribers.store import Place, Subscription
 
+LISTED_MAX = 1_000
+"""Subscribers in one answer; as a rule they fit."""
+
+CHANNEL_DIGITS_MAX = 10
 Find = Callable[[Call, str], Principal | None]
 """Returns a registered party with its keys."""
 
@@ -97,26 +102,43 @@ class SubscriberDesk:
         )
         return Reply(removed)
 
-    def list(self, call: Call, request: ListRequest) -> Reply:
-        """Return who is subscribed, to all channels or to the one asked for."""
+    def list(self, call: Call, request: SubscriberListRequest) -> Reply:
+        """Return a page of who is subscribed, to all channels or to the one asked for."""
+        if not 0 < request.limit <= LISTED_MAX:
+            raise refusal("bad-request", f"a page has 1 to {LISTED_MAX} subscribers")
+        after = _place(request.after)
         if request.channel is not None:
             spec = self._views.get(call.connection, request.channel).spec
             names = {spec.number: spec.name}
+            found = allow_list.page_of_channel(call.connection, (spec.number, after[1]), request.limit + 1)
         else:
             live = store_channels.live(call.connection)
             names = {stored.spec.number: stored.spec.name for stored in live}
-        rows = [
-            SubscriberRow(
-                channel=names[each.channel],
-                device=each.device,
-                added_at=iso_time(each.added_at_ms),
-                user=each.user,
-                kek=each.kek,
-            )
-            for each in allow_list.live(call.connection)
-            if each.channel in names
-        ]
-        return Reply(SubscriberList(subscribers=rows))
+            found = allow_list.page(call.connection, after, request.limit + 1)
+        page, has_more = fill((_row(each, names[each.channel]) for each in found), request.limit)
+        last = found[len(page) - 1] if has_more else None
+        next_ = f"{last.channel} {last.device}" if last is not None else None
+        return Reply(SubscriberList(subscribers=page, next=next_))
+
+
+def _row(subscription: Subscription, channel: str) -> SubscriberRow:
+    return SubscriberRow(
+        channel=channel,
+        device=subscription.device,
+        added_at=iso_time(subscription.added_at_ms),
+        user=subscription.user,
+        kek=subscription.kek,
+    )
+
+
+def _place(after: str) -> Place:
+    """Return the place that `next` of an answer names; raises a refusal for another text."""
+    if not after:
+        return 0, ""
+    number, space, device = after.partition(" ")
+    if not (number.isascii() and number.isdigit() and len(number) <= CHANNEL_DIGITS_MAX and space):
+        raise refusal("bad-request", "after is not what an answer gave as next")
+    return int(number), device
 
 
 def subscriber_handlers(desk: SubscriberDesk) -> tuple[Handler, ...]:

@@ -1,6 +1,7 @@
 """Owns the allow list: which device may have the keys of which channel, since when and until when."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -37,7 +38,7 @@ _REMOVE_ALL = (
     .where(subscriptions.c.channel == sa.bindparam("channel_number"), _LIVE)
     .values(removed_at_ms=sa.bindparam("now_ms"), ended_by="channel-removed")
 )
-_LIST = (
+_PAGE = (
     sa.select(
         subscriptions.c.channel,
         subscriptions.c.device,
@@ -45,14 +46,24 @@ _LIST = (
         subscriptions.c.user,
         subscriptions.c.kek,
     )
-    .where(_LIVE)
+    .where(
+        _LIVE,
+        sa.tuple_(subscriptions.c.channel, subscriptions.c.device)
+        > sa.tuple_(sa.bindparam("channel_number"), sa.bindparam("device_id")),
+    )
     .order_by(subscriptions.c.channel, subscriptions.c.device)
+    .limit(sa.bindparam("count"))
 )
+_PAGE_OF_CHANNEL = _PAGE.where(subscriptions.c.channel == sa.bindparam("channel_number"))
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(subscriptions)
     .where(_LIVE, subscriptions.c.channel == sa.bindparam("channel_number"))
 )
+
+
+Place = tuple[int, str]
+"""Where a page begins: behind this channel and device. Channels count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +118,22 @@ def remove_all(connection: sa.Connection, channel: ChannelNumber, now_ms: int) -
     connection.execute(_REMOVE_ALL, {"channel_number": channel, "now_ms": now_ms})
 
 
-def live(connection: sa.Connection) -> list[Subscription]:
-    """Return all live subscriptions, by channel and device."""
-    return [Subscription(ChannelNumber(row.channel), *row[1:]) for row in connection.execute(_LIST)]
+def page(connection: sa.Connection, after: Place, count: int) -> list[Subscription]:
+    """Return at most `count` live subscriptions, by channel and device, behind `after`."""
+    return _read(connection, _PAGE, after, count)
+
+
+def page_of_channel(connection: sa.Connection, after: Place, count: int) -> list[Subscription]:
+    """Do as `page` for the channel of `after` alone."""
+    return _read(connection, _PAGE_OF_CHANNEL, after, count)
 
 
 def count(connection: sa.Connection, channel: ChannelNumber) -> int:
     """Return how many devices are on the list of a channel."""
     return int(connection.execute(_COUNT, {"channel_number": channel}).scalar_one())
+
+
+def _read(connection: sa.Connection, query: sa.Select[Any], after: Place, count: int) -> list[Subscription]:
+    parameters = {"channel_number": after[0], "device_id": after[1], "count": count}
+    rows = connection.execute(query, parameters)
+    return [Subscription(ChannelNumber(row.channel), *row[1:]) for row in rows]
