@@ -98,3 +98,25 @@ def test_erase_leaves_nothing() -> None:
     ring = ring_with(1, 2)
     ring.erase()
     assert held(ring) == []
+
+
+def test_a_next_key_that_is_skipped_gives_way_to_the_one_that_comes() -> None:
+    """After a removal the key fetched before never goes on air; it is dropped at the switch past it."""
+    ring = ring_with(1, 2)
+    following = make_key(3).key_id
+    assert (ring.holds_next(), ring.holds_next(following)) == (True, False)
+    ring.learn(make_key(3), LIFETIME_MS, SECOND)
+    assert (held(ring), ring.holds_next(following)) == ([1, 2, 3], True)
+    ring.announce(following, 2 * SECOND)
+    assert (held(ring), ring.holds_next()) == ([1, 3], False)
+
+
+def test_two_skipped_keys_leave_room_for_the_one_that_comes() -> None:
+    """With previous, current and two skipped keys held, the previous one makes room."""
+    ring = ring_with(1, 2)
+    ring.announce(make_key(2).key_id, SECOND)
+    for epoch in (3, 4, 5):
+        ring.learn(make_key(epoch), LIFETIME_MS, SECOND)
+    assert held(ring) == [2, 3, 4, 5]
+    ring.announce(make_key(5).key_id, 2 * SECOND)
+    assert held(ring) == [2, 5]

@@ -69,6 +69,7 @@ class Errands:
         self._overtaken = overtaken
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk = asyncio.Lock()
+        self._fence_epoch: int | None = None
 
     def start(self, action: Action) -> None:
         """Begin to carry out an action."""
@@ -164,6 +165,13 @@ class Errands:
             totals=totals,
             ended=action.ended,
         )
+        if answer.fence is not None and answer.fence.epoch != self._fence_epoch:
+            self._fence_epoch = answer.fence.epoch
+            log.info(
+                "a device was removed: keys below its fence are skipped",
+                fence=answer.fence.epoch,
+                now=answer.fence.urgent,
+            )
         self._session.handle_reported(action, self._now(), answer.fence)
         if answer.overtaken and action.epoch == self._session.state(self._now()).epoch:
             self._overtaken()
