@@ -136,7 +136,7 @@ class Attendance:
     def _take_event(self, event: Event) -> None:
         now = self._clock.monotonic_ns()
         if self._session.notices.handle(event, now):
-            log.info("told", kind=event.kind, key=event.key_id, within_ms=event.closes_in_ms)
+            log.info("told", kind=event.kind, next=event.key_id, within_ms=event.closes_in_ms)
             self._wake(now)
 
     def _stop_following(self) -> None:
