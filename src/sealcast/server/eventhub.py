@@ -12,8 +12,8 @@ from sealcast.messages.encoding import encode
 from sealcast.messages.subscribing import Event
 from sealcast.server.eventlink import Opened, Tell
 
-STREAMS_PER_PARTY = 4
-"""Programs of one party at one time; a further one takes the place of the oldest, which may be a dead one."""
+STREAMS_PER_PARTY = 16
+"""As many as a client of ours opens, for 64 channels each; one more takes the place of the oldest."""
 
 TURNS = 150
 TURN_S = 0.1
