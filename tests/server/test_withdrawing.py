@@ -142,7 +142,7 @@ def test_a_key_granted_again_voids_its_erasure(tmp_path: Path) -> None:
 
 
 def test_an_old_request_gives_no_key_back(tmp_path: Path) -> None:
-    """A key request from before the withdrawal, sent again, is refused; after a return it voids the erasure."""
+    """A key request from before, sent again, is refused; after a return it voids the erasure."""
 
     async def story() -> None:
         async with running(tmp_path) as server:

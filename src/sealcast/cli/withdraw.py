@@ -79,7 +79,7 @@ def _print(done: "Done") -> None:
     channels = ", ".join(receipt.channels) or "no channel (it was on no list any more)"
     output.print_line(
         f"{receipt.device} has withdrawn from {channels} at {receipt.closed_at};"
-        f" {len(receipt.erased)} keys on record as destroyed"
+        f" keys on record as destroyed: {len(receipt.erased)}"
     )
     if done.is_last:
         output.print_line("it was the last: the device's own keys are destroyed, and its vault opens nothing")
