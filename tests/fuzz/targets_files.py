@@ -59,7 +59,7 @@ SENDER = Credential(
 def targets() -> dict[str, Target]:
     """Return the targets of this file."""
     vault = jose.seal_direct(encode(DEVICE), KEYS["oct"], typ=jose.TYP_VAULT).encode()
-    server = jose.seal_direct(_server_secrets(), state._vault_key(MASTER), typ=jose.TYP_VAULT).encode()
+    server = jose.seal_direct(_server_secrets(), state.vault_key(MASTER), typ=jose.TYP_VAULT).encode()
     wrapped = wrapping.wrap(MASTER, b"label ", b"name", Secret(bytes(28)))
     public = state.OperatorKeys(id="operator", signing=KEYS["ed25519"].public(), kek=KEYS["x25519"].public())
     return {

@@ -14,7 +14,11 @@ from sealcast.server.request_key import HELD_MAX
 TEXT = (Path(__file__).parents[2] / "docs" / "spec" / "messages.md").read_text()
 
 
-@pytest.mark.parametrize("operation", operations.ALL, ids=lambda operation: operation.name)
+@pytest.mark.parametrize(
+    "operation",
+    dict.fromkeys([*operations.ALL, *operations.RECEPTION_MANAGER]),
+    ids=lambda operation: operation.name,
+)
 def test_operation_stands_in_the_table(operation: operations.Operation) -> None:
     """Each operation is listed with its path, role, answer and whether that is sealed."""
     answer = operation.answer.__name__ + (", sealed" if operation.sealed else "")

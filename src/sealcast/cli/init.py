@@ -12,6 +12,7 @@ from sealcast.cli.helps import escape, examples
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 PORT = 8443
+RECEPTION_PORT = 8445
 OPERATOR_VAULT = "operator.vault"
 
 
@@ -55,13 +56,15 @@ class Places:
     state: Path
 
 
-@app.command(
+@app.callback(
+    invoke_without_command=True,
     epilog=examples(
         "sealcast init",
         "sealcast init --operator 'Coast TV' --host keys.coast.example --host 192.0.2.10",
         "sealcast init --dir ./trial",
         "sealcast init --ca-cert company-ca.pem --ca-key company-ca.key --host keys.example.org",
-    )
+        "sealcast init reception ./reception --from ./trial/keyserver --host 192.0.2.11",
+    ),
 )
 def init(
     context: typer.Context,
@@ -77,6 +80,21 @@ def init(
 
     Nothing that exists is overwritten.
     """
+    if context.invoked_subcommand is None:
+        _init_operator(context, host, directory, operator, listen, ca_cert=ca_cert, ca_key=ca_key)
+
+
+def _init_operator(
+    context: typer.Context,
+    host: list[str] | None,
+    directory: Path | None,
+    operator: str,
+    listen: str | None,
+    *,
+    ca_cert: Path | None,
+    ca_key: Path | None,
+) -> None:
+    """Make an operator from nothing."""
     from sealcast.cli import keyfiles, output
     from sealcast.config.places import make_dir
     from sealcast.config.schema import check_url, parse_listen
@@ -107,6 +125,58 @@ def init(
     _write_config(places, where, urls)
     for line in _what_next(context, places, operator, urls, explicit=directory is not None):
         output.print_line(line)
+
+
+@app.command(
+    epilog=examples(
+        "sealcast init reception ./reception --from /var/lib/sealcast/keyserver",
+        "sealcast init reception /srv/reception --from ./a --from ./b --host reception.example.org",
+    )
+)
+def reception(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The manager's state, made here.")],
+    key_servers: Annotated[
+        list[Path],
+        typer.Option("--from", metavar="STATE", help="State of a key server that may ask (again for more)."),
+    ],
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Name or address under which key servers reach it (again for more)."
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port under which they do.")] = RECEPTION_PORT,
+    *,
+    ca_cert: CaCertificate = None,
+    ca_key: CaKey = None,
+) -> None:
+    """Make the state of a reception manager that stands apart from its key servers.
+
+    Its certificate is signed by the operator's CA. Nothing that exists is overwritten.
+    """
+    from sealcast.cli import keyfiles, output
+    from sealcast.cli.configuring import toml_string
+    from sealcast.config.schema import check_url
+    from sealcast.server.state_reception import create_reception_state
+    from sealcast.transport.address import format_place
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    hosts = tuple(host or ())
+    urls = tuple(check_url(f"https://{format_place(name, port)}") for name in hosts or ("127.0.0.1",))
+    state = create_reception_state(
+        Path.cwd() / directory,
+        [Path.cwd() / each for each in key_servers],
+        hosts=hosts,
+        urls=urls,
+        random=SystemRandom(),
+        wall_ns=SystemClock().wall_ns(),
+        own_ca=keyfiles.own_ca(ca_cert, ca_key),
+    )
+    listen = f"0.0.0.0:{port}" if hosts else f"127.0.0.1:{port}"
+    output.print_line(f"reception manager {state.directory} is set up for {len(state.peers)} key server(s)")
+    output.print_line("next:")
+    output.print_line(f"  sealcast serve reception --state {directory} --listen {listen}")
+    output.print_line(f"  in [keyserver]: reception = [{', '.join(map(toml_string, urls))}]")
 
 
 def _reachable(address: str) -> str:

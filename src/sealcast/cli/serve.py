@@ -75,6 +75,7 @@ def keyserver(
             urls=tuple(section.urls),
             certificate_days=section.certificate_days,
             heartbeat_ms=section.heartbeat_s * 1_000,
+            reception=tuple(section.reception),
             unsold=section.unsold,
             events=_event_settings(section, events or section.events, (host, port)),
         )
@@ -90,6 +91,72 @@ def keyserver(
         await serve_keyserver(
             settings, clock=SystemClock(), random=SystemRandom(), ready=ready, stop=stop, reloads=reloads
         )
+
+    running.run_until_signal(work, reload=reloads.ask)
+
+
+@app.command(
+    epilog=examples(
+        "sealcast serve reception", "sealcast serve reception --listen 0.0.0.0:8445 --state /srv/reception"
+    )
+)
+def reception(
+    context: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where it listens, in place of the configuration's."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its state, in place of the configuration's.")
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its database; several on one machine may share one."),
+    ] = None,
+) -> None:
+    """Keep the record of receptions for key servers until told to end; prints its address when it is ready.
+
+    SIGHUP has it read configuration, certificate, operators' and key servers' files again.
+    """
+    from sealcast.cli.signals import expect_signals
+
+    expect_signals()
+
+    import asyncio
+    import os
+    import sys
+
+    from sealcast.cli import acting, output, running
+    from sealcast.config.places import state_dir
+    from sealcast.config.schema import parse_listen
+    from sealcast.server.serve_reception import serve_reception
+    from sealcast.server.serving import Reloads
+    from sealcast.server.settings import KeyserverSettings
+    from sealcast.transport.system import SystemClock
+
+    def configured() -> KeyserverSettings:
+        section = acting.settings(context).settings.reception
+        host, port = parse_listen(listen or section.listen)
+        folder = state or Path(section.state or state_dir(os.environ) / "reception")
+        file = database or (Path(section.database) if section.database else None)
+        return KeyserverSettings(
+            state_directory=Path.cwd() / folder,
+            host=host,
+            port=port,
+            database=Path.cwd() / file if file else None,
+            urls=tuple(section.urls),
+            heartbeat_ms=section.heartbeat_s * 1_000,
+        )
+
+    def ready(url: str) -> None:
+        output.print_line(f"reception manager listens on {url}")
+        sys.stdout.flush()
+
+    settings = configured()
+    reloads = Reloads(configured)
+
+    async def work(stop: asyncio.Event) -> None:
+        await serve_reception(settings, clock=SystemClock(), ready=ready, stop=stop, reloads=reloads)
 
     running.run_until_signal(work, reload=reloads.ask)
 

@@ -117,7 +117,7 @@ def _check(
         raise UsageError(f"{where}: no such key; there are {', '.join(kind.__struct_fields__)}")
     try:
         converted: object = msgspec.convert(value, hints[key], strict=strict)
-        if (section, key) == ("keyserver", "listen"):
+        if key == "listen":
             parse_listen(str(converted))
         if (section, key) == ("keyserver", "events") and converted is not None:
             parse_events(str(converted), parse_listen(LISTEN_DEFAULT))

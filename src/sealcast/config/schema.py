@@ -8,6 +8,7 @@ import msgspec
 from sealcast.core.errors import UsageError
 
 LISTEN_DEFAULT = "127.0.0.1:8443"
+RECEPTION_LISTEN_DEFAULT = "127.0.0.1:8445"
 REORDER_MS_MAX = 10_000
 """Ten seconds of a stream waiting for one packet is beyond every network this is made for."""
 
@@ -45,7 +46,8 @@ class KeyServerSection(Section, frozen=True):
     """`serve keyserver`: where it listens, under which addresses it is known, where its state is.
 
     `certificate_days` is how long the certificates are good for that it issues to devices and others.
-    `heartbeat_s` is how often receivers say that they live.
+    `heartbeat_s` is how often receivers say that they live, `reception` the addresses of reception managers
+    that stand apart, if any do.
     `unsold` says what a device hears that nobody sold: why, or nothing.
     `events` is where it pushes events, `HOST:PORT` or `off`; unless given, the port behind that of `listen`.
     """
@@ -55,10 +57,24 @@ class KeyServerSection(Section, frozen=True):
     state: str | None = None
     certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
     heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
+    reception: list[str] = []
     unsold: Literal["refuse", "silent"] = "refuse"
     events: str | None = None
     event_urls: list[str] = []
     event_streams: EventStreams = EVENT_STREAMS_DEFAULT
+
+
+class ReceptionSection(Section, frozen=True):
+    """`serve reception`: where it listens, its addresses, state, and database if that is not in the state.
+
+    `heartbeat_s` is that of the key servers that ask it.
+    """
+
+    listen: str = RECEPTION_LISTEN_DEFAULT
+    urls: list[str] = []
+    state: str | None = None
+    database: str | None = None
+    heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
 
 
 class AdminSection(Section, frozen=True):
@@ -94,6 +110,7 @@ class Settings(Section, frozen=True):
     """All settings of one file."""
 
     keyserver: KeyServerSection = KeyServerSection()
+    reception: ReceptionSection = ReceptionSection()
     admin: AdminSection = AdminSection()
     sender: SenderSection = SenderSection()
     receiver: ReceiverSection = ReceiverSection()
@@ -102,17 +119,20 @@ class Settings(Section, frozen=True):
 
 SECTIONS: dict[str, type[Section]] = {
     "keyserver": KeyServerSection,
+    "reception": ReceptionSection,
     "admin": AdminSection,
     "sender": SenderSection,
     "receiver": ReceiverSection,
     "logging": LoggingSection,
 }
 
-URL_KEYS = frozenset({"urls", "event_urls"})
+URL_KEYS = frozenset({"urls", "event_urls", "reception"})
 """Keys that are lists of servers' addresses."""
 
 PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender", "credential")}) | {
     ("sender", "state"),
+    ("reception", "state"),
+    ("reception", "database"),
     ("receiver", "state"),
     ("receiver", "credential"),
 }

@@ -11,7 +11,7 @@ import msgspec
 from sealcast.messages import answers, enrolment, requests, subscribing
 from sealcast.messages.requests import Role
 
-Caller = Role | Literal["newcomer", "certified", "device-or-sender", "server"]
+Caller = Role | Literal["newcomer", "certified", "device-or-sender", "operator-or-server", "server"]
 """Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet.
 
 `server` is another server of the operator, for instance a key server at a reception manager.
@@ -160,7 +160,7 @@ STOP = Operation("stop", "/v1/stop", "device", subscribing.StopRequest, subscrib
 RECEPTION_LIST = Operation(
     "reception-list",
     "/v1/receptions/list",
-    "operator",
+    "operator-or-server",
     subscribing.ReceptionListRequest,
     subscribing.ReceptionList,
     is_remembered=False,
@@ -198,6 +198,9 @@ EVENTS = Operation(
     is_remembered=False,
 )
 """On a listener of its own: the answer is a stream of server-sent events, each an `Event` in JSON."""
+
+RECEPTION_MANAGER = (RECEPTION_PERMIT, RECEPTION_SEEN, RECEPTION_END, RECEPTION_LIST)
+"""What a reception manager answers that stands apart."""
 
 ALL = (
     KEYS,

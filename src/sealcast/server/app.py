@@ -1,7 +1,7 @@
 """Owns the HTTP application: a route for each operation of the table, nonce, health, metrics, OpenAPI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages import operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocument
+from sealcast.messages.operations import Operation
 from sealcast.messages.problems import Problem
 from sealcast.server.openapi import answer_class, openapi_config, operation_class
 from sealcast.server.pipeline import HttpAnswer, Pipeline
@@ -46,13 +47,14 @@ def make_app(
     *,
     public: Public,
     silence: Silence,
+    served: Sequence[Operation] = operations.ALL,
 ) -> Litestar:
-    """Return the application; every operation of `messages.operations` must have its handler."""
+    """Return the application; every operation of `served` must have its handler."""
     by_name = {handler.operation.name: handler for handler in handlers}
-    routes = [_operation_route(pipeline, by_name[operation.name], silence) for operation in operations.ALL]
+    routes = [_operation_route(pipeline, by_name[operation.name], silence) for operation in served]
     return Litestar(
         [*routes, *_plain_routes(pipeline, public)],
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(served),
         exception_handlers={HTTPException: _problem_of, Exception: _fault},
         request_max_body_size=MESSAGE_BYTES_MAX,
         logging_config=None,

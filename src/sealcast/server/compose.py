@@ -19,10 +19,13 @@ from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
 from sealcast.server.eventports import TellingEnds, event_urls
+from sealcast.server.managers import Managers
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
+from sealcast.server.receptions_apart import ReceptionsApart
 from sealcast.server.receptions_here import ReceptionsHere
+from sealcast.server.request_key import AllowListAdmission
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
@@ -69,8 +72,7 @@ async def open_keyserver(
     engine = _open_database(settings.database or state.database_path)
     views, air, metrics = Views(state.master_key), AirState(), Metrics()
     principals = Principals(state.operators, state.master_key)
-    urls = settings.urls or state.urls
-    receptions = ReceptionsHere(settings.heartbeat_ms, urls[0] if urls else state.operator)
+    receptions = _receptions(state, settings, views, random)
 
     def forget_all() -> None:
         views.clear()
@@ -101,7 +103,7 @@ async def open_keyserver(
     )
 
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
-    receptions.start(unit_of_work, clock)
+    await receptions.start(unit_of_work, clock)
     document = _document(state, shared.urls)
     public = _public(unit_of_work, desks, metrics, air, document=document, clock=clock)
     silence = Silence(is_on=settings.unsold == "silent")
@@ -116,6 +118,17 @@ async def open_keyserver(
         streams_max=settings.events.streams_max if settings.events is not None else 0,
     )
     return Keyserver(app, unit_of_work, desks, principals, public, silence, eventing)
+
+
+def _receptions(
+    state: ServerState, settings: KeyserverSettings, views: Views, random: Random
+) -> ReceptionsHere | ReceptionsApart:
+    """Return what keeps the record of receptions: this server, or managers that stand apart."""
+    if settings.reception:
+        managers = Managers(state, settings.reception, random)
+        return ReceptionsApart(settings.heartbeat_ms, managers, views=views, admission=AllowListAdmission)
+    urls = settings.urls or state.urls
+    return ReceptionsHere(settings.heartbeat_ms, urls[0] if urls else state.operator)
 
 
 def _open_database(path: Path) -> sa.Engine:

@@ -1,5 +1,6 @@
 """Owns the description of the API (OpenAPI 3.1): what is inside the signed and sealed bodies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Reference, 
 from litestar.openapi.spec import Operation as OpenAPIOperation
 
 import sealcast
-from sealcast.messages import operations, problems
+from sealcast.messages import problems
 from sealcast.messages.enrolment import OperatorDocument
 from sealcast.messages.operations import Operation
 
@@ -19,7 +20,7 @@ REFERENCE = "#/components/schemas/{name}"
 SCHEMA_PATH = "/schema"
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(served: Sequence[Operation]) -> OpenAPIConfig:
     """Return the configuration: JSON at /schema/openapi.json and no pages, so that nothing is fetched."""
     return OpenAPIConfig(
         title="Sealcast key server",
@@ -28,7 +29,7 @@ def openapi_config() -> OpenAPIConfig:
         "with keys are JWE (RFC 7516) to the caller, holding a JWS by the server; the schema is that of its "
         "payload.",
         path=SCHEMA_PATH,
-        render_plugins=[_Document(path="/openapi.json")],
+        render_plugins=[_Document(served)],
     )
 
 
@@ -73,9 +74,13 @@ def answer_class(answer: type[msgspec.Struct]) -> type[OpenAPIOperation]:
 class _Document(JsonRenderPlugin):
     """The document with our schemas in it: the library keeps only those that it made itself."""
 
+    def __init__(self, served: Sequence[Operation]) -> None:
+        super().__init__(path="/openapi.json")
+        self._served = served
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         components = openapi_schema.get("components", {})
-        schemas = {**components.get("schemas", {}), **_schemas()}
+        schemas = {**components.get("schemas", {}), **_schemas(self._served)}
         _describe_nothing(openapi_schema)
         return super().render(request, {**openapi_schema, "components": {**components, "schemas": schemas}})
 
@@ -91,9 +96,9 @@ def _media(kind: type[msgspec.Struct]) -> OpenAPIMediaType:
     return OpenAPIMediaType(schema=Reference(ref=REFERENCE.format(name=kind.__name__)))
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(served: Sequence[Operation]) -> dict[str, Any]:
     """Return the JSON Schemas of all messages, as msgspec checks them."""
-    kinds = {kind for operation in operations.ALL for kind in (operation.request, operation.answer)}
+    kinds = {kind for operation in served for kind in (operation.request, operation.answer)}
     _, schemas = msgspec.json.schema_components(
         [*kinds, problems.Problem, OperatorDocument], ref_template=REFERENCE
     )

@@ -261,11 +261,9 @@ def _check_role(operation: Operation, caller: Principal) -> None:
     if operation.role == "certified":
         if caller.standing is None:
             raise refusal("not-certified", f"{caller.id} has no certificate; its keys are registered as such")
-    elif operation.role == "device-or-sender":
-        if caller.role not in {"device", "sender"}:
-            raise refusal("wrong-role", f"{operation.name} is for devices and senders, not {caller.role}")
-    elif caller.role != operation.role:
-        raise refusal("wrong-role", f"{operation.name} is for the role {operation.role}, not {caller.role}")
+    elif caller.role not in operation.role.split("-or-"):
+        wanted = operation.role.replace("-or-", " or ")
+        raise refusal("wrong-role", f"{operation.name} is for the role {wanted}, not {caller.role}")
 
 
 def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:

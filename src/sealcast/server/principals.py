@@ -29,8 +29,14 @@ SERVER_ID = "keyserver"
 class Principals:
     """Finds callers by id."""
 
-    def __init__(self, operators: tuple[OperatorKeys, ...], master: Secret) -> None:
-        self._operators = _by_id(operators)
+    def __init__(
+        self,
+        operators: tuple[OperatorKeys, ...],
+        master: Secret,
+        peers: tuple[OperatorKeys, ...] = (),
+    ) -> None:
+        """`peers` are other servers of the operator, known by files as operators are."""
+        self._operators = _by_id(operators, peers)
         self._master = master
         self._remembered: dict[str, Principal] = {}
         self._unknown: set[str] = set()
@@ -41,9 +47,11 @@ class Principals:
         """Whether an id is nobody's to have: the server's, a newcomer's, that of an operator's file."""
         return principal_id in {SERVER_ID, NEWCOMER} or principal_id in self._operators
 
-    def set_operators(self, operators: tuple[OperatorKeys, ...]) -> None:
-        """Take over the operators of files that were read anew; in the writer's thread."""
-        self._operators = _by_id(operators)
+    def set_operators(
+        self, operators: tuple[OperatorKeys, ...], peers: tuple[OperatorKeys, ...] = ()
+    ) -> None:
+        """Take over operators and peers of files that were read anew; in the writer's thread."""
+        self._operators = _by_id(operators, peers)
         self.clear()
 
     async def find(self, principal_id: str, unit_of_work: UnitOfWork) -> Principal | None:
@@ -88,5 +96,6 @@ class Principals:
         return found
 
 
-def _by_id(operators: tuple[OperatorKeys, ...]) -> dict[str, Principal]:
-    return {each.id: Principal(each.id, "operator", each.signing, each.kek) for each in operators}
+def _by_id(operators: tuple[OperatorKeys, ...], peers: tuple[OperatorKeys, ...] = ()) -> dict[str, Principal]:
+    servers = {each.id: Principal(each.id, "server", each.signing, each.kek) for each in peers}
+    return servers | {each.id: Principal(each.id, "operator", each.signing, each.kek) for each in operators}

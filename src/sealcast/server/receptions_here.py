@@ -33,7 +33,7 @@ class ReceptionsHere:
         self.name = name
         self._keeper: Keeper | None = None
 
-    def start(self, unit_of_work: UnitOfWork, clock: Clock) -> None:
+    async def start(self, unit_of_work: UnitOfWork, clock: Clock) -> None:
         """Begin to keep the record true; in the loop of the server."""
         self._keeper = Keeper(self.manager, unit_of_work, clock)
         self._keeper.start()

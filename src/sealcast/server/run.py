@@ -24,6 +24,7 @@ from sealcast.server.serving import (
 )
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState, load_server_state
+from sealcast.server.state_reception import check_is_key_server
 
 log = structlog.get_logger("sealcast.server")
 
@@ -43,6 +44,7 @@ async def serve_keyserver(
     directory, database, certificate or address that does not do, and LocalError if the server ends by itself.
     """
     state = load_server_state(settings.state_directory)
+    check_is_key_server(state)
     check_certificate(state)
     address = free_address(settings.host, settings.port)
     with contextlib.ExitStack() as stack:

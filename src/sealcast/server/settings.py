@@ -31,7 +31,8 @@ class KeyserverSettings:
     own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
     given. Parties' certificates are issued for `certificate_days`. Without `events` none are pushed.
     `unsold` says whether devices that nobody sold are told so, or get no response at all.
-    Receivers say every `heartbeat_ms` that they live.
+    Receivers say every `heartbeat_ms` that they live. `reception` are the addresses of reception managers
+    that stand apart; without any, the key server keeps the record of receptions itself.
     """
 
     state_directory: Path
@@ -41,5 +42,6 @@ class KeyserverSettings:
     urls: tuple[str, ...] = ()
     certificate_days: int = 30
     heartbeat_ms: int = 30_000
+    reception: tuple[str, ...] = ()
     unsold: Literal["refuse", "silent"] = "refuse"
     events: EventSettings | None = None

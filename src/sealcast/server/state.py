@@ -7,6 +7,7 @@ ca.key     ca.pem     the operator's CA; only `sealcast init` and `ca renew-serv
                       be kept elsewhere (an operator's own CA leaves ca.pem alone here)
 tls.key    tls.pem    the server's certificate
 operators/NAME.json   public keys of the people who administer it
+peers/NAME.json       public keys of other servers that may ask; a reception manager has its key servers here
 keyserver.sqlite      the database (made at the first start)
 ```
 The directory is 0700, each file 0600; nothing is ever written over.
@@ -25,7 +26,7 @@ from sealcast.device.files import OTHERS, read_private, replace_private, write_p
 from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
-from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
+from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair, thumbprint
 from sealcast.server.certificates import (
     Issued,
     alone,
@@ -50,6 +51,7 @@ SERVER_VAULT = "server.vault"
 CA_KEY, CA_PEM = "ca.key", "ca.pem"
 TLS_KEY, TLS_PEM = "tls.key", "tls.pem"
 OPERATORS = "operators"
+PEERS = "peers"
 DATABASE = "keyserver.sqlite"
 
 
@@ -69,7 +71,7 @@ class ServerSecrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file in operators/: an administrator's public keys."""
+    """One file in operators/ or peers/: the public keys of an administrator or of another server."""
 
     id: str
     signing: Jwk
@@ -90,6 +92,17 @@ class ServerState:
     ca_pem: str
     issuer: Issued
     operators: tuple[OperatorKeys, ...]
+    peers: tuple[OperatorKeys, ...] = ()
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether it is a reception manager's: one that issues no certificates."""
+        return not self.issuer.key_pem
+
+    @property
+    def peer_id(self) -> str:
+        """The name under which other servers know this one: by its signing key, so that no two share it."""
+        return "server-" + thumbprint(self.signing).hex()[:12]
 
     @property
     def certificate_path(self) -> Path:
@@ -125,7 +138,7 @@ def create_server_state(
     does not do; nothing is changed then.
     """
     _check_names(operator_name, urls)
-    _check_absent(directory)
+    check_absent(directory)
     if own_ca is not None:
         check_can_have_issuer(own_ca)
         own_ca = alone(own_ca)
@@ -144,8 +157,8 @@ def create_server_state(
     )
     credential = _operator_credential(secrets, ca.certificate_pem.decode(), random)
     operator = OperatorKeys(id=OPERATOR_ID, signing=credential.signing.public(), kek=credential.kek.public())
-    vault = jose.seal_direct(encode(secrets), _vault_key(master), typ=jose.TYP_VAULT)
-    _make_directory(directory)
+    vault = jose.seal_direct(encode(secrets), vault_key(master), typ=jose.TYP_VAULT)
+    make_directory(directory)
     for name, data in (
         (MASTER_KEY, b64url_encode(master.reveal()).encode() + b"\n"),
         (SERVER_VAULT, vault.encode() + b"\n"),
@@ -182,6 +195,7 @@ def load_server_state(directory: Path) -> ServerState:
         ca_pem=(directory / CA_PEM).read_text(),
         issuer=Issued(secrets.issuer_pem.encode(), secrets.issuer_key.encode()),
         operators=tuple(_read_operator(path) for path in sorted((directory / OPERATORS).glob("*.json"))),
+        peers=tuple(_read_operator(path) for path in sorted((directory / PEERS).glob("*.json"))),
     )
 
 
@@ -237,14 +251,15 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
             raise UsageError(f"not an https:// address of this server: {url!r}")
 
 
-def _check_absent(directory: Path) -> None:
+def check_absent(directory: Path) -> None:
     """Refuse, before anything is written, if any of the files is there."""
     for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, DATABASE):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make a state directory, or take an empty place in one that is there; raises UsageError."""
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         directory.chmod(DIRECTORY_MODE)
@@ -253,7 +268,8 @@ def _make_directory(directory: Path) -> None:
         raise UsageError(f"cannot make {directory}: {error.strerror}") from error
 
 
-def _vault_key(master: Secret) -> Jwk:
+def vault_key(master: Secret) -> Jwk:
+    """Return the key of server.vault."""
     return Jwk(kty="oct", k=b64url_encode(derive_key(master, VAULT_LABEL).reveal()))
 
 
@@ -272,7 +288,7 @@ def _read_master_key(path: Path) -> Secret:
 def _open_vault(directory: Path, master: Secret) -> ServerSecrets:
     path = directory / SERVER_VAULT
     try:
-        data = jose.unseal_direct(read_private(path).strip(), _vault_key(master), typ=jose.TYP_VAULT)
+        data = jose.unseal_direct(read_private(path).strip(), vault_key(master), typ=jose.TYP_VAULT)
         return decode(data, ServerSecrets)
     except AuthenticationError as error:
         raise UsageError(
@@ -286,7 +302,7 @@ def _read_operator(path: Path) -> OperatorKeys:
     try:
         keys = decode(read_private(path), OperatorKeys)
     except FormatError as error:
-        raise UsageError(f"{path} is not an operator's public keys: {error}") from error
+        raise UsageError(f"{path} holds no public keys of a party: {error}") from error
     if keys.signing.is_secret or keys.kek.is_secret:
         raise UsageError(f"{path} holds secret keys; put the public halves there")
     return keys

@@ -1,0 +1,181 @@
+"""Owns the run of a reception manager that stands apart: wiring, listener, what a reload takes over."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+import structlog
+from litestar import Litestar
+
+from sealcast.core.errors import SealcastError
+from sealcast.core.ports import Clock
+from sealcast.messages import operations
+from sealcast.messages.encoding import encode
+from sealcast.messages.enrolment import OperatorDocument
+from sealcast.reception.manager import ReceptionManager
+from sealcast.server.app import Public, make_app
+from sealcast.server.keeping import Keeper
+from sealcast.server.listening import Listener
+from sealcast.server.managing import ManagingDesk, managing_handlers
+from sealcast.server.metrics import Metrics
+from sealcast.server.pipeline import Pipeline
+from sealcast.server.principals import Principals
+from sealcast.server.reload import check_certificate, reread_state
+from sealcast.server.serving import (
+    Reloads,
+    ended_by_signal,
+    free_address,
+    reload_when_asked,
+    serve_until,
+    url_of,
+)
+from sealcast.server.settings import KeyserverSettings
+from sealcast.server.silence import Silence
+from sealcast.server.state import ServerState, load_server_state
+from sealcast.server.state_reception import check_is_manager
+from sealcast.storage.engine import open_engine
+from sealcast.storage.migrate import upgrade
+from sealcast.storage.unitofwork import UnitOfWork
+
+log = structlog.get_logger("sealcast.server")
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerServer:
+    """A reception manager ready to be served; `close` it at the end."""
+
+    app: Litestar
+    manager: ReceptionManager
+    keeper: Keeper
+    unit_of_work: UnitOfWork
+    principals: Principals
+
+    async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
+        """Go on with the operators, key servers and interval of `state` and `settings`."""
+
+        def take_over(_: sa.Connection) -> None:
+            self.principals.set_operators(state.operators, state.peers)
+            self.manager.heartbeat_ms = settings.heartbeat_ms
+
+        await self.unit_of_work.run(take_over)
+
+    async def close(self) -> None:
+        """Store what was heard, finish the writes that wait and close the database."""
+        await self.keeper.close()
+        await asyncio.to_thread(self.unit_of_work.close)
+
+
+def open_manager(state: ServerState, settings: KeyserverSettings, clock: Clock) -> ManagerServer:
+    """Open the database, bring it up to date, and return the application over it; begin to keep it.
+
+    Raises UsageError if the database is not ours, or newer than this program.
+    """
+    engine = open_engine(settings.database or state.database_path)
+    try:
+        upgrade(engine)
+    except Exception:
+        engine.dispose()
+        raise
+    manager, metrics = ReceptionManager(settings.heartbeat_ms), Metrics()
+    principals = Principals(state.operators, state.master_key, state.peers)
+
+    def forget_all() -> None:
+        manager.on_undone()
+        principals.clear()
+
+    unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
+    pipeline = Pipeline(
+        operator=state.operator,
+        nonce_key=state.nonce_key,
+        signing=state.signing,
+        kek=state.kek,
+        principals=principals,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        metrics=metrics,
+    )
+    app = make_app(
+        pipeline,
+        managing_handlers(ManagingDesk(manager)),
+        public=_public(state, settings, unit_of_work, metrics),
+        silence=Silence(is_on=False),
+        served=operations.RECEPTION_MANAGER,
+    )
+    keeper = Keeper(manager, unit_of_work, clock)
+    keeper.start()
+    return ManagerServer(app, manager, keeper, unit_of_work, principals)
+
+
+async def serve_reception(
+    settings: KeyserverSettings,
+    *,
+    clock: Clock,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+    reloads: Reloads | None = None,
+) -> None:
+    """Serve until `stop` is set, or until SIGTERM or SIGINT if no `stop` is given; then return.
+
+    `ready` is called once, with the URL, when connections are accepted. Raises UsageError for a state
+    directory, database, certificate or address that does not do, and LocalError if the server ends by itself.
+    """
+    state = load_server_state(settings.state_directory)
+    check_is_manager(state)
+    check_certificate(state)
+    address = free_address(settings.host, settings.port)
+    with ended_by_signal(stop) as ended:
+        server = open_manager(state, settings, clock)
+        try:
+            service = _Service(server, state, address)
+            beside = [reload_when_asked(reloads or Reloads(lambda: settings), service.reload)]
+            await serve_until(ended, service.listener, state.ca_pem, address, ready=ready, beside=beside)
+        finally:
+            await server.close()
+
+
+class _Service:
+    """A reception manager between its start and its end."""
+
+    def __init__(self, server: ManagerServer, state: ServerState, address: tuple[str, int]) -> None:
+        self._server, self._state, self._address = server, state, address
+        self.listener = Listener(server.app, *address, state.certificate_path, state.certificate_key_path)
+
+    async def reload(self, reloads: Reloads) -> None:
+        """Take over certificate, operators and key servers, once all of them are known to do."""
+        settings = await asyncio.to_thread(reloads.reread)
+        state = await asyncio.to_thread(reread_state, settings, self._state)
+        check_is_manager(state)
+        self.listener.renew_certificate(state.certificate_path, state.certificate_key_path)
+        await self._server.reload(state, settings)
+        self._state = state
+        log.info("reloaded", operators=len(state.operators), key_servers=len(state.peers))
+        if (settings.host, settings.port) != self._address:
+            log.warning("the listening address changes with a restart only", listens_on=url_of(self._address))
+
+
+def _public(
+    state: ServerState, settings: KeyserverSettings, unit_of_work: UnitOfWork, metrics: Metrics
+) -> Public:
+    """Return what the manager tells everybody; it revokes nothing, so its list of that is empty."""
+
+    async def is_healthy() -> bool:
+        try:
+            await unit_of_work.run(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+        except (SealcastError, sa.exc.SQLAlchemyError):
+            return False
+        return unit_of_work.takes_writes
+
+    async def crl() -> bytes:
+        return b""
+
+    document = OperatorDocument(
+        operator=state.operator,
+        ca_pem=state.ca_pem,
+        servers=list(settings.urls or state.urls),
+        server_key=state.signing.public(),
+        server_kek=state.kek.public(),
+    )
+    return Public(
+        is_healthy, lambda: metrics.render(channels_on_air=0, stale_reports=0), encode(document), crl
+    )
