@@ -9,9 +9,9 @@ import structlog
 from sealcast.server.pipeline import HttpAnswer
 from sealcast.transport.hangup import hang_up
 
-SILENT_S = 2.0
-"""From the request to the end of the connection: longer than the work on it, which does not show therefore,
-and shorter than the patience of a client."""
+SILENT_S = 1.0
+"""From the request to the end of the connection: longer than the work on it, unless the server is overloaded,
+so that the work does not show; and far below the patience of a client."""
 
 HELD_MAX = 64
 """Connections held so at one time, some kB each; of more, those that come now end at once."""
