@@ -107,12 +107,12 @@ async def _started(directory: Path, url: str, events_port: int) -> asyncio.subpr
 
 
 def _register(directory: Path, channel: int, devices: int) -> None:
-    """Write devices and subscriptions into the database, 500 at a time: by requests it takes a minute."""
+    """Write devices and subscriptions into the database, 100 at a time: by requests it takes a minute."""
     master = load_server_state(directory).master_key
     engine = open_engine(directory / "keyserver.sqlite")
-    for begin in range(0, devices, 500):
+    for begin in range(0, devices, 100):
         with engine.connect() as connection, connection.begin():
-            for number in range(begin, min(devices, begin + 500)):
+            for number in range(begin, min(devices, begin + 100)):
                 signing, kek = device_keys(number)
                 entry = RegistryEntry(device_name(number), "device", store_principals.SYMMETRIC, 1)
                 store_principals.add(connection, entry, RegisteredKeys(signing=signing, kek=kek), master)
