@@ -10,6 +10,7 @@ from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interfac
 
 if TYPE_CHECKING:
     from sealcast.cli.reloading import Reloading
+    from sealcast.config.load import Loaded
     from sealcast.receiver.settings import ReceiveSettings
     from sealcast.receiver.sinks import Sink
     from sealcast.receiver.status import ReceiveStatus
@@ -91,8 +92,6 @@ def receive(
     if target is None or output is None:
         raise fleet.too_little(target, "--output")
 
-    from sealcast.cli import held
-    from sealcast.cli.leaving import check_stays
     from sealcast.cli.reloading import Reloading
     from sealcast.cli.targets import parse_target
     from sealcast.receiver.settings import ReceiveSettings
@@ -112,8 +111,24 @@ def receive(
         attach=reloading.attach,
         keys=vault.keys,
     )
-    with held.listed(settings, held.lock_for(loaded, vault.credential, target)) as listed:
-        check_stays(loaded, vault.credential, target)
+    _receive_listed(loaded, settings, target, output, reloading, json=json)
+
+
+def _receive_listed(
+    loaded: "Loaded",
+    settings: "ReceiveSettings",
+    target: str,
+    output: str,
+    reloading: "Reloading",
+    *,
+    json: bool,
+) -> None:
+    """Receive while standing on the list of this machine's receivers, where `stop` and `withdraw` find us."""
+    from sealcast.cli import held
+    from sealcast.cli.leaving import check_stays
+
+    with held.listed(settings, held.lock_for(loaded, settings.credential, target)) as listed:
+        check_stays(loaded, settings.credential, target)
         _receive_one(listed, output, reloading, json=json)
 
 
