@@ -32,6 +32,7 @@ _ALL = (
     .order_by(principals.c.role, principals.c.id)
 )
 _ROLE = sa.select(principals.c.role).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
+_SINCE = sa.select(principals.c.registered_at_ms).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
 _DEVICES_AMONG = sa.select(principals.c.id).where(
     principals.c.id.in_(sa.bindparam("ids", expanding=True)), principals.c.role == "device", _LIVE
 )
@@ -115,6 +116,11 @@ def find(connection: sa.Connection, principal_id: str, master: Secret) -> Princi
 def role_of(connection: sa.Connection, principal_id: str) -> str | None:
     """Return the role of the party of that id, None if there is none."""
     return connection.execute(_ROLE, {"wanted": principal_id}).scalar()
+
+
+def registered_at_ms(connection: sa.Connection, principal_id: str) -> int:
+    """Return since when the party of that id has its keys; 0 if there is none."""
+    return int(connection.execute(_SINCE, {"wanted": principal_id}).scalar() or 0)
 
 
 def devices_among(connection: sa.Connection, ids: Sequence[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sealcast.keyserver import store_channels
+from sealcast.keyserver import store_channels, store_principals
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.keyserver.views import Views
@@ -16,7 +16,7 @@ from sealcast.server.evicting import Evictions
 from sealcast.server.paging import fill
 from sealcast.server.selling import SoldGate
 from sealcast.subscribers import store as allow_list
-from sealcast.subscribers import store_offences
+from sealcast.subscribers import store_offences, store_withdrawals
 from sealcast.subscribers.service_subscribe import Applicant, decide, user_fault
 from sealcast.subscribers.store import Place, Subscription
 
@@ -47,6 +47,7 @@ class SubscriberDesk:
             raise refusal(
                 "unknown-device", f"no device {request.device[:80]!r} is registered; see: registry add"
             )
+        _check_kek(call, device.id)
         subscription = Subscription(
             view.spec.number, device.id, call.wall_ms, request.user, kek_reference(device.kek)
         )
@@ -65,6 +66,7 @@ class SubscriberDesk:
         if (fault := user_fault(request.user)) is not None:
             raise refusal("bad-request", fault)
         self._sold.check(call.connection, device)
+        _check_kek(call, device)
         spec = self._views.get(call.connection, request.channel).spec
         refused = decide(
             Applicant(
@@ -139,6 +141,16 @@ def _place(after: str) -> Place:
     if not (number.isascii() and number.isdigit() and len(number) <= CHANNEL_DIGITS_MAX and space):
         raise refusal("bad-request", "after is not what an answer gave as next")
     return int(number), device
+
+
+def _check_kek(call: Call, device: str) -> None:
+    """Raise a refusal for a device that has stated that its KEK is destroyed: whoever has it made a copy."""
+    since_ms = store_principals.registered_at_ms(call.connection, device)
+    if store_withdrawals.has_erased_kek(call.connection, device, since_ms):
+        raise refusal(
+            "not-in-good-standing",
+            f"{device} has withdrawn and stated that its keys are destroyed; to come back it enrols anew",
+        )
 
 
 def subscriber_handlers(desk: SubscriberDesk) -> tuple[Handler, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.messages.subscribing import ALL_CHANNELS
 from sealcast.subscribers.service_withdrawal import Withdrawal
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 
@@ -67,6 +68,15 @@ _CHANNELS_SINCE = sa.select(subscriptions.c.channel).where(
     > sa.select(withdrawals.c.last_subscription)
     .where(withdrawals.c.number == sa.bindparam("wanted"))
     .scalar_subquery(),
+)
+_ERASED_KEK = (
+    sa.select(sa.literal(1))
+    .where(
+        _OF_DEVICE,
+        withdrawals.c.scope == ALL_CHANNELS,
+        withdrawals.c.closed_at_ms >= sa.bindparam("since_ms"),
+    )
+    .limit(1)
 )
 _ERASE = erasures.insert()
 _VOID = (
@@ -162,6 +172,12 @@ def subscribed_since(connection: sa.Connection, device: str, withdrawal: int) ->
     """Return the channels that a device has subscribed to since that withdrawal was closed."""
     found = connection.execute(_CHANNELS_SINCE, {"device_id": device, "wanted": withdrawal}).scalars()
     return frozenset(ChannelNumber(number) for number in found)
+
+
+def has_erased_kek(connection: sa.Connection, device: str, since_ms: int) -> bool:
+    """Return whether a device has withdrawn from everything, and so destroyed its KEK, since `since_ms`."""
+    found = connection.execute(_ERASED_KEK, {"device_id": device, "since_ms": since_ms})
+    return found.scalar() is not None
 
 
 def end_subscription(connection: sa.Connection, device: str, channel: ChannelNumber, now_ms: int) -> None:
