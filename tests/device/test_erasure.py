@@ -11,6 +11,7 @@ from sealcast.core.secret import Secret
 from sealcast.device.erasure import make_statement, read_receipt
 from sealcast.device.files import overwrite_left
 from sealcast.device.passphrase import N_MIN
+from sealcast.device.receivers import ReceiverLock, last_indices
 from sealcast.device.vault import Destroyed, new_vault, open_vault
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
@@ -82,6 +83,20 @@ def test_a_statement_says_what_was_asked() -> None:
         erased=["0000000700000001"],
         last_index={"7": 99},
     )
+
+
+def test_how_far_a_receiver_came_is_known_after_it(tmp_path: Path) -> None:
+    """A receiver that knows its channel leaves the index of its last packet behind; the latest one counts."""
+    assert last_indices(tmp_path, CREDENTIAL) == {}
+    with ReceiverLock(tmp_path, CREDENTIAL, "news") as lock:
+        lock.note_last(1)
+        assert last_indices(tmp_path, CREDENTIAL) == {}
+        for number, index in ((7, 99), (7, 100), (8, 1 << 47)):
+            lock.note_channel("news", number)
+            lock.note_last(index)
+    assert last_indices(tmp_path, CREDENTIAL) == {7: 100, 8: 1 << 47}
+    next(tmp_path.glob("*-7.last")).write_text("none")
+    assert last_indices(tmp_path, CREDENTIAL) == {8: 1 << 47}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import structlog
 
 from sealcast.config.places import private_dir, state_dir
 from sealcast.core.errors import UsageError
-from sealcast.device.receivers import FOLDER, ReceiverLock, RunningReceiver, running_receivers
+from sealcast.device.receivers import FOLDER, ReceiverLock, RunningReceiver, last_indices, running_receivers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sealcast.config.load import Loaded
     from sealcast.device.vault import Credential
     from sealcast.receiver.settings import ReceiveSettings
+    from sealcast.receiver.status import ReceiveStatus
 
 END_S_MAX = 5.0
 """A receiver ends within this, whatever hangs."""
@@ -56,6 +57,19 @@ def listed(settings: "ReceiveSettings", lock: ReceiverLock | None) -> "Iterator[
 def noting(settings: "ReceiveSettings", lock: ReceiverLock) -> "ReceiveSettings":
     """Return settings under which the entry learns which channel it is."""
     return replace(settings, learned=lambda spec: lock.note_channel(spec.name, spec.number))
+
+
+def note_end(lock: ReceiverLock | None, status: "ReceiveStatus | None") -> None:
+    """Leave behind how far a run came that has ended."""
+    if lock is not None and status is not None and status.reception is not None:
+        index = status.reception.last_index
+        if index is not None:
+            lock.note_last(index)
+
+
+def last_opened(loaded: "Loaded", credential: "Credential") -> dict[int, int]:
+    """Return by channel number the index of the last packet that this machine opened, where known."""
+    return last_indices(folder(loaded), credential)
 
 
 def end_receivers(

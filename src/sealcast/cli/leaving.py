@@ -114,7 +114,8 @@ class Leaving:
         if self._end_receivers(begun.scope, begun.channels):
             # They may have been given keys since.
             begun = asyncio.run(self._ask(withdrawing, asked))
-        return self._finish(withdrawing, withdrawing.state(begun))
+        last_index = held.last_opened(self._device.loaded, self._device.vault.credential)
+        return self._finish(withdrawing, withdrawing.state(begun, last_index))
 
     def _end_receivers(self, scope: str, channels: list[str]) -> bool:
         """End the programs of this device that receive channels of the scope; return whether there were any.

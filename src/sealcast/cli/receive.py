@@ -127,13 +127,16 @@ def _receive_listed(
     from sealcast.cli import held
     from sealcast.cli.leaving import check_stays
 
-    with held.listed(settings, held.lock_for(loaded, settings.credential, target)) as listed:
+    lock = held.lock_for(loaded, settings.credential, target)
+    with held.listed(settings, lock) as listed:
         check_stays(loaded, settings.credential, target)
-        _receive_one(listed, output, reloading, json=json)
+        held.note_end(lock, _receive_one(listed, output, reloading, json=json))
 
 
-def _receive_one(settings: "ReceiveSettings", output: str, reloading: "Reloading", *, json: bool) -> None:
-    """Receive into `output` to the end, and print the summary."""
+def _receive_one(
+    settings: "ReceiveSettings", output: str, reloading: "Reloading", *, json: bool
+) -> "ReceiveStatus | None":
+    """Receive into `output` to the end, and print and return the summary."""
     from sealcast.receiver.sinks import open_sink
 
     sink = open_sink(output, settings.interface, digest=json)
@@ -143,6 +146,7 @@ def _receive_one(settings: "ReceiveSettings", output: str, reloading: "Reloading
         sink.close()
     if summary is not None:
         _print(summary, sink, json=json, to_stderr=output == "-")
+    return summary
 
 
 def _run(settings: "ReceiveSettings", sink: "Sink", reloading: "Reloading") -> "ReceiveStatus | None":

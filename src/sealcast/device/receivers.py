@@ -3,6 +3,7 @@
 ```
 DEVICE-PID-N.lock    held (flock) for as long as the receiver runs: what nobody holds is stale
 DEVICE-PID-N.end     put there to end one channel of a process that receives many
+DEVICE-CHANNEL.last  the index of the last packet that a receiver of the channel, by number, has opened
 ```
 DEVICE follows from operator and device. A process that receives one channel is ended by SIGTERM.
 """
@@ -23,7 +24,7 @@ import msgspec
 import structlog
 
 from sealcast.core.errors import FormatError, UsageError
-from sealcast.device.files import PRIVATE_MODE
+from sealcast.device.files import PRIVATE_MODE, replace_private
 from sealcast.device.vault import Credential
 from sealcast.messages.encoding import decode, encode
 
@@ -34,6 +35,10 @@ NAME_CHARS = 32
 """128 bits of a hash: no two devices have one name."""
 
 LOCK_BYTES_MAX = 4_096
+LAST = ".last"
+INDEX_DIGITS_MAX = 15
+"""Digits of 48 bits."""
+
 _numbers = itertools.count(1)
 
 log = structlog.get_logger("sealcast.device")
@@ -117,6 +122,14 @@ class ReceiverLock:
             with contextlib.suppress(OSError):
                 self._write()
 
+    def note_last(self, index: int) -> None:
+        """Leave behind the index of the last packet that was opened, for a statement of withdrawal."""
+        if self._entry.number is None:
+            return
+        with contextlib.suppress(UsageError):
+            name = self._path.name.partition("-")[0]
+            replace_private(self._path.with_name(f"{name}-{self._entry.number}{LAST}"), str(index).encode())
+
     def is_told_to_end(self) -> bool:
         """Whether somebody asked for the end of this one of many."""
         return self._lock >= 0 and _end_path(self._path).exists()
@@ -148,6 +161,15 @@ def running_receivers(
         entry = _read(path)
         if entry is not None and (channels is None or any(entry.is_of(channel) for channel in channels)):
             yield RunningReceiver(path, entry)
+
+
+def last_indices(folder: Path, credential: Credential) -> dict[int, int]:
+    """Return by channel number the index of the last packet that this machine opened, where known."""
+    found: dict[int, int] = {}
+    for path in folder.glob(f"{_name(credential)}-*{LAST}"):
+        with contextlib.suppress(OSError, ValueError):
+            found[int(path.stem.rpartition("-")[2])] = int(path.read_text()[:INDEX_DIGITS_MAX])
+    return found
 
 
 def _is_held(path: Path) -> bool:

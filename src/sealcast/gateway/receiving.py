@@ -139,6 +139,7 @@ class _Received:
             client=self._client,
         )
         self._note(status)
+        self._note_end(status)
         if status.ended_by == OUTPUT_CLOSED:
             self.close()
             self._sink = None
@@ -151,6 +152,12 @@ class _Received:
 
     def _note(self, status: ReceiveStatus) -> None:
         self._status = status
+
+    def _note_end(self, status: ReceiveStatus) -> None:
+        """Leave behind how far a run came that has ended."""
+        index = status.reception.last_index if status.reception is not None else None
+        if self._plan.lock is not None and index is not None:
+            self._plan.lock.note_last(index)
 
     def _counts(self) -> tuple[int, int]:
         """Return packets opened and lost, over all runs."""

@@ -21,7 +21,8 @@ class ReceptionEnd:
     """What became of a stop notice.
 
     Acknowledged: reception `number`, None if none lived any more, from `since` to `until` by the clock of
-    `by`, who keeps the record. Else `reason` says why not.
+    `by`, who keeps the record. Else `reason` says why not. `last_index` is the SRTP index of the last packet
+    that was opened, as the notice told it.
     """
 
     acknowledged: bool
@@ -30,6 +31,7 @@ class ReceptionEnd:
     until: str | None = None
     by: str | None = None
     reason: str | None = None
+    last_index: int | None = None
 
 
 async def stop_reception(
@@ -41,19 +43,22 @@ async def stop_reception(
         if sign is None
         else {"key_id": sign.key_id, "packets": sign.packets, "last_index": sign.last_index}
     )
+    last_index = None if sign is None else sign.last_index
     try:
         async with asyncio.timeout(within_s):
             stopped = await client.expect(operations.STOP, Stopped, channel=channel, **said)
     except TimeoutError:
-        return ReceptionEnd(acknowledged=False, reason=f"{client.server} does not answer in time")
+        reason = f"{client.server} does not answer in time"
+        return ReceptionEnd(acknowledged=False, reason=reason, last_index=last_index)
     except (RefusedError, UnreachableError, RemoteError) as error:
-        return ReceptionEnd(acknowledged=False, reason=str(error))
+        return ReceptionEnd(acknowledged=False, reason=str(error), last_index=last_index)
     return ReceptionEnd(
         acknowledged=True,
         number=stopped.number,
         since=stopped.since,
         until=stopped.until,
         by=stopped.by,
+        last_index=last_index,
     )
 
 
