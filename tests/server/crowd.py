@@ -86,11 +86,17 @@ class Listener:
     def connect(self) -> None:
         """Begin to connect."""
         self.tries += 1
+        try:
+            self._request = self._crowd.request(self.number)
+        except OSError:
+            # The key server, which gives the nonce, is away.
+            self._crowd.loop.call_soon(self._crowd.cut_off, self)
+            return
         plain = socket.socket()
         plain.setblocking(False)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
         plain.connect_ex(("127.0.0.1", self._crowd.settings.port))
-        self._request, self._data, self.is_open = self._crowd.request(self.number), b"", False
+        self._data, self.is_open = b"", False
         self._crowd.loop.add_writer(plain, self._connected, plain)
 
     def _connected(self, plain: socket.socket) -> None:
@@ -179,7 +185,7 @@ class Listening:
         """Return a signed request with its HTTP head."""
         if self.loop.time() - self._nonce_s >= NONCE_S:
             url = self.settings.keyserver + "/v1/nonce"
-            with urllib.request.urlopen(url, context=self.tls) as answer:  # noqa: S310 - of the test's own server
+            with urllib.request.urlopen(url, timeout=5, context=self.tls) as answer:  # noqa: S310 - of the test's own server
                 self._nonce, self._nonce_s = answer.headers[HEADER_NONCE], self.loop.time()
         signing, _ = device_keys(number)
         request = EventsRequest(

@@ -104,12 +104,16 @@ class Eventing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, listening: socket.socket, certificate: tuple[Path, Path]) -> None:
-        """Serve events at an open socket until cancelled, whatever becomes of the event process."""
+        """Serve events at an open socket until cancelled, whatever becomes of the event process.
+
+        It starts with the first who comes: a key server to which nobody listens does without it.
+        """
         self._certificate = certificate
         self._notices.start(asyncio.get_running_loop())
         telling = asyncio.create_task(self._tell())
         try:
             while True:
+                await _somebody_comes(listening)
                 await self._run_process(listening)
                 log.warning("the event process ended by itself; it starts again")
                 await asyncio.sleep(RESTART_S)
@@ -183,6 +187,17 @@ class Eventing:
             log.warning("event streams were not checked", reason=str(error))
             channels = [row.channels for row in check.rows]
         self._say(Checked(check.number, channels))
+
+
+async def _somebody_comes(listening: socket.socket) -> None:
+    """Wait until a connection is there to be accepted."""
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    loop.add_reader(listening, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(listening)
 
 
 def _command(
