@@ -66,16 +66,17 @@ class Running:
 class Machine:
     """A host and a folder: nothing but the network connects its programs with those on other machines."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host, folder: Path, **environment: str) -> None:
         """Take `folder` as what the machine's user owns; a `sealcast.toml` in it is the configuration."""
         folder.mkdir(mode=PRIVATE)
         self.host = host
         self.folder = folder
-        self._environment = {
+        self.environment = {
             "HOME": str(folder),
             "SEALCAST_CONFIG": str(folder / "sealcast.toml"),
             "SEALCAST_SENDER_STATE": str(folder / "sending"),
             "SEALCAST_RECEIVER_STATE": str(folder / "receiving"),
+            **environment,
         }
 
     def run(self, *arguments: str) -> Result:
@@ -83,7 +84,7 @@ class Machine:
         done = subprocess.run(
             self.host.command(*PROGRAM, *arguments),
             cwd=self.folder,
-            env={**os.environ, **self._environment, "SEALCAST_LOGGING_LEVEL": "error"},
+            env={**os.environ, **self.environment, "SEALCAST_LOGGING_LEVEL": "error"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=COMMAND_S_MAX,
@@ -100,5 +101,5 @@ class Machine:
 
     def start(self, *arguments: str, level: str = "info") -> Program:
         """Start `sealcast ARGUMENTS` in the background; it ends with the laboratory at the latest."""
-        environment = {**self._environment, "SEALCAST_LOGGING_LEVEL": level}
+        environment = {**self.environment, "SEALCAST_LOGGING_LEVEL": level}
         return self.host.start(*PROGRAM, *arguments, **environment)

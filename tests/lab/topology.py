@@ -1,4 +1,4 @@
-"""Owns the one topology: sender, key server and two receivers, each on a leg of its own of one router."""
+"""Owns the one topology: sender, key server, two or more receivers, each on a leg of its own of one router."""
 
 import contextlib
 import shutil
@@ -15,6 +15,19 @@ table inet lab {{
   chain forwarded {{
     type filter hook forward priority 0;
     {rules}
+  }}
+}}
+"""
+
+CUT = """
+table inet cut-{leg} {{
+  chain arriving {{
+    type filter hook prerouting priority -300;
+    iifname "{leg}" drop
+  }}
+  chain departing {{
+    type filter hook postrouting priority -300;
+    oifname "{leg}" drop
   }}
 }}
 """
@@ -47,7 +60,13 @@ class Lab:
     keys: Host
     leg_a: Host
     leg_b: Host
+    more: tuple[Host, ...]
     multicast_router: Program
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All hosts but the router."""
+        return self.sender, self.keys, self.leg_a, self.leg_b, *self.more
 
     def address(self, host: Host) -> str:
         """Return the address of `host` in the laboratory's family."""
@@ -64,6 +83,14 @@ class Lab:
         if percent:
             host.run("nft", LOSS.format(percent=percent))
 
+    def cut(self, host: Host) -> None:
+        """From now on let nothing through between the router and `host`, neither way, until `mend`."""
+        self.router.run("nft", CUT.format(leg=host.leg))
+
+    def mend(self, host: Host) -> None:
+        """End what `cut` began."""
+        self.router.run("nft", f"delete table inet cut-{host.leg}")
+
     def wait_for_any_source(self) -> None:
         """Return once the router serves any-source groups; with pimd this takes up to 12 s."""
         if self.family is Family.IPV4:
@@ -71,20 +98,25 @@ class Lab:
 
 
 @contextlib.contextmanager
-def routed_lab(family: Family) -> Iterator[Lab]:
-    """Build the topology with a real multicast router for `family`; needs root, takes about a second."""
+def routed_lab(family: Family, *more: str) -> Iterator[Lab]:
+    """Build the topology with a real multicast router for `family`; needs root, takes about a second.
+
+    `more` are the names of further hosts.
+    """
     assert shutil.which("pimd"), "no pimd: run make test as root, which unpacks it into .stamps/unpacked"
     with network() as net:
         router, sender, keys, leg_a, leg_b = map(net.add, ("router", "sender", "keys", "a", "b"))
         router.set("net/ipv4/ip_forward", "1")
         router.set("net/ipv6/conf/all/forwarding", "1")
         legs = {"core": sender, "leg-k": keys, "leg-a": leg_a, "leg-b": leg_b}
+        legs |= {f"leg-{name}": net.add(name) for name in more}
         for number, (leg, host) in enumerate(legs.items(), start=1):
             net.connect(host, router, leg, number)
         router.run("nft", _counters(list(legs)))
         start = start_pimd if family is Family.IPV4 else start_smcroute
         program = start(router, "core", [leg for leg in legs if leg != "core"], net.folder)
-        yield Lab(family, router, sender, keys, leg_a, leg_b, program)
+        others = tuple(legs[f"leg-{name}"] for name in more)
+        yield Lab(family, router, sender, keys, leg_a, leg_b, others, program)
 
 
 def _counters(legs: list[str]) -> str:

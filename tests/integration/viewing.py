@@ -1,0 +1,107 @@
+"""Owns random viewers: each step one of them begins, ends, dies, or loses or finds its connection."""
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+
+from integration.machines import FACT_S
+from integration.receptions import GROUPS, Audience, Pairs
+from lab.hosts import wait_until
+from lab.warm import Actor
+
+CUT_SHARE = 0.25
+CUT_MAX = 3
+PAUSE_S_MAX = 0.2
+
+
+class Viewing:
+    """Takes steps and knows who should receive; the same seed takes the same steps."""
+
+    def __init__(self, audience: Audience, seed: int) -> None:
+        self._audience = audience
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._watching: dict[tuple[str, str], Actor] = {}
+        self._leaving: list[tuple[Actor, bool]] = []
+        self._cut: set[str] = set()
+        self.counts: Counter[str] = Counter()
+
+    def step(self) -> None:
+        """Take one step, then wait a moment."""
+        if self._random.random() < CUT_SHARE:
+            self._cut_or_mend(self._random.choice(list(self._audience.viewers)))
+        else:
+            pair = (self._random.choice(list(self._audience.viewers)), self._random.choice(list(GROUPS)))
+            if pair in self._watching:
+                self._leave_or_die(pair)
+            else:
+                self._join(*pair)
+        time.sleep(self._random.uniform(0, PAUSE_S_MAX))
+
+    def wanted(self) -> Pairs:
+        """Return who should receive once all timeouts are over."""
+        return {pair for pair in self._watching if pair[0] not in self._cut}
+
+    def check(self, timeout_s: float) -> None:
+        """Wait until router, record and what the operator is shown all have those who should receive."""
+        self._audience.wait_for_agreement(self.wanted(), timeout_s)
+        shown = json.loads(self._audience.operate("receptions", "--json"))
+        assert {(row["device"], row["channel"]) for row in shown["receptions"]} == self.wanted()
+        for actor in self._watching.values():
+            assert actor.running(), actor.err
+        self._check_ends()
+
+    def end(self) -> None:
+        """Mend what is cut, end who watches, and wait until nobody receives any more."""
+        for device in sorted(self._cut):
+            self._cut_or_mend(device)
+        for pair in list(self._watching):
+            self._leave(pair)
+        self._audience.wait_for_agreement(set(), FACT_S)
+        self._check_ends()
+
+    def _join(self, device: str, channel: str) -> None:
+        by_address = self._random.random() < 0.5
+        self.counts["join by address" if by_address else "join by name"] += 1
+        self._watching[device, channel] = self._audience.receive(
+            device, channel, "--wait", by_address=by_address
+        )
+
+    def _leave_or_die(self, pair: tuple[str, str]) -> None:
+        if self._random.random() < 0.5:
+            self.counts["kill"] += 1
+            self._watching.pop(pair).send_signal(signal.SIGKILL)
+        else:
+            self._leave(pair)
+
+    def _leave(self, pair: tuple[str, str]) -> None:
+        self.counts["leave"] += 1
+        actor = self._watching.pop(pair)
+        actor.send_signal(signal.SIGTERM)
+        self._leaving.append((actor, pair[0] in self._cut))
+
+    def _cut_or_mend(self, device: str) -> None:
+        host = self._audience.viewers[device].host
+        if device in self._cut:
+            self.counts["mend"] += 1
+            self._cut.remove(device)
+            self._audience.lab.mend(host)
+        elif len(self._cut) < CUT_MAX:
+            self.counts["cut"] += 1
+            self._cut.add(device)
+            self._audience.lab.cut(host)
+
+    def _check_ends(self) -> None:
+        """All who left have ended well, and those who could say so were acknowledged."""
+        leaving, self._leaving = self._leaving, []
+        for actor, was_cut in leaving:
+            wait_until(lambda actor=actor: not actor.running(), f"the end of {actor.name}", FACT_S)
+            summary = actor.wait()
+            # One that was told to end before it had begun has no summary.
+            end = json.loads(summary)["reception"] if summary else None
+            if end is not None and end["acknowledged"]:
+                self.counts["acknowledged"] += 1
+            else:
+                self.counts["never permitted" if end is None else "not acknowledged"] += 1
+                assert was_cut or end is None, end
