@@ -114,6 +114,10 @@ class Book:
         self._unsaved.pop(seat.pair, None)
         seat.stored_ms = seat.seen_ms
 
+    def is_unsaved(self, pair: Pair) -> bool:
+        """Whether the database does not know the last of a seat."""
+        return pair in self._unsaved
+
     @property
     def has_news(self) -> bool:
         """Whether there is something to store."""

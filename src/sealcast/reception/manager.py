@@ -165,15 +165,21 @@ class ReceptionManager:
 
     def _as_heard(self, reception: Reception) -> Reception:
         """Return a reception as it was read, with what is known in memory alone."""
-        seat = self._book.get((reception.device, reception.channel))
+        pair = reception.device, reception.channel
+        seat = self._book.get(pair) if self._book.is_unsaved(pair) else None
         if seat is None or seat.number != reception.number or not reception.is_live:
             return reception
-        return replace(
-            reception,
-            seen_ms=seat.seen_ms,
-            first_epoch=seat.first_epoch,
-            last_epoch=seat.last_epoch,
-            packets=seat.packets,
+        # Twice as fast as `replace`, and lists do it ten thousand times.
+        return Reception(
+            reception.number,
+            reception.device,
+            reception.channel,
+            reception.channel_name,
+            reception.since_ms,
+            seat.seen_ms,
+            seat.first_epoch,
+            seat.last_epoch,
+            seat.packets,
         )
 
     def _read_some(self, connection: sa.Connection, now: int) -> None:

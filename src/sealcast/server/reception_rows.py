@@ -1,5 +1,7 @@
 """Owns how receptions stand in messages: rows and pages of lists, what was heard, what ends."""
 
+from functools import lru_cache
+
 import sqlalchemy as sa
 
 from sealcast.core.channel import ChannelSpec
@@ -26,8 +28,16 @@ PAGE_ROWS_MAX = 1_000
 PAGE_BYTES_MAX = 240_000
 """What the rows of one answer may come to; the rest up to the size of a message is its frame."""
 
+SECONDS_MAX = 4_096
+"""Instants whose text is remembered: of ten thousand receivers many were heard in the same second."""
+
 ROW_BYTES = 260
 """A row in JSON without its two names; of these each character may need two bytes."""
+
+
+@lru_cache(maxsize=SECONDS_MAX)
+def _of_second(second: int) -> str:
+    return iso_time(second * 1_000)
 
 
 def reception_row(reception: Reception) -> ReceptionRow:
@@ -37,8 +47,8 @@ def reception_row(reception: Reception) -> ReceptionRow:
         number=reception.number,
         channel=reception.channel_name,
         device=reception.device,
-        since=iso_time(reception.since_ms),
-        seen=iso_time(reception.seen_ms),
+        since=_of_second(reception.since_ms // 1_000),
+        seen=_of_second(reception.seen_ms // 1_000),
         first_epoch=reception.first_epoch,
         last_epoch=reception.last_epoch,
         packets=reception.packets,
