@@ -9,7 +9,7 @@ import pytest
 
 from server.eventload import SteadyRequests, crowd, loaded, percentile
 
-STREAMS = 500
+STREAMS = 400
 STREAMS_LONG = 10_000
 PROCESS_BYTES, STREAM_BYTES_MAX = 50_000_000, 30_000
 """The event process's memory, without streams and for each; 36 MB and 16,000 were measured."""
@@ -18,7 +18,7 @@ END_S = 5.0
 
 
 def test_hundreds_hear_and_come_back(tmp_path: Path) -> None:
-    """500 streams hear of a key; cut off all at once, by either process killed, all are back for the next."""
+    """400 streams hear of a key; cut off all at once, by either process killed, all are back for the next."""
 
     async def story() -> None:
         async with loaded(tmp_path, STREAMS) as place, crowd(place, 0, STREAMS, returns=True) as listeners:

@@ -23,6 +23,12 @@ NEWS, OTHER = 1, 2
 DESCRIPTORS = 1_000
 
 
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the event process say often what it counts."""
+    monkeypatch.setattr(eventworker, "COUNTS_S", 0.02)
+
+
 @dataclass
 class Desk:
     """The key server's side, played by hand: the body of a request is the party's name and its channels."""
@@ -239,7 +245,8 @@ def test_a_full_house_says_so(tmp_path: Path) -> None:
 
 def test_streams_are_pinged_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stream has its pings, and at some of them it ends if its party may listen no more."""
-    monkeypatch.setattr(eventhub, "TURN_S", 0.002)
+    monkeypatch.setattr(eventhub, "TURN_S", 0.001)
+    monkeypatch.setattr(eventhub, "CHECK_ROUNDS", 2)
 
     async def story() -> None:
         async with worker(tmp_path) as desk:
