@@ -100,7 +100,8 @@ def _summary(done: "Imported") -> str:
     if done.bad and done.strict:
         return f"{lines}: nothing is imported"
     known = f", {done.known} were sold before" if done.known else ""
-    return f"{done.added} devices are new on the list{known}" + (f"; {lines}" if done.bad else "")
+    added = "1 device is" if done.added == 1 else f"{done.added} devices are"
+    return f"{added} new on the list{known}" + (f"; {lines}" if done.bad else "")
 
 
 @app.command("list", epilog=examples("sealcast sold list", "sealcast sold list --after TV-1000 --limit 100"))
