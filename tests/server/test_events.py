@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from sealcast.core.errors import UsageError
+from sealcast.device.newkeys import KeyKind
 from sealcast.messages import operations
+from sealcast.messages.subscribing import Event
 from sealcast.server.eventhttp import BODY_BYTES_MAX, HEAD_BYTES_MAX
 from sealcast.server.eventhub import STREAMS_PER_PARTY
 from sealcast.server.eventports import event_urls, open_listening
@@ -14,6 +16,7 @@ from sealcast.server.settings import EventSettings
 from sealcast.server.state import renew_server_certificate
 from sealcast.transport.system import SystemClock
 from server.listening import RANDOM, WAIT_S, Place, forged, listening, renamed
+from server.newcomers import enrolled
 from server.running import Caller
 
 
@@ -161,6 +164,44 @@ def test_streams_end_with_the_right_to_them(tmp_path: Path) -> None:
             assert event is not None
             assert event.kind == "ended"
             assert await sender.event() is None
+
+    asyncio.run(story())
+
+
+def test_a_removal_is_told_to_the_sender_and_the_device(tmp_path: Path) -> None:
+    """A device removed at once hears that its right is over, and the sender that it is to report."""
+
+    async def story() -> None:
+        async with listening(tmp_path) as place:
+            operator = place.server.operator
+            radio = await place.server.register("radio", "device", channels=["news"])
+            removed = await place.listen(place.device, "news")
+            other = await place.listen(radio, "news")
+            sender = await place.listen(place.sender, "news")
+            await operator.must(operations.SUBSCRIBER_REMOVE, channel="news", device="tv", now=True)
+            assert await removed.event() == Event(kind="ended", channel=place.number)
+            assert await removed.event() is None
+            assert await sender.event() == Event(kind="fence", channel=place.number)
+            await place.publish(1)
+            event = await other.event()
+            assert event is not None
+            assert event.kind == "key-change"
+            # W is 2 s at least, and a fifth of it is left before the change.
+            assert (event.opens_in_ms, event.closes_in_ms <= 1_600) == (0, True)
+
+    asyncio.run(story())
+
+
+def test_a_revoked_certificate_ends_the_stream(tmp_path: Path) -> None:
+    """A device whose certificate is revoked hears that it is over, and has no stream any more."""
+
+    async def story() -> None:
+        async with listening(tmp_path) as place:
+            device = await enrolled(place.server, KeyKind.P256, channels=["news"])
+            stream = await place.listen(device, "news")
+            await place.server.operator.must(operations.CERTIFICATE_REVOKE, id=device.credential.id)
+            assert await stream.event() == Event(kind="ended", channel=place.number)
+            assert await stream.event() is None
 
     asyncio.run(story())
 

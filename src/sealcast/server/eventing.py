@@ -114,8 +114,12 @@ class Eventing:
         try:
             while True:
                 await _somebody_comes(listening)
-                await self._run_process(listening)
-                log.warning("the event process ended by itself; it starts again")
+                reason = "it ended by itself"
+                try:
+                    await self._run_process(listening)
+                except (OSError, msgspec.MsgspecError) as error:
+                    reason = str(error)
+                log.warning("the event process starts again", reason=reason)
                 await asyncio.sleep(RESTART_S)
         finally:
             telling.cancel()
@@ -130,12 +134,14 @@ class Eventing:
     async def _run_process(self, listening: socket.socket) -> None:
         """Start an event process and answer it until it ends, or end it."""
         ours, theirs = socket.socketpair()
-        with contextlib.closing(theirs):
+        with contextlib.closing(theirs), contextlib.ExitStack() as failed:
+            failed.callback(ours.close)
             process = await asyncio.create_subprocess_exec(
                 *_command(listening, theirs, self._certificate, self._streams_max),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(listening.fileno(), theirs.fileno()),
             )
+            failed.pop_all()
         try:
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=eventlink.FRAME_BYTES_MAX)
             while (data := await eventlink.read_frame(reader)) is not None:
@@ -151,6 +157,10 @@ class Eventing:
         while True:
             for frame in await self._notices.taken():
                 self._say(frame)
+                if self._writer is not None:
+                    # What an event process does not take waits here, within bounds, and not in the transport.
+                    with contextlib.suppress(OSError):
+                        await self._writer.drain()
 
     def _say(self, frame: eventlink.Frame) -> None:
         if self._writer is not None and not self._writer.is_closing():
@@ -211,7 +221,8 @@ def _command(
         raise RuntimeError("an event process needs a certificate")
     path, key = certificate
     start = Start(listening.fileno(), link.fileno(), str(path), str(key), streams_max)
-    return sys.executable, "-m", "sealcast.server.eventworker", msgspec.json.encode(start).decode()
+    # -P: what happens to lie in the working directory is none of our modules.
+    return sys.executable, "-P", "-m", "sealcast.server.eventworker", msgspec.json.encode(start).decode()
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
