@@ -1,11 +1,13 @@
 """Shows reception managers that stand apart: asked before a key leaves, told until they acknowledge."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from sealcast.core.errors import UsageError
 from sealcast.messages import operations
 from sealcast.messages.subscribing import EndRow, SeenRow
+from sealcast.server.managers import Managers
 from sealcast.server.serve_reception import serve_reception
 from sealcast.server.state import load_server_state
 from sealcast.server.state_reception import create_reception_state
@@ -122,6 +125,59 @@ def test_failover_over_one_database(tmp_path: Path) -> None:
             stopped = await device.must(operations.STOP, channel="news")
             assert (stopped.number, stopped.by) == (before.number, site.urls[1])
             assert site.recorded() == [("tv", "stopped")]
+
+    asyncio.run(story())
+
+
+def test_removed_between_permit_and_grant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is taken off the list after the permit gets no key, and its reception is ended."""
+    site = make_site(tmp_path)
+    asking = Managers.ask
+
+    async def story() -> None:
+        async with site.manager(), running(site.keys, site.credential, reception=site.urls) as server:
+            await on_air(server)
+            device = await subscriber(server, "tv")
+
+            async def ask(self: Managers, operation: operations.Operation, *more: Any, **fields: Any) -> Any:
+                answer = await asking(self, operation, *more, **fields)
+                if operation is operations.RECEPTION_PERMIT:
+                    who = {"channel": "news", "device": "tv"}
+                    await server.operator.must(operations.SUBSCRIBER_REMOVE, **who)
+                return answer
+
+            monkeypatch.setattr(Managers, "ask", ask)
+            assert (await device.ask(operations.KEYS, channel="news")).problem == "not-subscribed"
+            assert grants(site.keys) == []
+
+            async def is_ended() -> bool:
+                return site.recorded() == [("tv", "removed")]
+
+            await until(is_ended)
+
+    asyncio.run(story())
+
+
+def test_two_key_servers_ask_one_manager(tmp_path: Path) -> None:
+    """What devices of two key servers receive stands in one record; a stop goes through either."""
+    site = make_site(tmp_path)
+    shutil.copytree(site.keys, tmp_path / "again")
+
+    async def story() -> None:
+        more = {"reception": site.urls}
+        async with (
+            site.manager(),
+            running(site.keys, site.credential, **more) as one,
+            running(tmp_path / "again", site.credential, **more) as two,
+        ):
+            for server, name in ((one, "a"), (two, "b")):
+                await on_air(server)
+                await (await subscriber(server, name)).must(operations.KEYS, channel="news")
+            assert [row.device for row in await receptions(one)] == ["b", "a"]
+            assert await receptions(one) == await receptions(two)
+            device = await subscriber(two, "a")
+            assert (await device.must(operations.STOP, channel="news")).number == 1
+            assert [row.device for row in await receptions(one)] == ["b"]
 
     asyncio.run(story())
 
