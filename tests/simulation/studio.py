@@ -8,7 +8,7 @@ from sealcast.core.errors import RefusedError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.material import Tek
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
-from sealcast.sender.reports import REPORT_ALONE_NS
+from sealcast.sender.reports import REPORT_NS
 from sealcast.sender.session import Media, SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.testing import PacketArrival
@@ -44,7 +44,7 @@ class Studio:
         first_seq: int | None = None,
         name: str = "studio",
         first_number: int = 0,
-        report_ns: int = REPORT_ALONE_NS,
+        report_ns: int = REPORT_NS,
     ) -> None:
         self.endpoint = world.network.endpoint(name)
         self.session: SenderSession | None = None

@@ -9,6 +9,7 @@ from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.policy import command_window_ms
 from sealcast.keyserver.service_fence import FencePlan
 from sealcast.sender.actions import Cause
+from sealcast.sender.reports import REPORT_ALONE_NS
 from simulation.crowd import Crowd, share_signature_checks
 from simulation.harness import Scene, assert_perfect
 from simulation.parts import MS, SECOND, make_spec
@@ -54,7 +55,8 @@ def check_opened_nothing(viewer: Viewer, epochs: dict[int, int], plan: FencePlan
 
 def remove_among(folder: Path, size: int, at_ns: int, keys: KeyMaker = KeyMaker.SENDER) -> Crowd:
     """Remove one of `size` receivers that has fetched the next key; check all that has to be true then."""
-    crowd = Crowd(folder, make_spec(LIFETIME_MS, keys=keys), size, packets_per_second=2, size_bytes=1316)
+    studio = {"packets_per_second": 2, "size_bytes": 1316, "report_ns": REPORT_ALONE_NS}
+    crowd = Crowd(folder, make_spec(LIFETIME_MS, keys=keys), size, **studio)
     scene, world = crowd.scene, crowd.scene.world
     crowd.arrive(0, 2 * SECOND, lambda scene, _: scene.viewer())
     scene.studio.start()
@@ -112,7 +114,8 @@ def test_one_of_a_thousand_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def quiet_scene(folder: Path, keys: KeyMaker = KeyMaker.SENDER) -> tuple[Scene, Viewer, Viewer]:
     """Return a scene just before a switch, and two receivers that hold the next key."""
-    scene = Scene(folder, make_spec(LIFETIME_MS, keys=keys), packets_per_second=20)
+    spec = make_spec(LIFETIME_MS, keys=keys)
+    scene = Scene(folder, spec, packets_per_second=20, report_ns=REPORT_ALONE_NS)
     viewers = [scene.viewer() for _ in range(2)]
     scene.studio.start()
     scene.world.run_until(LATE_NS)

@@ -8,6 +8,7 @@ import pytest
 
 from sealcast.core.channel import KeyMaker
 from sealcast.keyserver.service_fence import FencePlan
+from sealcast.sender.reports import REPORT_ALONE_NS, REPORT_NS
 from simulation.harness import Scene
 from simulation.parts import MS, SECOND, make_spec
 from simulation.recorder import Recorder
@@ -41,7 +42,8 @@ class Turmoil:
             publish_at=dice.one_of("50%", "90%"),
             prefetch_at=dice.one_of("25%", "45%"),
         )
-        turmoil = cls(Scene(folder, spec, seed, packets_per_second=20), dice)
+        report_ns = dice.one_of(REPORT_ALONE_NS, REPORT_NS)
+        turmoil = cls(Scene(folder, spec, seed, packets_per_second=20, report_ns=report_ns), dice)
         world = turmoil.scene.world
         world.at(0, lambda _: turmoil.scene.studio.start())
         for _ in range(VIEWERS):
