@@ -80,6 +80,8 @@ def test_a_killed_one_is_stale(tmp_path: Path) -> None:
         assert not running.is_running()
         running.end()
     assert list(tmp_path.iterdir()) != []
+    with ReceiverLock(tmp_path, CREDENTIAL, "film"):
+        assert len(list(tmp_path.iterdir())) == 1, "the next receiver has removed it"
     assert found(tmp_path, CREDENTIAL, "news") == []
     assert list(tmp_path.iterdir()) == []
 

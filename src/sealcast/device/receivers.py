@@ -88,12 +88,16 @@ class ReceiverLock:
     def __init__(
         self, folder: Path, credential: Credential, target: str, *, is_one_of_many: bool = False
     ) -> None:
+        self._folder, self._credential = folder, credential
         self._path = folder / f"{_name(credential)}-{os.getpid()}-{next(_numbers)}.lock"
         self._entry = Entry(pid=os.getpid(), target=target, is_one_of_many=is_one_of_many)
         self._lock = -1
 
     def __enter__(self) -> Self:
         """Take the lock. Where that cannot be, a line in the log says so: no receiver is to fail for it."""
+        # What killed ones left behind goes, so that it never adds up.
+        for _ in running_receivers(self._folder, self._credential, ()):
+            pass
         # Under another name until it is held: one that nobody holds would be taken for stale.
         new = self._path.with_suffix(".new")
         try:
@@ -179,7 +183,8 @@ def _is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: two programs that look at the same moment must not take each other for the receiver.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
