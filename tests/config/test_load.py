@@ -80,7 +80,7 @@ def test_the_home_of_nobody(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("[keyserver\n", "(at line 1"),
-        ("\n[keyservr]\n", ":2: [keyservr]: no such section; there are keyserver, admin"),
+        ("\n[keyservr]\n", ":2: [keyservr]: no such section; there are keyserver, "),
         ("loud = 1\n", ":1: [loud]: no such section"),
         ("keyserver = 1\n", ":1: [keyserver]: no such section"),
         (

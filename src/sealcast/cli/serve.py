@@ -9,6 +9,8 @@ import typer
 from sealcast.cli.helps import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealcast.config.schema import KeyServerSection
     from sealcast.server.settings import EventSettings
 
@@ -54,9 +56,8 @@ def keyserver(
 
     import asyncio
     import os
-    import sys
 
-    from sealcast.cli import acting, output, running
+    from sealcast.cli import acting, running
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
     from sealcast.server.run import serve_keyserver
@@ -80,11 +81,7 @@ def keyserver(
             events=_event_settings(section, events or section.events, (host, port)),
         )
 
-    def ready(url: str) -> None:
-        output.print_line(f"key server listens on {url}")
-        sys.stdout.flush()
-
-    settings = configured()
+    settings, ready = configured(), _announcing("key server")
     reloads = Reloads(configured)
 
     async def work(stop: asyncio.Event) -> None:
@@ -124,9 +121,8 @@ def reception(
 
     import asyncio
     import os
-    import sys
 
-    from sealcast.cli import acting, output, running
+    from sealcast.cli import acting, running
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
     from sealcast.server.serve_reception import serve_reception
@@ -148,17 +144,26 @@ def reception(
             heartbeat_ms=section.heartbeat_s * 1_000,
         )
 
-    def ready(url: str) -> None:
-        output.print_line(f"reception manager listens on {url}")
-        sys.stdout.flush()
-
-    settings = configured()
+    settings, ready = configured(), _announcing("reception manager")
     reloads = Reloads(configured)
 
     async def work(stop: asyncio.Event) -> None:
         await serve_reception(settings, clock=SystemClock(), ready=ready, stop=stop, reloads=reloads)
 
     running.run_until_signal(work, reload=reloads.ask)
+
+
+def _announcing(server: str) -> "Callable[[str], None]":
+    """Return what says, at once, at which address a server accepts connections."""
+    import sys
+
+    from sealcast.cli import output
+
+    def announce(url: str) -> None:
+        output.print_line(f"{server} listens on {url}")
+        sys.stdout.flush()
+
+    return announce
 
 
 def _event_settings(
