@@ -53,6 +53,21 @@ def test_live_history_and_watch(operator: Terminal, type_at: Typist) -> None:
         assert watching.wait(10) == 0
 
 
+def test_init_reception(operator: Terminal, type_at: Typist) -> None:
+    """A manager's state is made once, from a key server's; mistakes change nothing."""
+    made = type_at(operator, "init", "reception", "rm", "--from", "keyserver", "--port", "9445")
+    assert "sealcast serve reception --state rm --listen 127.0.0.1:9445" in made.out
+    assert 'reception = ["https://127.0.0.1:9445"]' in made.out
+    assert not (operator.folder / "rm" / "ca.key").exists()
+    again = type_at(operator, "init", "reception", "rm", "--from", "keyserver")
+    assert (again.status, "never overwritten" in again.complaint) == (2, True)
+    mixed = type_at(operator, "init", "reception", "rm2", "--from", "rm")
+    assert (mixed.status, "reception manager's" in mixed.complaint) == (2, True)
+    assert not (operator.folder / "rm2").exists()
+    wrong = type_at(operator, "serve", "reception", "--state", "keyserver", "--listen", "127.0.0.1:9446")
+    assert (wrong.status, "serve keyserver" in wrong.complaint) == (2, True)
+
+
 def test_row_without_keys() -> None:
     """A reception of a channel that is not on air has no epochs."""
     row = ReceptionRow(

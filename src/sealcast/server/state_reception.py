@@ -55,6 +55,7 @@ def create_reception_state(
     states = [load_server_state(each) for each in key_servers]
     first = states[0]
     for state in states:
+        check_is_key_server(state)
         if (state.operator, state.ca_pem) != (first.operator, first.ca_pem):
             raise UsageError(f"{state.directory} is another operator's than {first.directory}")
     ca = own_ca or _ca_of(first.directory)
