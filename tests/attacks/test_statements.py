@@ -124,9 +124,9 @@ def test_statement_that_is_none(stage: Stage) -> None:
         stage.expect_offence("bad", statement)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_statement_that_says_something_else(stage: Stage) -> None:
+    """Another scope, counter, nonce, keys or indices than the withdrawal has."""
+    changes: list[dict[str, Any]] = [
         {"scope": "2"},
         {"scope": "*", "kek_erased": True},
         {"scope": "news"},
@@ -142,12 +142,11 @@ def test_statement_that_is_none(stage: Stage) -> None:
         {"last_index": {"1": -1}},
         {"last_index": {"1": 1 << 48}},
         {"last_index": {"one": 1}},
-    ],
-    ids=str,
-)
-def test_statement_that_says_something_else(stage: Stage, changes: dict[str, Any]) -> None:
-    """Another scope, counter, nonce, keys or indices than the withdrawal has."""
-    stage.expect_offence("bad", stated(stage.device, stage.begin(stage.device), **changes))
+    ]
+    begun = stage.begin(stage.device)
+    for fields in changes:
+        stage.expect_offence("bad", stated(stage.device, begun, **fields))
+    stage.send(stage.device, stated(stage.device, begun))
 
 
 def test_statement_of_another_device(stage: Stage) -> None:
