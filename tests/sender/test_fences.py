@@ -3,8 +3,10 @@
 import pytest
 
 from sealcast.core.channel import KeyMaker
+from sealcast.core.errors import FormatError
 from sealcast.core.ids import Epoch
-from sealcast.messages.answers import FenceOrder
+from sealcast.messages.answers import AirAnswer, FenceOrder
+from sealcast.messages.encoding import decode
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, PublishKey, RenewLease, ReportAir
 from sealcast.sender.epochs import START_WAIT_NS
 from sealcast.sender.reports import REPORT_ALONE_NS, REPORT_NS, REPORT_RETRY_NS
@@ -301,6 +303,14 @@ def test_one_that_hears_events_asks_less_often() -> None:
     assert count_reports(session, 10) == 10 * SECOND // REPORT_ALONE_NS
     session.handle_listening(is_listening=True)
     assert count_reports(session, 10) <= 10 * SECOND // REPORT_NS + 1
+
+
+@pytest.mark.parametrize("epoch", [-1, 2**32, 10**30])
+def test_an_order_that_no_channel_can_have_is_no_answer(epoch: int) -> None:
+    """A key server out of its mind burns no epochs: its answer breaks the rules and changes nothing."""
+    told = f'{{"jti":"1","fence":{{"epoch":{epoch},"window_ms":2000,"urgent":true}}}}'.encode()
+    with pytest.raises(FormatError):
+        decode(told, AirAnswer)
 
 
 def count_reports(session: SenderSession, seconds: int) -> int:

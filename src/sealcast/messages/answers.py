@@ -1,9 +1,10 @@
 """Owns the answers: grants and leases (sealed, because they hold keys) and the plain ones."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from sealcast.core.ids import U32_MAX
 from sealcast.messages.channels import ChannelData
 from sealcast.messages.jwk import Jwk
 
@@ -113,8 +114,8 @@ class FenceOrder(msgspec.Struct, frozen=True, kw_only=True):
     `urgent`: change at once, and give receivers `window_ms` to fetch the key.
     """
 
-    epoch: int
-    window_ms: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=U32_MAX)]
+    window_ms: Annotated[int, msgspec.Meta(ge=0, le=U32_MAX)]
     urgent: bool
 
 
