@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 import sqlite3
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from cli.terminal import Terminal
+from faults.nursery import Child, Forks, Nursery
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, UnreachableError
 from sealcast.device.vault import Credential
@@ -27,55 +25,40 @@ from server.test_request_key import on_air, subscriber
 
 DEVICES = 4
 READY_S, PATIENCE_S = 60, 60
+READY_LINES = {"keyserver": "key server listens on", "reception": "reception manager listens on"}
 UNAVAILABLE = {"reception-unavailable", "busy", "internal"}
 
 
 class Program:
     """`sealcast serve`, killed and started again under the same address."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self.arguments = arguments
-        self.environment = {**os.environ, "SEALCAST_LOGGING_LEVEL": "error", **environment}
-        self.child: asyncio.subprocess.Process | None = None
+    def __init__(self, nursery: Nursery, *arguments: str, **environment: str) -> None:
+        self.nursery, self.arguments, self.environment = nursery, arguments, environment
+        self.child: Child | None = None
 
     async def start(self) -> None:
         """Start it; it listens when this returns."""
-        self.child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sealcast.cli", "serve", *self.arguments),
-            stdout=asyncio.subprocess.PIPE,
-            env=self.environment,
-        )
-        assert self.child.stdout is not None
-        line = await asyncio.wait_for(self.child.stdout.readline(), READY_S)
-        assert b"listens on" in line, line
+        self.child = self.nursery.start("serve", *self.arguments, **self.environment)
+        await asyncio.to_thread(self.child.wait_for_line, READY_LINES[self.arguments[0]], READY_S)
 
     async def kill(self) -> None:
         """End it as a power failure does."""
         assert self.child is not None
-        if self.child.returncode is None:
-            self.child.send_signal(signal.SIGKILL)
-        await self.child.wait()
+        await asyncio.to_thread(self.child.kill)
 
 
-@contextlib.asynccontextmanager
-async def both(site: Site, port: int) -> AsyncIterator[dict[str, Program]]:
-    """Run a key server and its reception manager."""
+def programs_of(site: Site, port: int, nursery: Nursery) -> dict[str, Program]:
+    """Return a key server and its reception manager, not started yet."""
     place = f"127.0.0.1:{site.ports[0]}"
-    programs = {
-        "manager": Program("reception", "--state", str(site.managers[0]), "--listen", place),
+    return {
+        "manager": Program(nursery, "reception", "--state", str(site.managers[0]), "--listen", place),
         "key server": Program(
+            nursery,
             *("keyserver", "--state", str(site.keys), "--listen", f"127.0.0.1:{port}", "--events", "off"),
             SEALCAST_KEYSERVER_RECEPTION=site.urls[0],
             SEALCAST_KEYSERVER_URLS=f"https://127.0.0.1:{port}",
         ),
     }
-    try:
-        await asyncio.gather(*(each.start() for each in programs.values()))
-        yield programs
-    finally:
-        for each in programs.values():
-            if each.child is not None:
-                await each.kill()
 
 
 async def insist(device: KeyServerClient, operation: operations.Operation, kind: type[msgspec.Struct]):
@@ -138,38 +121,41 @@ async def prepare(operator: Caller, directory: Path) -> list[Caller]:
     return [await subscriber(server, f"tv-{number}") for number in range(DEVICES)]
 
 
-async def story(site: Site, port: int, victims: list[str], seed: int) -> None:
+async def story(site: Site, port: int, nursery: Nursery, victims: list[str], seed: int) -> None:
     """Kill one program after the other while the devices ask."""
     chance, ended = random.Random(seed), asyncio.Event()  # noqa: S311 - a seeded story
-    async with both(site, port) as programs:
-        async with client(site.credential, f"https://127.0.0.1:{port}") as operator:
-            callers = await prepare(operator, site.keys)
-        viewing = [asyncio.create_task(view(each.credential, ended)) for each in callers]
-        for victim in victims:
-            await asyncio.sleep(chance.uniform(0.3, 0.8))
-            await programs[victim].kill()
-            await programs[victim].start()
-        await asyncio.sleep(0.5)
-        ended.set()
-        check(site, await asyncio.gather(*viewing))
+    programs = programs_of(site, port, nursery)
+    await asyncio.gather(*(each.start() for each in programs.values()))
+    async with client(site.credential, f"https://127.0.0.1:{port}") as operator:
+        callers = await prepare(operator, site.keys)
+    viewing = [asyncio.create_task(view(each.credential, ended)) for each in callers]
+    for victim in victims:
+        await asyncio.sleep(chance.uniform(0.3, 0.8))
+        await programs[victim].kill()
+        await programs[victim].start()
+    await asyncio.sleep(0.5)
+    ended.set()
+    check(site, await asyncio.gather(*viewing))
 
 
-def run(folder: Path, victims: list[str], seed: int) -> None:
+def run(folder: Path, forks: Forks, victims: list[str], seed: int) -> None:
     """Run a story over fresh states."""
     site = make_site(folder)
     port = int(site.credential.servers[0].rpartition(":")[2])
-    asyncio.run(story(site, port, victims, seed))
+    (folder / "sealcast.toml").touch()
+    with Nursery(Terminal(folder), forks) as nursery:
+        asyncio.run(story(site, port, nursery, victims, seed))
 
 
-def test_each_killed_once(tmp_path: Path) -> None:
+def test_each_killed_once(tmp_path: Path, forks: Forks) -> None:
     """After each kill every device is answered again; what was answered is recorded, and one lives."""
-    run(tmp_path, ["key server", "manager"], seed=1)
+    run(tmp_path, forks, ["key server", "manager"], seed=1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [2, 3])
-def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again(tmp_path: Path, forks: Forks, seed: int) -> None:
     """The same over twenty kills, in any order."""
     chance = random.Random(seed)  # noqa: S311 - a seeded story
-    run(tmp_path, [chance.choice(["key server", "manager"]) for _ in range(20)], seed)
+    run(tmp_path, forks, [chance.choice(["key server", "manager"]) for _ in range(20)], seed)
