@@ -20,7 +20,7 @@ END_NS = 22 * SECOND
 SETTLE_NS = 12 * SECOND
 VIEWERS = 6
 EVENTS = 9
-SCENES = 7
+SCENES = 5
 
 
 @dataclass
@@ -128,7 +128,7 @@ def run(folder: Path, seed: int) -> Turmoil:
 
 
 def test_removals_among_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven scenes: devices that were removed open nothing from their fence on, and no nonce comes twice."""
+    """Five scenes: devices that were removed open nothing from their fence on, and no nonce comes twice."""
     recorder = Recorder.install(monkeypatch)
     skipped = removed = 0
     for seed in range(SCENES):
@@ -136,8 +136,8 @@ def test_removals_among_everything_else(tmp_path: Path, monkeypatch: pytest.Monk
         removed += len(turmoil.removed)
         skipped += sum(bool(plan.skipped) for plan in turmoil.removed.values())
     recorder.assert_fresh()
-    assert removed >= 15
-    assert skipped >= 4
+    assert removed >= 10
+    assert skipped >= 3
 
 
 @pytest.mark.soak
