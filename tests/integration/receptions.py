@@ -8,7 +8,7 @@ from pathlib import Path
 
 from integration.broadcast import STREAM_PORT, carry, start_key_server
 from integration.machines import FACT_S, Machine
-from lab.hosts import wait_until
+from lab.hosts import LabError, wait_until
 from lab.memberships import memberships
 from lab.topology import Family, Lab, routed_lab
 from lab.warm import Actor, Stage, warm
@@ -93,20 +93,22 @@ class Audience:
         channels = {group: channel for channel, group in GROUPS.items()}
         return {(devices[leg], channels[group]) for leg, group in memberships(self.lab)}
 
-    def wait_for_agreement(self, wanted: Pairs, timeout_s: float) -> None:
-        """Return once router and record both have those of `wanted` and nobody else."""
+    def wait_for_agreement(self, wanted: Pairs, timeout_s: float) -> str:
+        """Return once router and record both have those of `wanted` and nobody else, with what came last."""
+        last = "at once"
 
         def agreed() -> bool:
-            return self.live() == self.members() == wanted
+            nonlocal last
+            views = {"router": self.members(), "record": self.live()}
+            wrong = {f"{name}: {sorted(view ^ wanted)}" for name, view in views.items() if view != wanted}
+            last = ", ".join(sorted(wrong)) or last
+            return not wrong
 
         try:
             wait_until(agreed, "router and record agreeing", timeout_s)
-        except Exception as error:
-            raise AssertionError(
-                f"wanted {sorted(wanted)}; router lacks {sorted(wanted - self.members())}, has too many"
-                f" {sorted(self.members() - wanted)}; record lacks {sorted(wanted - self.live())}, has too"
-                f" many {sorted(self.live() - wanted)}"
-            ) from error
+        except LabError as error:
+            raise AssertionError(f"wanted {sorted(wanted)}; wrong in the {last}") from error
+        return last
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Owns the one topology: sender, key server, two or more receivers, each on a leg of its own of one router."""
+"""Owns the one topology: sender, key server, two or more receivers, each on a leg of its own of a router."""
 
 import contextlib
 import shutil

@@ -153,6 +153,8 @@ def perform(order: dict[str, Any]) -> None:
     try:
         _enter(order["namespace"])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Until the program takes it itself.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         os.chdir(order["folder"])
         os.environ.update(order["environment"])
         for number, path in enumerate(

@@ -20,7 +20,7 @@ SETTLE_S = 0.5
 """What is under way at the end is waited for so long: a heartbeat after the stop would begin a reception."""
 
 REPORT_S = 0.05
-"""Linux reports a leave to the router two or three ticks later, 10 to 30 ms: the stop notice waits so long."""
+"""Linux reports a leave to the router two to three ticks later, 10 to 30 ms: the stop notice waits for it."""
 
 log = structlog.get_logger("sealcast.receiver")
 
