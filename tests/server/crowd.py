@@ -6,6 +6,7 @@ on standard input is answered by what was heard so far. A device's name and secr
 
 import asyncio
 import hashlib
+import os
 import resource
 import socket
 import ssl
@@ -21,6 +22,7 @@ from sealcast.messages.problems import HEADER_NONCE
 from sealcast.messages.subscribing import Event, EventsRequest
 
 NONCE_S = 30.0
+CROWD_NICENESS = 10
 TRIES_MAX = 100
 
 
@@ -250,6 +252,8 @@ class Listening:
 
 async def main() -> None:
     """Run the crowd that the argument describes."""
+    # Elsewhere each device has a machine of its own; here the servers come first.
+    os.nice(CROWD_NICENESS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     await Listening(msgspec.json.decode(sys.argv[1], type=Crowd)).run()
