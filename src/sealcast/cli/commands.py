@@ -39,7 +39,7 @@ COMMANDS = (
     Entry("serve", "sealcast.cli.serve", "Run a server in the foreground.", SET_UP),
     Entry("config", "sealcast.cli.config", "Check or show the configuration.", SET_UP),
     Entry("channel", "sealcast.cli.channel", "Channels: add, list, open, remove; who may send.", ADMINISTER),
-    Entry("content", "sealcast.cli.content", "What a data server sends: add, list, show, remove.", ADMINISTER),
+    Entry("content", "sealcast.cli.content", "What data servers send: add, list, show, remove.", ADMINISTER),
     Entry("registry", "sealcast.cli.registry", "Parties: invite, add, list, remove.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list, pardon.", ADMINISTER),
     Entry("receptions", "sealcast.cli.receptions", "Who receives what, now or before.", ADMINISTER),
