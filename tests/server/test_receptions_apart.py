@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -257,3 +258,33 @@ def test_states_are_not_mixed_up(tmp_path: Path) -> None:
             wall_ns=SystemClock().wall_ns(),
         )
     assert not (tmp_path / "mixed").exists()
+
+
+def test_a_mute_manager_is_asked_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ends to tell and a manager that never answers, key requests hear so together, not one by one."""
+    monkeypatch.setattr("sealcast.server.managers.MANAGER_S_MAX", 0.3)
+    site, asking = make_site(tmp_path), Managers.ask
+    told: list[str] = []
+
+    async def ask(self: Managers, operation: operations.Operation, *more: Any, **fields: Any) -> Any:
+        told.append(operation.name)
+        return await asking(self, operation, *more, **fields)
+
+    monkeypatch.setattr(Managers, "ask", ask)
+
+    async def story() -> None:
+        with closing(socket.create_server(("127.0.0.1", site.ports[0]))):
+            async with running(site.keys, site.credential, reception=site.urls) as server:
+                await on_air(server)
+                device = await subscriber(server, "tv")
+                assert (await device.ask(operations.STOP, channel="news")).status == 503
+                told.clear()
+                replies = await asyncio.gather(
+                    *(device.ask(operations.KEYS, channel="news") for _ in range(20))
+                )
+                assert {reply.problem for reply in replies} == {"reception-unavailable"}
+                assert len(told) < 6
+                assert (await device.ask(operations.STOP, channel="news")).status == 503
+        assert len(outbox(site)) == 1
+
+    asyncio.run(story())

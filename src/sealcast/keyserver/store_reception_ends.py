@@ -22,6 +22,16 @@ _WAITING = (
     .order_by(reception_ends.c.number)
     .limit(sa.bindparam("count"))
 )
+_IS_WAITING = (
+    sa.select(sa.literal(1))
+    .where(
+        reception_ends.c.done_at_ms.is_(None),
+        reception_ends.c.device == sa.bindparam("whose"),
+        reception_ends.c.channel == sa.bindparam("of_channel"),
+        reception_ends.c.reason == sa.bindparam("why"),
+    )
+    .limit(1)
+)
 _DONE = (
     reception_ends.update()
     .where(reception_ends.c.number == sa.bindparam("wanted"))
@@ -58,6 +68,12 @@ def waiting(connection: sa.Connection, count: int) -> list[Waiting]:
     return [
         Waiting(row.number, EndRow(device=row.device, channel=row.channel, reason=row.reason)) for row in rows
     ]
+
+
+def is_waiting(connection: sa.Connection, end: EndRow) -> bool:
+    """Return whether the same end of a device on a channel is to be told already."""
+    fields = {"whose": end.device, "of_channel": end.channel, "why": end.reason}
+    return connection.execute(_IS_WAITING, fields).first() is not None
 
 
 def done(connection: sa.Connection, told: Sequence[Waiting], now_ms: int) -> None:

@@ -26,6 +26,9 @@ MANAGER_S_MAX = 1.5
 ASKED_MAX = 4
 """Questions under way at one time, as many as a client has connections; more wait."""
 
+TURN_S_MAX = 3.0
+"""How long a question waits for its turn: with its answer it stays within what a device waits for its own."""
+
 WAITING_MAX = 2_000
 """Questions that wait; beyond it a device waits too long to be served, and is told so at once."""
 
@@ -66,10 +69,16 @@ class Managers:
             raise _unavailable("too many wait for the reception manager")
         self._waiting += 1
         try:
-            async with self._turns:
-                return await self._ask(operation, kind, fields)
+            async with asyncio.timeout(TURN_S_MAX):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise _unavailable("it is too slow for all who ask") from error
         finally:
             self._waiting -= 1
+        try:
+            return await self._ask(operation, kind, fields)
+        finally:
+            self._turns.release()
 
     async def _ask(self, operation: Operation, kind: type[Answer], fields: dict[str, object]) -> Answer:
         why = "no reception manager is known"

@@ -19,7 +19,7 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, RefusedError, RemoteError
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Clock
-from sealcast.keyserver import store_channels
+from sealcast.keyserver import store_channels, store_reception_ends
 from sealcast.keyserver.calls import Call, Principal
 from sealcast.keyserver.ports import Admission, Ahead
 from sealcast.keyserver.service_keys import choose_epochs
@@ -221,7 +221,8 @@ class ReceptionsApart:
             return no
 
     def _end_later(self, end: EndRow, connection: sa.Connection) -> None:
-        if self._clock is not None:
+        """Have the manager told when it is back; a device that asks again and again adds nothing."""
+        if self._clock is not None and not store_reception_ends.is_waiting(connection, end):
             self._relaying.add_ends(connection, [end], self._clock.wall_ns() // NS_PER_MS)
 
     @property

@@ -47,7 +47,7 @@ class Relay:
         self._heard: Heard = {}
         # Ends of before a restart may wait, so one is taken to.
         self._added, self._told = 1, 0
-        self._telling = asyncio.Lock()
+        self._telling: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_mute = False
 
@@ -57,13 +57,15 @@ class Relay:
 
     async def close(self) -> None:
         """End; heartbeats that wait are lost, ends that wait are told after the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        tasks = {task for task in (self._task, self._telling) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def hear(self, seen: SeenRow, now: int) -> None:
         """Keep a heartbeat for the next batch."""
-        if len(self._heard) < SEEN_MAX:
+        if len(self._heard) < SEEN_MAX or (seen.device, seen.channel) in self._heard:
             self._heard[seen.device, seen.channel] = (seen, now)
 
     def forget(self, device: str, channel: int) -> None:
@@ -76,11 +78,16 @@ class Relay:
         self._added += 1
 
     async def tell_ends(self) -> None:
-        """Tell all ends that wait, in their order; raises RefusedError if no manager answers."""
+        """Tell all ends that wait, in their order; raises RefusedError if no manager answers.
+
+        Whoever comes while they are being told waits for that and hears what came of it: with a manager that
+        is mute, a crowd of key requests waits for one answer, not one after another.
+        """
         while self._told != self._added:
-            async with self._telling:
-                if self._told != self._added:
-                    await self._tell_some()
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.create_task(self._tell_some())
+            await asyncio.wait({self._telling})
+            self._telling.result()
 
     async def _tell_some(self) -> None:
         added = self._added
