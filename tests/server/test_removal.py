@@ -134,6 +134,24 @@ def test_a_sender_that_had_not_heard_is_hurried(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_run_below_one_that_died_hears_of_the_fence(tmp_path: Path) -> None:
+    """A sender that goes on under an older epoch, because the later run is mute, is on air: it is told too."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            stage = await Stage.at(server)
+            other = await server.register("standby", "sender", channels=["news"])
+            lease = await other.must(operations.LEASE, channel="news")
+            later = lease.slots[0]
+            assert (await server.publish(other, "news", material(stage.number, later.epoch))).status == 200
+            assert (await server.report(other, "news", later.ssrc, later.epoch)).answer.fence is None
+            removed = await stage.remove("tv", now=True)
+            assert removed.fence_epoch == later.epoch + 1
+            assert await stage.report(1) == FenceOrder(epoch=later.epoch + 1, window_ms=2_000, urgent=True)
+
+    asyncio.run(story())
+
+
 def test_who_is_made_nobody_is_shut_out_as_well(tmp_path: Path) -> None:
     """The removal of a party sets the same fence, and nothing on air means nothing to change."""
 

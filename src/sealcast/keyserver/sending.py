@@ -230,7 +230,8 @@ class SenderDesk:
         """Note which fences an epoch that went on air has reached; return the order of those ahead of it.
 
         An epoch below a fence goes on air all the same if its sender had not heard of the fence. A removed
-        device opens it, so there is no time to lose.
+        device opens it, so there is no time to lose. A run under an older epoch than the highest is told as
+        well: where the later run died, this one is what receivers hear.
         """
         number = view.spec.number
         order = order_for(view.fences, request.epoch)
@@ -239,7 +240,7 @@ class SenderDesk:
             if order is not None:
                 store_fences.hurry(call.connection, number)
                 order = replace(order, urgent=True)
-        return order if decision.change in {AirChange.REFRESH, AirChange.SWITCH} else None
+        return None if request.ended else order
 
     def _add_totals(self, call: Call, view: ChannelView, request: AirRequest) -> None:
         """Keep the totals of epochs that are the sender's; others are not its to report."""
