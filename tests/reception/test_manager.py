@@ -7,7 +7,7 @@ import pytest
 from reception.records import HEARTBEAT_MS, Side, open_records
 from sealcast.core.ports import NS_PER_S
 from sealcast.reception import manager as rules
-from sealcast.reception.service import STOPPED_LATELY_MS, End
+from sealcast.reception.service import STOPPED_LATELY_MS, End, Seen
 from sealcast.reception.store import Page, count_live
 from sealcast.testing import SimClock
 
@@ -94,6 +94,32 @@ def test_old_heartbeat_says_less(side: Side, clock: SimClock) -> None:
     side.pass_time(10)
     side.heartbeat("tv", 1, 60, age_s=8)
     assert side.history()[0].seen_ms == row.seen_ms + 2_000
+
+
+def test_heartbeat_of_before_the_end_begins_nothing(side: Side) -> None:
+    """One that was relayed late, and came before the stop, is no sign that the device receives again."""
+    side.permit("tv", 1)
+    side.end(End("tv", 1, "stopped"))
+    side.pass_time(2 * HEARTBEAT_MS // 1_000)
+    assert not side.heartbeat("tv", 1, age_s=2 * HEARTBEAT_MS // 1_000 + 5)
+    assert not side.heartbeat("tv", 1, age_s=HEARTBEAT_MS // 1_000 + 5)
+    assert side.heartbeat("tv", 1, age_s=1)
+
+
+def test_undone_reception_touches_no_other(side: Side) -> None:
+    """A reception whose work was rolled back is nobody's: its number is another's by then."""
+    with side.connection.begin() as work:
+        side.manager.permit(side.connection, Seen("lost", 1, "news", (900,)), side.moment())
+        work.rollback()
+    side.manager.on_undone()
+    side.permit("tv", 1, 7)
+    (row,) = side.history()
+    for _ in range(2 * SILENCE_S):
+        side.pass_time(1)
+        side.heartbeat("tv", 1, 5)
+    (after,) = side.history()
+    assert (after.number, after.last_epoch, after.is_live) == (row.number, 7, True)
+    assert len(side.manager._book) == 1
 
 
 def test_repeated_stop_finds_its_reception(side: Side) -> None:

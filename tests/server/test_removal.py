@@ -135,7 +135,7 @@ def test_a_sender_that_had_not_heard_is_hurried(tmp_path: Path) -> None:
 
 
 def test_a_run_below_one_that_died_hears_of_the_fence(tmp_path: Path) -> None:
-    """A sender that goes on under an older epoch, because the later run is mute, is on air: it is told too."""
+    """A sender that goes on under an older epoch, because the later run is mute, is told too."""
 
     async def story() -> None:
         async with running(tmp_path) as server:

@@ -70,7 +70,7 @@ class ReceptionManager:
         seat, before = self._seat(connection, (seen.device, seen.channel), moment.now)
         if seat is not None:
             self._book.hear(seat, seen, moment)
-        elif may_begin_by_heartbeat(before, moment.wall_ms, self.heartbeat_ms):
+        elif may_begin_by_heartbeat(before, moment.wall_ms, self.heartbeat_ms, seen.age_ns // NS_PER_MS):
             self._begin(connection, seen, before, moment)
         else:
             return False
@@ -211,7 +211,8 @@ class ReceptionManager:
         over = []
         for seat in silent:
             found = store.find(connection, seat.number)
-            if found is None or not found.is_live:
+            if found is None or not found.is_live or (found.device, found.channel) != seat.pair:
+                # Another's by now: work that was rolled back gives its number back.
                 self._book.drop(seat.pair)
             elif found.seen_ms != seat.stored_ms:
                 self._take(found, moment.now)

@@ -115,15 +115,19 @@ def spanned(first: int | None, last: int | None, *epochs: int | None) -> tuple[i
     return min(known, default=None), max(known, default=None)
 
 
-def may_begin_by_heartbeat(before: Reception | None, wall_ms: int, heartbeat_ms: int) -> bool:
-    """Whether a heartbeat of a device that no reception lives of begins one.
+def may_begin_by_heartbeat(
+    before: Reception | None, wall_ms: int, heartbeat_ms: int, age_ms: int = 0
+) -> bool:
+    """Whether a heartbeat, `age_ms` old, of a device that no reception lives of begins one.
 
-    After a silence it does: the device receives still. Within an interval after any other end it was on its
-    way when that end came; whoever does receive sends another.
+    After a silence it does: the device receives still. If it came before any other end, or within an interval
+    after it, it was on its way when that end came; whoever does receive sends another.
     """
     if before is None or before.ended_at_ms is None or before.reason == "timeout":
         return True
-    return abs(wall_ms - before.ended_at_ms) > heartbeat_ms
+    since_ms = wall_ms - before.ended_at_ms
+    # An end in the future was before somebody set the clock back.
+    return since_ms - age_ms > heartbeat_ms if since_ms >= 0 else -since_ms > heartbeat_ms
 
 
 def is_repeat(last: Reception | None, end: End, wall_ms: int) -> bool:

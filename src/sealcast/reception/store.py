@@ -23,7 +23,12 @@ _OF_NUMBER = sa.select(*_COLUMNS).where(receptions.c.number == sa.bindparam("wan
 _BEGIN = receptions.insert()
 _SAVE = (
     receptions.update()
-    .where(receptions.c.number == sa.bindparam("wanted"), _LIVE)
+    .where(
+        receptions.c.number == sa.bindparam("wanted"),
+        receptions.c.device == sa.bindparam("of_device"),
+        receptions.c.channel == sa.bindparam("of_channel"),
+        _LIVE,
+    )
     .values(
         {name: sa.bindparam(f"new_{name}") for name in ("seen_ms", "first_epoch", "last_epoch", "packets")}
     )
@@ -93,6 +98,8 @@ def save(connection: sa.Connection, seats: Iterable[Seat]) -> None:
     rows = [
         {
             "wanted": seat.number,
+            "of_device": seat.device,
+            "of_channel": seat.channel,
             "new_seen_ms": seat.seen_ms,
             "new_first_epoch": seat.first_epoch,
             "new_last_epoch": seat.last_epoch,
