@@ -159,6 +159,36 @@ def test_removed_between_permit_and_grant(tmp_path: Path, monkeypatch: pytest.Mo
     asyncio.run(story())
 
 
+def test_removed_while_a_repeat_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated key request whose permit reaches the manager behind the removal leaves no reception."""
+    site = make_site(tmp_path)
+    asking = Managers.ask
+
+    async def story() -> None:
+        async with site.manager(), running(site.keys, site.credential, reception=site.urls) as server:
+            await on_air(server)
+            device = await subscriber(server, "tv")
+            await device.must(operations.KEYS, channel="news", jti="one")
+
+            async def is_ended() -> bool:
+                return {reason for _, reason in site.recorded()} == {"removed"}
+
+            async def ask(self: Managers, operation: operations.Operation, *more: Any, **fields: Any) -> Any:
+                if operation is operations.RECEPTION_PERMIT:
+                    who = {"channel": "news", "device": "tv"}
+                    await server.operator.must(operations.SUBSCRIBER_REMOVE, **who)
+                    await until(is_ended)
+                return await asking(self, operation, *more, **fields)
+
+            monkeypatch.setattr(Managers, "ask", ask)
+            again = await device.ask(operations.KEYS, channel="news", jti="one")
+            assert again.problem == "not-subscribed"
+            await until(is_ended)
+            assert len(site.recorded()) == 2
+
+    asyncio.run(story())
+
+
 def test_two_key_servers_ask_one_manager(tmp_path: Path) -> None:
     """What devices of two key servers receive stands in one record; a stop goes through either."""
     site = make_site(tmp_path)

@@ -93,6 +93,7 @@ class KeyDesk:
         device, number = call.caller.id, view.spec.number
         decision = self._admission(call.connection).permit(device, number, epochs, call.wall_ms)
         if not decision.permitted:
+            self._receptions.refused(call, view.spec)
             raise refusal(decision.reason, decision.detail)
         store_withdrawals.void_erasures(call.connection, device, number, epochs, call.wall_ms)
         return self._reply(call, view, request, tuple(e for e in epochs if view.has_key(e)))
