@@ -1,17 +1,21 @@
 """Shows the event streams of a key server: whom they tell what, who may listen, and when they end."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sealcast.core.errors import UsageError
 from sealcast.device.newkeys import KeyKind
+from sealcast.keyserver.calls import Handler
 from sealcast.messages import operations
 from sealcast.messages.subscribing import Event
 from sealcast.server.eventhttp import BODY_BYTES_MAX, HEAD_BYTES_MAX
 from sealcast.server.eventhub import STREAMS_PER_PARTY
 from sealcast.server.eventports import event_urls, open_listening
+from sealcast.server.pipeline import HttpAnswer, Pipeline
 from sealcast.server.settings import EventSettings
 from sealcast.server.state import renew_server_certificate
 from sealcast.transport.system import SystemClock
@@ -202,6 +206,48 @@ def test_a_revoked_certificate_ends_the_stream(tmp_path: Path) -> None:
             await place.server.operator.must(operations.CERTIFICATE_REVOKE, id=device.credential.id)
             assert await stream.event() == Event(kind="ended", channel=place.number)
             assert await stream.event() is None
+
+    asyncio.run(story())
+
+
+def test_a_verdict_of_before_a_restart_reaches_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first who asks the next event process never gets the stream of the first who asked the last one."""
+    answer, gates = Pipeline.answer, [asyncio.Event(), asyncio.Event()]
+    entered: list[bytes] = []
+
+    async def slow(self: Pipeline, handler: Handler, body: bytes) -> HttpAnswer:
+        if handler.operation is operations.EVENTS:
+            entered.append(body)
+            await gates[len(entered) - 1].wait()
+        return await answer(self, handler, body)
+
+    async def until_entered(count: int) -> None:
+        for _ in range(20 * WAIT_S):
+            if len(entered) >= count:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail("nobody asked")
+
+    async def story() -> None:
+        async with listening(tmp_path) as place:
+            monkeypatch.setattr(Pipeline, "answer", slow)
+            others = set(psutil.Process().children())
+            await place.device.fetch_nonce()
+            token = place.device.token(operations.EVENTS, channels=["news"]).encode()
+            asking = asyncio.create_task((await place.connect()).ask(token))
+            await until_entered(1)
+            (process,) = set(psutil.Process().children()) - others
+            process.kill()
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                await asking
+            asking = asyncio.create_task((await place.connect()).ask(b"nobody"))
+            await until_entered(2)
+            gates[0].set()
+            await asyncio.sleep(0.5)
+            gates[1].set()
+            assert await asking != ""
 
     asyncio.run(story())
 

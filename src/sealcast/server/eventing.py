@@ -123,8 +123,6 @@ class Eventing:
                 await asyncio.sleep(RESTART_S)
         finally:
             telling.cancel()
-            for task in self._tasks:
-                task.cancel()
 
     def renew_certificate(self, certificate: Path, key: Path) -> None:
         """Serve new streams under another certificate, known to do; open ones go on."""
@@ -150,6 +148,9 @@ class Eventing:
             if self._writer is not None:
                 self._writer.transport.abort()
                 self._writer = None
+            # The next process counts its requests from one again: no answer to this one's may reach it.
+            for task in self._tasks:
+                task.cancel()
             self._metrics.observe_events(Counts(0, 0, 0, 0))
             await _ended(process)
 
