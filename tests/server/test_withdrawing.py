@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from sealcast.device.newkeys import KeyKind
 from sealcast.messages import operations
 from sealcast.messages.answers import KeyMaterial
+from sealcast.subscribers import store_withdrawals
 from server.newcomers import enrolled, rows
 from server.running import Caller, Running, running
 from server.test_request_key import on_air, subscriber
@@ -207,5 +210,24 @@ def test_an_offender_may_still_withdraw(tmp_path: Path) -> None:
             receipt_of(server, await withdraw(device, token), token)
             listed = await server.operator.must(operations.OFFENDER_LIST)
             assert [(row.device, row.kind) for row in listed.offenders] == [("tv", "bad")]
+
+    asyncio.run(story())
+
+
+def test_beginning_again_and_again_fills_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of withdrawals that were replaced only the last stay on record; the newest one still closes."""
+    monkeypatch.setattr(store_withdrawals, "SUPERSEDED_MAX", 3)
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            device, _ = await viewer(server)
+            begun = [await begin(device) for _ in range(8)]
+            counters = [each for (each,) in rows(tmp_path, "SELECT counter FROM withdrawals ORDER BY number")]
+            assert counters == [5, 6, 7, 8]
+            token = signed(device, statement_of(device, begun[-1]))
+            receipt_of(server, await withdraw(device, token), token)
+            for old in (begun[0], begun[-2]):
+                await withdraw(device, signed(device, statement_of(device, old)))
+            assert offences(tmp_path) == [("tv", "bad"), ("tv", "stale")]
 
     asyncio.run(story())

@@ -14,6 +14,10 @@ from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 ENDED_BY = "withdrawn"
 """How a subscription ended, in `subscriptions.ended_by`."""
 
+SUPERSEDED_MAX = 50
+"""Withdrawals of one device that were begun and replaced: a statement of one before those is bad, not stale.
+More say nothing new, and would let a device fill the database."""
+
 _FIELDS = (
     withdrawals.c.number,
     withdrawals.c.device,
@@ -33,6 +37,12 @@ _SUPERSEDE = (
     withdrawals.update()
     .where(_OF_DEVICE, withdrawals.c.closed_at_ms.is_(None), withdrawals.c.superseded_at_ms.is_(None))
     .values(superseded_at_ms=sa.bindparam("now_ms"))
+)
+_FORGET = withdrawals.delete().where(
+    _OF_DEVICE,
+    withdrawals.c.superseded_at_ms.is_not(None),
+    withdrawals.c.closed_at_ms.is_(None),
+    withdrawals.c.counter < sa.bindparam("oldest"),
 )
 _BEGIN = withdrawals.insert()
 _CLOSE = (
@@ -117,6 +127,8 @@ class Closing:
 def begin(connection: sa.Connection, beginning: Beginning) -> None:
     """Record a withdrawal that begins; one of the device that is open still is superseded."""
     connection.execute(_SUPERSEDE, {"device_id": beginning.device, "now_ms": beginning.at_ms})
+    oldest = beginning.counter - SUPERSEDED_MAX
+    connection.execute(_FORGET, {"device_id": beginning.device, "oldest": oldest})
     connection.execute(
         _BEGIN,
         {
