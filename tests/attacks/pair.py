@@ -10,12 +10,13 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.keys.material import Tek
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import PublishKey
-from sealcast.sender.session import Media, SenderSession
+from sealcast.sender.session import SenderSession
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import Seal, SenderCounts, build_seal, parse_seal
 from simulation.parts import (
     SECOND,
     STRANGER,
+    Media,
     copy_key,
     make_grant,
     make_receiver,
@@ -23,8 +24,10 @@ from simulation.parts import (
     make_spec,
     media,
     on_air,
+    seal,
     serve,
 )
+from wire.single import seal_single
 
 SPEC = make_spec(10_000)
 
@@ -39,7 +42,7 @@ class Pair:
         self.receiver = joined(spec, self.tek)
         self.first_seal = self.sender.poll_control(0)[0]
         self.receiver.handle_control(self.first_seal, 0)
-        self.packets = self.sender.seal(media(*range(10)), 0)
+        self.packets = seal(self.sender, media(*range(10)), 0)
         self.receiver.handle_data(self.packets[:5], 0)
         assert self.receiver.stats.opened == 5
         self._overheard: srtcp.ControlPacket | None = None
@@ -78,7 +81,7 @@ class Pair:
 
     def small_packet(self, number: int = 10) -> bytes:
         """Return the sender's next data packet, with a payload of 32 bytes."""
-        return self.sender.seal([Media(number.to_bytes(8, "big") + bytes(24), number)], 0)[0]
+        return seal(self.sender, [Media(number.to_bytes(8, "big") + bytes(24), number)], 0)[0]
 
     def publish_next(self) -> Tek:
         """Let the sender publish its next key, at half of the lifetime, and the receiver be granted it."""
@@ -110,7 +113,7 @@ def forged_data(tek: Tek, ssrc: int, index: int, body: bytes = b"forged") -> byt
     """Return a data packet as any holder of the key can seal it."""
     header = rtp.pack_header(33, index % rtp.SEQ_MODULUS, 0, ssrc)
     key = srtp.derive_rtp(tek.key, tek.salt).stream(ssrc)
-    return srtp.seal(key, header, body, index, tek.key_id.pack())
+    return seal_single(key, header, body, index, tek.key_id.pack())
 
 
 def one_by_one(session: ReceiverSession, packets: list[bytes], now: int) -> None:

@@ -19,6 +19,7 @@ from simulation.parts import (
     make_slots,
     media,
     on_air,
+    seal,
 )
 
 DATAGRAM_BYTES_MAX = 65_507
@@ -54,7 +55,7 @@ def test_replay_of_long_ago_to_a_joiner() -> None:
     pair = Pair()
     old = pair.packets[:8]
     for start in range(10, 40_000, 1_000):
-        pair.sender.seal(media(*range(start, start + 1_000)), 0)
+        seal(pair.sender, media(*range(start, start + 1_000)), 0)
     pair.sender.poll_control(0)
     joiner = joined(pair.spec, pair.tek)
     joiner.handle_control(pair.next_seal(), SECOND)
@@ -62,7 +63,7 @@ def test_replay_of_long_ago_to_a_joiner() -> None:
     joiner.handle_data(old, SECOND)
     assert digest.whole(joiner) == before
     assert rose(counted, joiner) == {"received": 8, "refused": 8}
-    joiner.handle_data(pair.sender.seal(media(40_010), SECOND), SECOND)
+    joiner.handle_data(seal(pair.sender, media(40_010), SECOND), SECOND)
     assert joiner.stats.opened == 1
 
 

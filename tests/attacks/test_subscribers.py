@@ -16,7 +16,7 @@ from sealcast.keys.material import Tek
 from sealcast.keys.policy import GRACE_MS_MAX
 from sealcast.receiver.session import ReceiverSession
 from sealcast.wire.counters import AHEAD_PACKETS
-from simulation.parts import CHANNEL, MS, SECOND, SIGNER, copy_key, make_key, media, number_of, serve
+from simulation.parts import CHANNEL, MS, SECOND, SIGNER, copy_key, make_key, media, number_of, seal, serve
 
 Way = Callable[[ReceiverSession, list[bytes], int], None]
 TRAIN_PACKETS = 40
@@ -47,7 +47,7 @@ def early_notices(pair: Pair, tek: Tek) -> list[bytes]:
 def change_keys(pair: Pair, now: int) -> None:
     """Let the sender switch and announce it, and the receiver take its packets on both ports."""
     serve(pair.sender, now)
-    pair.receiver.handle_data(pair.sender.seal(media(*range(20, 40)), now), now)
+    pair.receiver.handle_data(seal(pair.sender, media(*range(20, 40)), now), now)
     for packet in pair.sender.poll_control(now):
         pair.receiver.handle_control(packet, now)
 
@@ -102,7 +102,7 @@ def test_a_subscriber_leads_no_counter_away(ahead: int, hand_over: Way) -> None:
         now = SECOND + start * MS
         for packet in pair.sender.poll_control(now):
             pair.receiver.handle_control(packet, now)
-        packets = pair.sender.seal(media(*range(start, start + 1_000)), now)
+        packets = seal(pair.sender, media(*range(start, start + 1_000)), now)
         for first in range(0, len(packets), TRAIN_PACKETS):
             hand_over(pair.receiver, packets[first : first + TRAIN_PACKETS], now)
         got += [number_of(each) for each in pair.receiver.poll_payloads(now + SECOND)]

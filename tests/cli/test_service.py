@@ -177,7 +177,7 @@ def objects_in_token(label: str) -> list[str]:
     library = pkcs11.lib(MODULE)
     library.reinitialize()
     with library.get_token(token_label=label).open(user_pin=PIN) as session:
-        return [object_.label for object_ in session.get_objects()]
+        return [str(object_) for object_ in session.get_objects()]
 
 
 def grows(path: Path) -> bool:

@@ -11,6 +11,7 @@ from sealcast.receiver.session import ReceiverSession
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire import seal as seal_packet
 from simulation.parts import CHANNEL, MS, SIGNER, make_grant, make_key, make_receiver, make_spec, payload
+from wire.single import seal_single
 
 SSRC, OTHER_SSRC = 0x5EA10001, 0x5EA10002
 PAYLOAD_BYTES = 188
@@ -60,7 +61,7 @@ def _packet(script: Script) -> bytes:
     header = rtp.pack_header(33, seq, 0, ssrc)
     key = DATA_KEYS[epoch].stream(ssrc)
     mki = TEKS[epoch].key_id.pack()
-    return srtp.seal(key, header, payload(content, PAYLOAD_BYTES), roc << 16 | seq, mki)
+    return seal_single(key, header, payload(content, PAYLOAD_BYTES), roc << 16 | seq, mki)
 
 
 def _control(script: Script) -> bytes:

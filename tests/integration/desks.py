@@ -22,6 +22,11 @@ class Desk:
     host: Host
     folder: Path
 
+    @property
+    def mounts(self) -> dict[str, Path]:
+        """Its folders, by the places where they are found."""
+        return {f"/{place}": self.folder / place for place in PLACES}
+
     def type(self, line: str, **environment: str) -> Program:
         """Type a line in a terminal of its own; its output goes to files."""
         mounts = " && ".join(f"mount --bind {self.folder / place} /{place}" for place in PLACES)

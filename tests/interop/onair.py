@@ -10,8 +10,9 @@ from sealcast.core.ids import ChannelNumber, Epoch, Ssrc
 from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.lease import Lease, RunSlot
 from sealcast.sender.actions import Action, ConsumeSlot, PublishKey, RenewLease, ReportAir
-from sealcast.sender.session import Media, SenderSession
+from sealcast.sender.session import SenderSession
 from sealcast.testing import SimClock, SimRandom
+from simulation.parts import Media, seal
 
 SSRC = 0x5EA1CA57
 LIFETIME_MS = 2_000
@@ -63,7 +64,7 @@ def run_sender(suite: Suite, *, changes: int, first_seq: int) -> OnAir:
         while (action := session.poll_action(now)) is not None:
             _answer(session, action, air, now)
         payload = next(payloads)
-        air.data += session.seal([Media(payload, timestamp=now * 9 // 100_000)], now)
+        air.data += seal(session, [Media(payload, timestamp=now * 9 // 100_000)], now)
         air.payloads.append(payload)
         air.control += session.poll_control(now)
         clock.advance(PACKET_MS * NS_PER_MS)

@@ -8,6 +8,7 @@ from sealcast.core.channel import Suite
 from sealcast.core.errors import AuthenticationError
 from sealcast.core.secret import Secret
 from sealcast.wire import rtcp, rtp, srtcp, srtp
+from wire.single import seal_single
 
 PROFILES = {
     Suite.AES_128_GCM: pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
@@ -65,7 +66,7 @@ def test_libsrtp_opens_our_data(suite: Suite) -> None:
     """Every packet opens, over two wraps of SEQ, so key derivation, IV, ROC, AAD and tag agree."""
     ours, theirs = data_key(suite), peer(suite, inbound=True)
     for index, header, payload in packets_across_a_wrap():
-        assert theirs.unprotect(srtp.seal(ours, header, payload, index)) == header + payload
+        assert theirs.unprotect(seal_single(ours, header, payload, index)) == header + payload
 
 
 @SUITES
@@ -75,7 +76,7 @@ def test_we_open_libsrtps_data(suite: Suite) -> None:
     for index, header, payload in packets_across_a_wrap():
         sealed = theirs.protect(header + payload)
         assert srtp.open_packet(ours, sealed, len(header), index, mki_bytes=0) == payload
-        assert sealed == srtp.seal(ours, header, payload, index)
+        assert sealed == seal_single(ours, header, payload, index)
 
 
 @SUITES
@@ -106,7 +107,7 @@ def test_we_open_libsrtps_control(suite: Suite, encrypted: bool) -> None:  # noq
 def test_both_refuse_a_changed_packet(suite: Suite) -> None:
     """One flipped bit, and neither opens what the other sealed."""
     header, payload = rtp.pack_header(33, 1, 2, SSRC), bytes(188)
-    ours = bytearray(srtp.seal(data_key(suite), header, payload, 1))
+    ours = bytearray(seal_single(data_key(suite), header, payload, 1))
     theirs = bytearray(peer(suite, inbound=False).protect(header + payload))
     ours[50] ^= 1
     theirs[50] ^= 1

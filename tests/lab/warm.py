@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,10 @@ MODULES = (
     "encodings.idna",
     "zoneinfo",
 )
-CLONE_NEWNET, PR_SET_PDEATHSIG = 0x4000_0000, 1
+CLONE_NEWNET, CLONE_NEWNS, PR_SET_PDEATHSIG = 0x4000_0000, 0x2_0000, 1
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 COMMAND_S = 30.0
+NO_MOUNTS: Mapping[str, Path] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,18 @@ class Stage:
         self._folder = folder
         self._started = 0
 
-    def start(self, host: Host, folder: Path, environment: dict[str, str], *arguments: str) -> Actor:
-        """Start `sealcast ARGUMENTS` in a host, with `folder` as its working directory."""
+    def start(
+        self,
+        host: Host,
+        folder: Path,
+        environment: dict[str, str],
+        *arguments: str,
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Actor:
+        """Start `sealcast ARGUMENTS` in a host, with `folder` as its working directory.
+
+        It finds the folders of `mounts` at their places, by absolute paths.
+        """
         self._started += 1
         place = self._folder / str(self._started)
         order = {
@@ -110,6 +122,7 @@ class Stage:
             "environment": environment,
             "arguments": arguments,
             "place": str(place),
+            "mounts": {place: str(source) for place, source in mounts.items()},
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -118,10 +131,10 @@ class Stage:
 
 
 @contextlib.contextmanager
-def warm(folder: Path) -> Iterator[Stage]:
-    """Open a stage that keeps its files in `folder`."""
+def warm(folder: Path, *modules: str) -> Iterator[Stage]:
+    """Open a stage that keeps its files in `folder` and has imported `modules`, too."""
     folder.mkdir()
-    command = [sys.executable, __file__]
+    command = [sys.executable, __file__, *modules]
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **paths}
@@ -135,7 +148,7 @@ def warm(folder: Path) -> Iterator[Stage]:
 
 def main() -> None:
     """Start what is asked for until standard input ends."""
-    for module in MODULES:
+    for module in (*MODULES, *sys.argv[1:]):
         importlib.import_module(module)
     # Nobody waits for children: the kernel forgets them when they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -151,7 +164,7 @@ def perform(order: dict[str, Any]) -> None:
     place = Path(order["place"])
     status: object = "failed"
     try:
-        _enter(order["namespace"])
+        _enter(order["namespace"], order["mounts"])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Until the program takes it itself.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -176,13 +189,18 @@ def perform(order: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def _enter(namespace: str) -> None:
-    """Move this process into a network namespace; it dies with its parent from now on."""
+def _enter(namespace: str, mounts: dict[str, str]) -> None:
+    """Move this process into a network namespace, and mount for it alone; it dies with its parent."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with Path(f"/run/netns/{namespace}").open("rb") as opened:
         if libc.setns(opened.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
+    if mounts and (libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None)):
+        raise OSError(ctypes.get_errno(), "unshare")
+    for place, source in mounts.items():
+        if libc.mount(source.encode(), place.encode(), None, MS_BIND, None):
+            raise OSError(ctypes.get_errno(), f"mount {place}")
 
 
 if __name__ == "__main__":

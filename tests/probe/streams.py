@@ -8,6 +8,7 @@ from sealcast.keys.material import make_tek
 from sealcast.testing import SimRandom
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
+from wire.single import seal_single
 
 SSRC = 0x5EA1CA57
 TS = (b"\x47\x01\x00\x10" + bytes(184)) * 7
@@ -33,7 +34,7 @@ def sealed(
     key = srtp.derive_rtp(tek.key, tek.salt).stream(ssrc)
     kind = rtp.PAYLOAD_TYPE_MP2T if payload.startswith(b"\x47") else rtp.PAYLOAD_TYPE_DATA
     return [
-        srtp.seal(key, rtp.pack_header(kind, n % 65_536, 0, ssrc), payload, n, key_id.pack())
+        seal_single(key, rtp.pack_header(kind, n % 65_536, 0, ssrc), payload, n, key_id.pack())
         for n in range(first, first + count)
     ]
 

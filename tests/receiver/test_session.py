@@ -22,8 +22,10 @@ from simulation.parts import (
     number_of,
     on_air,
     payload,
+    seal,
     serve,
 )
+from wire.single import seal_single
 
 SPEC = make_spec(10_000)
 SPREAD_NS = 2 * SECOND
@@ -66,7 +68,7 @@ def test_an_address_alone_asks_when_it_hears_something() -> None:
     session = make_receiver(channel=None)
     assert session.poll_fetch(0) is None
     assert session.next_timeout() is None
-    session.handle_data(sender.seal(media(0), 0), 0)
+    session.handle_data(seal(sender, media(0), 0), 0)
     request = session.poll_fetch(0)
     assert request is not None
     assert (request.channel, request.key_id) == (str(CHANNEL), f"{CHANNEL:08x}00000001")
@@ -127,7 +129,7 @@ def test_payloads_leave_in_order() -> None:
     """Packets in any order leave by index, after the wait for what is missing."""
     sender = make_sender(SPEC)
     session = joined(sender)
-    packets = sender.seal(media(*range(6)), 0)
+    packets = seal(sender, media(*range(6)), 0)
     session.handle_data([packets[i] for i in (1, 0, 2, 4, 5)], 0)
     assert session.poll_payloads(0) == []
     assert session.next_timeout() == 20 * MS
@@ -141,7 +143,7 @@ def test_without_reordering_they_leave_as_they_come() -> None:
     """With `reorder_ms` 0 nothing waits."""
     sender = make_sender(SPEC)
     session = joined(sender, reorder_ms=0)
-    packets = sender.seal(media(*range(4)), 0)
+    packets = seal(sender, media(*range(4)), 0)
     session.handle_data([packets[i] for i in (2, 0, 3)], 0)
     assert numbers(session.poll_payloads(0)) == [2, 0, 3]
     assert (session.stats.late, session.state(0).lost) == (0, 1)
@@ -152,7 +154,7 @@ def test_packets_wait_for_their_key() -> None:
     sender = make_sender(SPEC)
     tek = on_air(sender, 0)
     session = make_receiver()
-    session.handle_data(sender.seal(media(*range(50)), 0), 0)
+    session.handle_data(seal(sender, media(*range(50)), 0), 0)
     assert session.state(0).held_back == 50
     asked(session)
     streams = [StreamState(ssrc=sender.ssrc, roc=0, seq=0, age_ms=0)]
@@ -165,7 +167,7 @@ def test_packets_of_an_unknown_run_wait_for_its_announcement() -> None:
     """With the key but without counters for the SSRC, packets wait for a SEAL packet."""
     sender = make_sender(SPEC)
     session = joined(sender, has_streams=False)
-    session.handle_data(sender.seal(media(0, 1), 0), 0)
+    session.handle_data(seal(sender, media(0, 1), 0), 0)
     assert (session.stats.opened, session.state(0).held_back) == (0, 2)
     session.handle_control(sender.poll_control(0)[0], 0)
     assert (session.stats.opened, session.state(0).held_back) == (2, 0)
@@ -256,7 +258,7 @@ def test_state_for_people() -> None:
     asked(session)
     streams = [StreamState(ssrc=sender.ssrc, roc=2, seq=0, age_ms=0)]
     session.handle_grant(make_grant(SPEC, tek, make_key(2), remaining_ms=7_000, streams=streams), 0)
-    session.handle_data(sender.seal(media(0), 0), SECOND)
+    session.handle_data(seal(sender, media(0), 0), SECOND)
     state = session.state(2 * SECOND)
     assert (state.epoch, state.holds_next, state.remaining_ms, state.extended) == (1, True, 5_000, False)
     assert (state.joined_at_roc, state.first_opened_ns, state.lost) == (2, SECOND, 0)
@@ -268,7 +270,7 @@ def test_drain_gives_out_what_waits() -> None:
     """At the end what waits for a missing packet leaves too."""
     sender = make_sender(SPEC)
     session = joined(sender)
-    packets = sender.seal(media(0, 1, 2), 0)
+    packets = seal(sender, media(0, 1, 2), 0)
     session.handle_data([packets[0], packets[2]], 0)
     assert numbers(session.drain(MS)) == [0, 2]
 
@@ -278,7 +280,7 @@ def test_erased_keys_open_nothing() -> None:
     sender = make_sender(SPEC)
     session = joined(sender)
     session.erase()
-    session.handle_data(sender.seal(media(0), 0), 0)
+    session.handle_data(seal(sender, media(0), 0), 0)
     assert session.stats.opened == 0
 
 
@@ -313,14 +315,16 @@ def test_packets_under_a_key_not_announced_move_no_counter() -> None:
     sender = make_sender(SPEC)
     session = joined(sender)
     session.handle_control(sender.poll_control(0)[0], 0)
-    session.handle_data(sender.seal(media(0), 0), 0)
+    session.handle_data(seal(sender, media(0), 0), 0)
     session.handle_grant(make_grant(SPEC, None, make_key(2)), 0)
     keys = srtp.derive_rtp(make_key(2).key, make_key(2).salt).stream(sender.ssrc)
     header = rtp.pack_header(33, 700, 0, sender.ssrc)
-    early = srtp.seal(keys, header, payload(700), 700, make_key(2).key_id.pack())
+    early = seal_single(keys, header, payload(700), 700, make_key(2).key_id.pack())
     stream = session._streams[sender.ssrc]
     session.handle_data([early, early], 0)
     assert (stream.counter.highest, session.stats.opened, session.stats.replayed) == (0, 2, 1)
     header = rtp.pack_header(33, 701, 0, sender.ssrc)
-    session.handle_data([srtp.seal(keys, header, payload(701), 701, make_key(2).key_id.pack())], 11 * SECOND)
+    session.handle_data(
+        [seal_single(keys, header, payload(701), 701, make_key(2).key_id.pack())], 11 * SECOND
+    )
     assert stream.counter.highest == 701

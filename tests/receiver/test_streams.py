@@ -10,6 +10,7 @@ from sealcast.receiver.keyring import HeldKey
 from sealcast.receiver.streams import Stream
 from sealcast.wire import rtp, srtp
 from simulation.parts import SECOND, make_key, payload
+from wire.single import seal_single
 
 SSRC = 0xABCD0123
 TEK = make_key(1)
@@ -30,7 +31,7 @@ def seal(
     """Return the packet of an index."""
     head = rtp.pack_header(33, index & 0xFFFF, 0, SSRC) if header is None else header
     content = payload(index) if body is None else body
-    return srtp.seal(held.rtp.stream(SSRC), head, content, index, held.key_id.pack())
+    return seal_single(held.rtp.stream(SSRC), head, content, index, held.key_id.pack())
 
 
 def stream_at(index: int) -> Stream:

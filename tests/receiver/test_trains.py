@@ -11,10 +11,11 @@ from sealcast.core.errors import FormatError
 from sealcast.messages.answers import StreamState
 from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.streams import Stream
-from sealcast.sender.session import Media, SenderSession
+from sealcast.sender.session import SenderSession
 from sealcast.wire import rtp, srtp
 from simulation.parts import (
     MS,
+    Media,
     make_grant,
     make_receiver,
     make_sender,
@@ -23,6 +24,7 @@ from simulation.parts import (
     number_of,
     on_air,
     payload,
+    seal,
 )
 
 SPEC = make_spec(600_000)
@@ -73,7 +75,7 @@ def test_trains_and_single_packets_are_the_same(
 ) -> None:
     """Lost, repeated, reordered, forged: the same state, the same counts, the same payloads in order."""
     sender, (one_by_one, trains) = pair(reorder_ms, first_seq)
-    packets = sender.seal(media(*range(40)), 0)
+    packets = seal(sender, media(*range(40)), 0)
     arriving = [*packets[:3], *mangled(packets, orders, damage)]
     if short:
         arriving.append(b"\x80!" + bytes(7))
@@ -91,11 +93,11 @@ def test_trains_and_single_packets_are_the_same(
 def test_a_train_in_order_stays_in_one_piece() -> None:
     """What follows on what the stream had leaves as one slab, without a copy for each packet."""
     sender, (session, _) = pair(20, 100)
-    take_as_trains(session, sender.seal(media(0), 0), 0)
+    take_as_trains(session, seal(sender, media(0), 0), 0)
     session.poll_payloads(0)
     session.handle_timeout(30 * MS)
     assert [number_of(each) for each in session.poll_payloads(30 * MS)] == [0]
-    take_as_trains(session, sender.seal(media(*range(1, 40)), 0), 31 * MS)
+    take_as_trains(session, seal(sender, media(*range(1, 40)), 0), 31 * MS)
     (slab,) = session.poll_slabs(31 * MS)
     assert [number_of(each) for each in slab.payloads()] == list(range(1, 40))
 
@@ -105,7 +107,7 @@ def test_what_has_no_key_yet_waits() -> None:
     sender = make_sender(SPEC)
     tek = on_air(sender, 0)
     session = make_receiver()
-    take_as_trains(session, sender.seal(media(*range(10)), 0), 0)
+    take_as_trains(session, seal(sender, media(*range(10)), 0), 0)
     assert session.poll_fetch(0) is not None
     streams = [StreamState(ssrc=sender.ssrc, roc=0, seq=0, age_ms=0)]
     session.handle_grant(make_grant(SPEC, tek, streams=streams), MS)
@@ -115,7 +117,7 @@ def test_what_has_no_key_yet_waits() -> None:
 def test_packets_of_another_header() -> None:
     """CSRCs, or anything else that is not a plain header, takes the long way and changes nothing else."""
     sender, (session, _) = pair(0, 100)
-    packets = sender.seal(media(*range(6)), 0)
+    packets = seal(sender, media(*range(6)), 0)
     odd = bytes([packets[3][0] | 1]) + packets[3][1:]
     take_as_trains(session, [*packets[:3], odd, *packets[4:]], 0)
     assert [number_of(each) for each in session.poll_payloads(0)] == [0, 1, 2, 4, 5]
@@ -126,7 +128,7 @@ def test_packets_of_another_header() -> None:
 
 def take_batch(session: ReceiverSession, sender: SenderSession, numbers: range, now: int) -> None:
     """Seal and hand over one train."""
-    take_as_trains(session, sender.seal(media(*numbers), now), now)
+    take_as_trains(session, seal(sender, media(*numbers), now), now)
 
 
 def tell_counters(session: ReceiverSession, sender: SenderSession, now: int) -> None:
@@ -147,7 +149,7 @@ def test_after_a_gap_of_any_length_one_packet_is_tried(lost: int, monkeypatch: p
     session.poll_slabs(0)
     tried.clear()
     (skipping,) = [Media(payload(40), 0, skipped=lost)]
-    sender.seal([skipping], MS)
+    seal(sender, [skipping], MS)
     tell_counters(session, sender, 500 * MS)
     take_batch(session, sender, range(41, 81), 501 * MS)
     got = session.poll_slabs(501 * MS)
@@ -159,9 +161,9 @@ def test_a_receiver_far_behind_is_soon_through() -> None:
     """What is older than the sender's word by more than half a turn is refused together, not tried."""
     sender, (session, single) = pair(0, 100)
     take_batch(session, sender, range(10), 0)
-    single.handle_data(sender.seal(media(10), 0), 0)
-    old = sender.seal(media(*range(11, 51)), MS)
-    sender.seal([Media(payload(51), 0, skipped=50_000)], MS)
+    single.handle_data(seal(sender, media(10), 0), 0)
+    old = seal(sender, media(*range(11, 51)), MS)
+    seal(sender, [Media(payload(51), 0, skipped=50_000)], MS)
     tell_counters(session, sender, 500 * MS)
     take_as_trains(session, old, 500 * MS)
     assert (session.stats.opened, session.stats.refused, session.stats.replayed) == (10, 40, 0)
@@ -174,11 +176,11 @@ def test_in_doubt_three_packets_are_tried_for_a_row(monkeypatch: pytest.MonkeyPa
     tried, alone = [], srtp.open_packet
     sender, (session, _) = pair(0, 100)
     take_batch(session, sender, range(10), 0)
-    old = sender.seal(media(*range(11, 51)), MS)
-    sender.seal([Media(payload(51), 0, skipped=65_536 + 20_000)], MS)
+    old = seal(sender, media(*range(11, 51)), MS)
+    seal(sender, [Media(payload(51), 0, skipped=65_536 + 20_000)], MS)
     tell_counters(session, sender, 500 * MS)
     now = 3_000 * MS
-    sender.seal([Media(payload(52), 0, skipped=20_000)], now)
+    seal(sender, [Media(payload(52), 0, skipped=20_000)], now)
     tell_counters(session, sender, now)
     monkeypatch.setattr(srtp, "open_packet", lambda *given: tried.append(1) or alone(*given))
     take_as_trains(session, old, now)
@@ -200,6 +202,6 @@ def test_a_slab_stays_when_nobody_fetched_it() -> None:
 def test_long_trains(count: int) -> None:
     """A train of more packets than are opened at a time opens whole."""
     sender, (session, _) = pair(0, 65_400)
-    packets = sender.seal([Media(payload(number, 20), 0) for number in range(count)], 0)
+    packets = seal(sender, [Media(payload(number, 20), 0) for number in range(count)], 0)
     take_as_trains(session, packets, 0)
     assert [number_of(each) for each in session.poll_payloads(0)] == list(range(count))

@@ -107,7 +107,6 @@ def test_a_late_publish_leaves_receivers_the_whole_window() -> None:
             session.handle_failed(action, now)
         now = max(now + 1, session.next_timeout(now))
         session.poll_control(now)
-        session.seal([], now)
         assert epoch_of(session) == 1
     assert session.state(END_NS - 1).extended is False
     assert session.state(END_NS).extended is True
@@ -268,7 +267,7 @@ def test_reports_between_do_not_undo_the_word() -> None:
     )
     session.handle_reported(report, END_NS - 400 * MS)
     session.handle_reported(report, END_NS - MS)
-    session.seal([], END_NS)
+    session.poll_control(END_NS)
     assert epoch_of(session) == 2
 
 

@@ -23,6 +23,7 @@ from simulation.parts import (
     make_slots,
     make_spec,
     media,
+    seal,
     serve,
 )
 
@@ -291,7 +292,7 @@ def test_what_is_sealed_before_the_switch_is_under_the_old_key() -> None:
     for step in range(50):
         at = now + step * 100 * MS
         run(session, at, at)
-        (packet,) = session.seal(media(step), at)
+        (packet,) = seal(session, media(step), at)
         seen.append((at, int.from_bytes(packet[-4:], "big")))
     assert {epoch for at, epoch in seen if at < now + W_MS * MS} == {1}
     assert {epoch for at, epoch in seen if at >= now + W_MS * MS} == {3}

@@ -7,10 +7,22 @@ from sealcast.core.ids import Epoch
 from sealcast.sender.actions import ConsumeSlot, PublishKey, ReportAir
 from sealcast.sender.control import INTERVAL_NS
 from sealcast.sender.reports import REPORT_NS
-from sealcast.sender.session import INDEX_LIMIT, Media, SenderSession
+from sealcast.sender.session import INDEX_LIMIT, SenderSession
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import Seal, parse_seal, verify_seal
-from simulation.parts import MS, SECOND, SIGNER, answer, make_sender, make_spec, media, payload, serve
+from simulation.parts import (
+    MS,
+    SECOND,
+    SIGNER,
+    Media,
+    answer,
+    make_sender,
+    make_spec,
+    media,
+    payload,
+    seal,
+    serve,
+)
 
 SPEC = make_spec(10_000)
 END_NS = 10 * SECOND
@@ -60,7 +72,7 @@ def test_packets_open_under_the_key_on_air() -> None:
     key = srtp.derive_rtp(action.tek.key, action.tek.salt).stream(session.ssrc)
     answer(session, action, 0)
     serve(session, 0)
-    packets = session.seal(media(0, 1, 2, 3), 0)
+    packets = seal(session, media(0, 1, 2, 3), 0)
     for number, packet in enumerate(packets):
         header = rtp.parse_header(packet)
         assert (header.seq, header.ssrc) == ((65_534 + number) & 0xFFFF, session.ssrc)
@@ -75,7 +87,7 @@ def test_seq_starts_below_half_its_range() -> None:
     for seed in range(50):
         session = make_sender(SPEC, first_seq=None, seed=str(seed))
         serve(session, 0)
-        (packet,) = session.seal(media(0), 0)
+        (packet,) = seal(session, media(0), 0)
         firsts.add(rtp.parse_header(packet).seq)
     assert len(firsts) > 40
     assert max(firsts) < 1 << 15
@@ -84,8 +96,8 @@ def test_seq_starts_below_half_its_range() -> None:
 def test_packets_left_out_leave_their_place() -> None:
     """What a live input lost is lost to receivers as well: the index passes over it."""
     session = started()
-    session.seal(media(0), 0)
-    (packet,) = session.seal([Media(payload(5), 0, skipped=4)], 0)
+    seal(session, media(0), 0)
+    (packet,) = seal(session, [Media(payload(5), 0, skipped=4)], 0)
     assert rtp.parse_header(packet).seq == 5
 
 
@@ -93,27 +105,27 @@ def test_nothing_is_sealed_off_air() -> None:
     """Before the first key and after the end, sealing is an error of the caller."""
     session = make_sender(SPEC)
     with pytest.raises(LocalError):
-        session.seal(media(0), 0)
+        seal(session, media(0), 0)
     serve(session, 0)
     session.end(0)
     with pytest.raises(LocalError):
-        session.seal(media(0), 0)
+        seal(session, media(0), 0)
     assert session.poll_control(SECOND) == []
 
 
 def test_the_index_never_wraps() -> None:
     """At 2^48 packets the run is over; no index is used a second time."""
     session = started(first_seq=INDEX_LIMIT - 2)
-    session.seal(media(0, 1), 0)
+    seal(session, media(0, 1), 0)
     for _ in range(2):
         with pytest.raises(LocalError, match="start the sender again"):
-            session.seal(media(2), 0)
+            seal(session, media(2), 0)
 
 
 def test_seal_packets_say_what_is_so() -> None:
     """Counters, remaining time and the notice of the next key are those of the moment."""
     session = started(first_seq=65_535)
-    session.seal(media(0, 1, 2), 0)
+    seal(session, media(0, 1, 2), 0)
     before = read(session.poll_control(SECOND)[0])
     assert (before.roc, before.seq, before.next, before.window) == (1, 1, None, None)
     assert (before.remaining_ms, before.lifetime_ms, before.extended) == (9_000, 10_000, False)
@@ -144,7 +156,7 @@ def test_control_indices_rise_over_key_changes() -> None:
 def test_the_end_is_said_three_times() -> None:
     """Three BYE packets name the last index; no more follow, and asking again gives none."""
     session = started()
-    session.seal(media(*range(10)), 0)
+    seal(session, media(*range(10)), 0)
     byes = session.end(SECOND)
     assert [(read(packet).bye, read(packet).seq) for packet in byes] == [(True, 9)] * 3
     assert len(set(byes)) == 3
@@ -155,7 +167,7 @@ def test_the_end_is_said_three_times() -> None:
 def test_the_last_report_says_so() -> None:
     """After the end the totals are handed in once more, again if there is no answer, and then never more."""
     session = started()
-    session.seal(media(*range(10)), SECOND)
+    seal(session, media(*range(10)), SECOND)
     session.end(2 * SECOND)
     report = report_of(session, 2 * SECOND)
     assert report is not None
@@ -233,13 +245,13 @@ def test_after_a_silence_receivers_get_the_whole_window_again() -> None:
 def test_totals_of_an_epoch_are_kept_until_they_arrived() -> None:
     """What an epoch carried is reported until the key server has it, and exactly once more after that."""
     session = started()
-    session.seal(media(1, 2), 0)
+    seal(session, media(1, 2), 0)
     for at in (5 * SECOND, END_NS - 500 * MS):
         serve(session, at)
     report = report_of(session, END_NS)
     assert report is not None
     session.handle_failed(report, END_NS)
-    session.seal(media(3), END_NS)
+    seal(session, media(3), END_NS)
     again = report_of(session, END_NS + SECOND)
     assert again is not None
     assert [(totals.epoch, totals.packets) for totals in again.totals] == [(1, 2), (2, 1)]

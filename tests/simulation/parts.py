@@ -1,6 +1,7 @@
 """Owns the parts that tests of sessions are made of: a channel, keys, grants, a sender that is on air."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,7 +18,7 @@ from sealcast.messages.jwk import Jwk
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
 from sealcast.sender.reports import REPORT_NS
-from sealcast.sender.session import Media, SenderSession
+from sealcast.sender.session import SenderSession
 from sealcast.testing import SimRandom
 
 CHANNEL = 7
@@ -126,6 +127,23 @@ def copy_key(tek: Tek) -> Tek:
     """Return a key that is not erased with the one given."""
     material = material_of(tek)
     return Tek(tek.key_id, tek.suite, type(tek.key)(material.key), type(tek.salt)(material.salt))
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One datagram's payload, and what its RTP header says; `skipped` packets are left out before it."""
+
+    payload: bytes
+    timestamp: int
+    skipped: int = 0
+
+
+def seal(session: SenderSession, media: Sequence[Media], now: int) -> list[bytes]:
+    """Return the packets for `media`, each sealed by itself."""
+    return [
+        bytes(session.seal_batch((each.payload,), (each.timestamp,), now, skipped=each.skipped).data)
+        for each in media
+    ]
 
 
 def media(*numbers: int) -> list[Media]:

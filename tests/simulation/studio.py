@@ -9,12 +9,12 @@ from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.material import Tek
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
 from sealcast.sender.reports import REPORT_NS
-from sealcast.sender.session import Media, SenderSession
+from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.testing import PacketArrival
 from simulation.credentials import make_credential
 from simulation.keyserver import Answer, Done, Heard, LeaseAsk, LeaseGiven
-from simulation.parts import SIGNER, copy_of, material_of, payload
+from simulation.parts import SIGNER, Media, copy_of, material_of, payload, seal
 from simulation.world import World
 
 DATA, CONTROL = "data", "control"
@@ -212,7 +212,7 @@ class Studio:
     def _send_batch(self, now: int) -> None:
         session = self.live_session()
         media = [Media(payload(self.number + i, self.size_bytes), self.number + i) for i in range(self.batch)]
-        for item, packet in zip(media, session.seal(media, now), strict=True):
+        for item, packet in zip(media, seal(session, media, now), strict=True):
             if self.is_recording:
                 self.sent[packet[-24:-8]] = int.from_bytes(item.payload[:8], "big")
             self._world.network.send(DATA, packet, now)

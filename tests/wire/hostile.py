@@ -6,6 +6,7 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire import seal as seal_packet
+from wire.single import seal_single
 
 MASTER = Secret(bytes(16)), Secret(bytes(12))
 DATA_KEY = srtp.derive_rtp(*MASTER).stream(1)
@@ -14,7 +15,7 @@ SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 MKI = KeyId(ChannelNumber(1), Epoch(2))
 WORD = srtcp.index_word(9)
 
-RTP = srtp.seal(DATA_KEY, rtp.pack_header(33, 7, 8, 1), bytes(188), 7, MKI.pack())
+RTP = seal_single(DATA_KEY, rtp.pack_header(33, 7, 8, 1), bytes(188), 7, MKI.pack())
 COMPOUND = seal_packet.build_seal(
     seal_packet.Seal(
         ssrc=1,

@@ -13,6 +13,7 @@ from sealcast.testing import SimRandom
 from sealcast.wire import rtp, srtp
 from sealcast.wire.opening import Opener
 from sealcast.wire.sealing import BATCH_BYTES_MAX, BATCH_PACKETS_MAX, INDEX_LIMIT, SealedBatch, Sealer
+from wire.single import seal_single
 
 RANDOM = SimRandom(1)
 SSRC, MKI, SECOND = 0xA1B2C3D4, b"\x00\x00\x00\x07\x00\x00\x00\x2a", 0x80 | 33
@@ -22,7 +23,7 @@ KEY = srtp.derive_rtp(Secret(RANDOM.bytes(16)), Secret(RANDOM.bytes(12))).stream
 def one_by_one(index: int, payload: bytes, timestamp: int) -> bytes:
     """Return the packet as RFC 3711 and RFC 7714 put it together, by the other implementation."""
     header = rtp.pack_header(33, index & 0xFFFF, timestamp, SSRC, marker=True)
-    return srtp.seal(KEY, header, payload, index, MKI)
+    return seal_single(KEY, header, payload, index, MKI)
 
 
 def all_batches(

@@ -9,6 +9,7 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
 from sealcast.wire import rtp, srtp
 from wire import oracle
+from wire.single import seal_single
 
 U32 = st.integers(0, 0xFFFFFFFF)
 KEYS = st.one_of(st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32))
@@ -37,7 +38,7 @@ def test_sealed_as_the_rfc_says(
     header = rtp.pack_header(rtp.PAYLOAD_TYPE_MP2T, seq, timestamp, ssrc)
     index = roc * rtp.SEQ_MODULUS + seq
     ours = stream(key, salt, ssrc)
-    sealed = srtp.seal(ours, header, payload, index, MKI)
+    sealed = seal_single(ours, header, payload, index, MKI)
     assert sealed == oracle.seal_rtp(key, salt, header + payload, roc, MKI)
     assert len(sealed) == len(header) + len(payload) + srtp.OVERHEAD_BYTES
     assert srtp.open_packet(ours, sealed, len(header), index) == payload
@@ -52,7 +53,7 @@ def key() -> srtp.StreamKey:
 @pytest.fixture
 def sealed(key: srtp.StreamKey) -> bytes:
     """Return a short packet at index 5."""
-    return srtp.seal(key, rtp.pack_header(33, 5, 90, 0x1234), b"forty bytes of no meaning", 5, MKI)
+    return seal_single(key, rtp.pack_header(33, 5, 90, 0x1234), b"forty bytes of no meaning", 5, MKI)
 
 
 def test_every_flipped_bit_is_refused(key: srtp.StreamKey, sealed: bytes) -> None:
@@ -95,7 +96,7 @@ def test_a_header_with_csrcs_and_extension_is_authenticated(key: srtp.StreamKey)
     """A peer's longer header is all AAD (RFC 7714 §8.2)."""
     header = bytes([0x92]) + rtp.pack_header(33, 5, 90, 0x1234)[1:]
     header += bytes(8) + b"\xbe\xde\x00\x01" + b"ext!"
-    packet = srtp.seal(key, header, b"payload", 5, MKI)
+    packet = seal_single(key, header, b"payload", 5, MKI)
     parsed = rtp.parse_header(packet)
     assert parsed.length_bytes == len(header)
     assert srtp.open_packet(key, packet, parsed.length_bytes, 5) == b"payload"

@@ -9,6 +9,7 @@ from sealcast.core.channel import Suite
 from sealcast.core.secret import Secret
 from sealcast.wire import rtp, srtcp, srtp
 from wire import oracle
+from wire.single import seal_single
 
 RFC7714 = oracle.load_vectors("rfc7714.json")
 DERIVATIONS = oracle.load_vectors("srtp-derivation.json")["derivations"]
@@ -28,7 +29,7 @@ def test_rfc7714_srtp(vector: dict[str, Any]) -> None:
     key = session_key(vector).stream(header.ssrc)
     index = vector["roc"] * rtp.SEQ_MODULUS + header.seq
     assert (key.base ^ index).to_bytes(12, "big").hex() == vector["iv"]
-    assert srtp.seal(key, packet[:12], packet[12:], index) == sealed
+    assert seal_single(key, packet[:12], packet[12:], index) == sealed
     assert srtp.open_packet(key, sealed, 12, index, mki_bytes=0) == packet[12:]
 
 

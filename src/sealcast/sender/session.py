@@ -33,17 +33,6 @@ FIRST_SEQ_LIMIT = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """One datagram's payload, and what its RTP header says; `skipped` packets are left out before it."""
-
-    payload: bytes
-    timestamp: int
-    payload_type: int = rtp.PAYLOAD_TYPE_MP2T
-    marker: bool = False
-    skipped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class SenderState:
     """What a person watching a sender wants to know."""
 
@@ -257,24 +246,6 @@ class SenderSession:
         self._bytes += size_bytes
         self._control.note_data(count, size_bytes)
         return batch
-
-    def seal(self, media: Sequence[Media], now: int) -> list[bytes]:
-        """Return the SRTP packets for `media`, in order, each by itself; raises as `seal_batch`."""
-        self._switch_if_due(now)
-        if not self.is_on_air or self._ended:
-            raise LocalError("nothing can be sealed before the first key is on air, or after the end")
-        packets: list[bytes] = []
-        for item in media:
-            batch = self.seal_batch(
-                (item.payload,),
-                (item.timestamp,),
-                now,
-                payload_type=item.payload_type,
-                marker=item.marker,
-                skipped=item.skipped,
-            )
-            packets.append(bytes(batch.data))
-        return packets
 
     def end(self, now: int) -> list[bytes]:
         """Return the three BYE packets; a last report becomes the next action."""

@@ -1,4 +1,4 @@
-"""Owns SRTP with AES-GCM (RFC 3711, RFC 7714): key derivation, sealing and opening one packet.
+"""Owns SRTP with AES-GCM (RFC 3711, RFC 7714): key derivation, and opening one packet.
 
 ```
 RTP header 12.. ‖ ciphertext ‖ tag 16 ‖ MKI 8
@@ -66,12 +66,6 @@ def derive_rtp(master_key: Secret, master_salt: Secret) -> SessionKey:
 def derive_rtcp(master_key: Secret, master_salt: Secret) -> SessionKey:
     """Return the session key of SRTCP packets."""
     return _derive(master_key, master_salt, LABEL_RTCP_KEY, LABEL_RTCP_SALT)
-
-
-def seal(key: StreamKey, header: bytes, payload: bytes, index: int, mki: bytes = b"") -> bytes:
-    """Return the SRTP packet. Never call it twice with the same key and index: GCM would break."""
-    iv = (key.base ^ index).to_bytes(12, "big")
-    return b"".join((header, key.aead.encrypt(iv, payload, header), mki))
 
 
 def open_packet(
