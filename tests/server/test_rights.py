@@ -63,6 +63,7 @@ class Rights(Service, RuleBasedStateMachine):
         self.enrol("TV-1", KeyKind.SYMMETRIC, "news")
         self.enrol("TV-2", KeyKind.ED25519, "sport")
         self.publish("news")
+        self.add("TV-1", "sport")
         for at, channel in enumerate(CHANNELS):
             self.request_keys(at, channel)
 
@@ -233,9 +234,9 @@ class Rights(Service, RuleBasedStateMachine):
 
     # Withdrawal
 
-    @rule(at=st.integers(0, 9), channel=channels | st.just("*"))
-    def begin_withdrawal(self, at: int, channel: str) -> None:
-        """Begin a withdrawal."""
+    @rule(at=st.integers(0, 9), channel=channels | st.just("*"), at_once=st.booleans())
+    def begin_withdrawal(self, at: int, channel: str, at_once: bool) -> None:  # noqa: FBT001 - drawn
+        """Begin a withdrawal, and maybe finish it."""
         caller = self.anybody(at)
         if caller is None:
             return
@@ -249,13 +250,17 @@ class Rights(Service, RuleBasedStateMachine):
                 self.stale.append(self.begun[name])
             self.begun[name] = caller, reply.answer
             assert (reply.answer.scope == "*") == (channel == "*" or on == {channel})
+            if at_once:
+                self._state(name)
 
     @rule(at=st.integers(0, 9))
     def withdraw(self, at: int) -> None:
-        """Send the statement that was asked for: what it is for is closed, and what it erased on record."""
-        if not self.begun:
-            return
-        name = sorted(self.begun)[at % len(self.begun)]
+        """Send the statement that was asked for."""
+        if self.begun:
+            self._state(sorted(self.begun)[at % len(self.begun)])
+
+    def _state(self, name: str) -> None:
+        """Send a device's statement: what it is for is closed, and what it erased on record."""
         caller, begun = self.begun[name]
         statement = statement_of(caller, begun)
         token = signed(caller, statement)
@@ -342,6 +347,24 @@ class Rights(Service, RuleBasedStateMachine):
     def all_records_agree(self) -> None:
         """Compare the records with each other."""
         self.check_records()
+
+
+def test_withdrawn_and_back_with_an_old_request() -> None:
+    """A key that comes by an old request after its erasure is on record as held again."""
+    story = Rights()
+    try:
+        story.begin_withdrawal(0, "news", at_once=True)
+        assert story.erased
+        story.old_requests_are_judged_anew()
+        story.check_records()
+        assert story.erased
+        story.add("TV-1", "news")
+        story.old_requests_are_judged_anew()
+        assert not story.erased
+        story.check_records()
+        story.check_grants()
+    finally:
+        story.teardown()
 
 
 def test_in_any_order() -> None:
