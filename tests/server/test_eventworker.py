@@ -234,11 +234,25 @@ def test_a_full_house_says_so(tmp_path: Path) -> None:
     async def story() -> None:
         async with worker(tmp_path, streams_max=2) as desk:
             streams = [await desk.listen(f"tv-{number}", NEWS) for number in range(2)]
+            await until(lambda: desk.counts.streams == 2)
             late = await desk.connect()
             assert await late.ask(b"late device 1") == "busy"
             streams[0].close()
             await until(lambda: desk.counts.streams == 1)
             assert await late.ask(b"late device 1") == ""
+
+    asyncio.run(story())
+
+
+def test_a_crowd_at_one_moment_does_not_overfill(tmp_path: Path) -> None:
+    """Of many whose requests are under way at once, as many get a stream as there are places."""
+
+    async def story() -> None:
+        async with worker(tmp_path, streams_max=2) as desk:
+            crowd = [await desk.connect() for _ in range(12)]
+            bodies = [f"tv-{number} device 1".encode() for number in range(12)]
+            said = await asyncio.gather(*map(Stream.ask, crowd, bodies))
+            assert sorted(said) == [""] * 2 + ["busy"] * 10
 
     asyncio.run(story())
 

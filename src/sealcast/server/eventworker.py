@@ -223,6 +223,9 @@ class Worker:
     def _answer(self, verdict: Verdict) -> None:
         connection = self._asked.pop(verdict.number, None)
         if connection is not None and connection.stage is Stage.ASKED:
+            if verdict.opened is not None and len(self._hub) >= self._streams_max:
+                # The last place went to one that asked at the same moment.
+                verdict = eventstreams.busy(self._retry_ms() // 1_000)
             connection.take_verdict(verdict, eventstreams.greeting(self._retry_ms()))
             if connection.is_open:
                 self._waiting.pop(connection, None)
