@@ -114,6 +114,23 @@ def test_one_channel_leaves_the_vault_alone(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("*.receipt"))) == 2
 
 
+def test_a_key_server_from_its_backup_takes_it_again(tmp_path: Path) -> None:
+    """A server that has forgotten a withdrawal counts from one again; the device gets its receipt."""
+    with site(tmp_path) as server:
+        server.close()
+        shutil.copytree(tmp_path / "server", tmp_path / "backup")
+        now = Alone(tmp_path / "server")
+        first = go(tmp_path, now, "news")
+        now.close()
+        before = first.path.read_bytes()
+        again = Alone(tmp_path / "backup")
+        done = go(tmp_path, again, "news")
+        again.close()
+        assert (done.receipt.channels, done.receipt.number) == (["news"], first.receipt.number)
+        kept = {path.read_bytes() for path in tmp_path.glob("*.receipt*")}
+        assert kept == {before, done.path.read_bytes()}
+
+
 def test_a_lost_answer_costs_one_more_question(tmp_path: Path) -> None:
     """The statement waits with the KEK gone; sent again it is the same one, and gets the first receipt."""
     with site(tmp_path) as server:

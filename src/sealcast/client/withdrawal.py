@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sealcast.client.keyserver import KeyServerClient
-from sealcast.core.errors import RefusedError
+from sealcast.core.errors import RefusedError, RemoteError
 from sealcast.device.erasure import make_statement, read_receipt
 from sealcast.device.outbox import Outbox, Waiting
 from sealcast.device.token import PartyKeys
@@ -70,7 +70,7 @@ class Withdrawing:
         is_last = waiting.scope == ALL_CHANNELS
         if is_last:
             self._destroy(signing=self._has_no_keys)
-        receipt = self._outbox.receipt(waiting.counter) or await self._send(waiting, client)
+        receipt = self._kept(waiting) or await self._send(waiting, client)
         read = read_receipt(receipt, self.vault.credential, waiting.statement)
         path = self._outbox.keep_receipt(waiting.counter, receipt)
         if is_last:
@@ -91,6 +91,20 @@ class Withdrawing:
         self.vault = self.vault.destroy(Destroyed(outbox=self._outbox.name, signing=signing))
         if self._keys.token is not None:
             self._keys.token.destroy(kek=True, signing=signing)
+
+    def _kept(self, waiting: Waiting) -> str | None:
+        """Return the receipt of a statement, if it was kept before a crash.
+
+        One of the same counter for another statement is of before the key server went back to a backup.
+        """
+        receipt = self._outbox.receipt(waiting.counter)
+        if receipt is None:
+            return None
+        try:
+            read_receipt(receipt, self.vault.credential, waiting.statement)
+        except RemoteError:
+            return None
+        return receipt
 
     async def _send(self, waiting: Waiting, client: KeyServerClient) -> str:
         """Send the statement and return the receipt, which is checked."""

@@ -3,6 +3,7 @@
 ```
 NAME.json            the statement that waits for its receipt; at most one
 NAME-COUNTER.receipt the receipt of each withdrawal, a JWS by the key server: proof for the device
+NAME-COUNTER.receipt-HASH one of the same counter, of before the key server went back to a backup
 NAME-COUNTER.refused a statement that the key server did not accept
 NAME.lock            held by the program that withdraws
 ```
@@ -28,6 +29,9 @@ from sealcast.messages.jwk import thumbprint
 
 NAME_CHARS = 32
 """128 bits of a hash: no two devices have one outbox."""
+
+HASH_CHARS = 8
+"""Of a receipt, in its file's name: a device has a handful of them."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +102,12 @@ class Outbox:
         replace_private(self._path, encode(waiting) + b"\n")
 
     def keep_receipt(self, counter: int, receipt: str) -> Path:
-        """Keep a receipt durably, once; return its file."""
+        """Keep a receipt durably, once; return its file. Another one of the same counter stays beside it."""
         path = self._receipt_path(counter)
-        if not path.exists():
+        kept = self.receipt(counter)
+        if kept not in {None, receipt}:
+            path.replace(path.with_name(f"{path.name}-{_short(kept or '')}"))
+        if kept != receipt:
             replace_private(path, receipt.encode() + b"\n")
         return path
 
@@ -136,3 +143,7 @@ class Outbox:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _short(receipt: str) -> str:
+    return hashlib.sha256(receipt.encode()).hexdigest()[:HASH_CHARS]
