@@ -288,6 +288,17 @@ def test_states_are_not_mixed_up(tmp_path: Path) -> None:
             wall_ns=SystemClock().wall_ns(),
         )
     assert not (tmp_path / "mixed").exists()
+    (tmp_path / "half" / "peers").mkdir(parents=True)
+    with pytest.raises(UsageError, match="peers exists and is never overwritten"):
+        create_reception_state(
+            tmp_path / "half",
+            [site.keys],
+            hosts=(),
+            urls=("https://127.0.0.1:1",),
+            random=RANDOM,
+            wall_ns=SystemClock().wall_ns(),
+        )
+    assert [each.name for each in (tmp_path / "half").iterdir()] == ["peers"]
 
 
 def test_a_mute_manager_is_asked_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

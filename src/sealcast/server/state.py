@@ -253,7 +253,7 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
 
 def check_absent(directory: Path) -> None:
     """Refuse, before anything is written, if any of the files is there."""
-    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, DATABASE):
+    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS, DATABASE):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
 
