@@ -1,6 +1,8 @@
 """Shows withdrawal at the key server: what a statement must carry, what it closes, and who is warned."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from sealcast.device.newkeys import KeyKind
 from sealcast.messages import operations
 from sealcast.messages.answers import KeyMaterial
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.subscribers import store_withdrawals
 from server.newcomers import enrolled, rows
 from server.running import Caller, Running, running
@@ -229,5 +232,22 @@ def test_beginning_again_and_again_fills_nothing(tmp_path: Path, monkeypatch: py
             for old in (begun[0], begun[-2]):
                 await withdraw(device, signed(device, statement_of(device, old)))
             assert offences(tmp_path) == [("tv", "bad"), ("tv", "stale")]
+
+    asyncio.run(story())
+
+
+def test_offenders_of_many_words_are_listed(tmp_path: Path) -> None:
+    """However much offenders had to say, the list fits into an answer: the newest stand in it."""
+    insert = (
+        "INSERT INTO offences (device, kind, detail, statement_sha256, at_ms) VALUES (?, 'bad', ?, x'00', 0)"
+    )
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            with closing(sqlite3.connect(tmp_path / "keyserver.sqlite")) as database, database:
+                database.executemany(insert, [(f"{n:0128}", "\U0001f600" * 200) for n in range(400)])
+            listed = await server.operator.must(operations.OFFENDER_LIST)
+            assert listed.offenders[0].device == f"{399:0128}"
+            assert len(encode(listed)) < MESSAGE_BYTES_MAX
 
     asyncio.run(story())

@@ -9,14 +9,19 @@ from sealcast.messages import operations
 from sealcast.messages.answers import Done
 from sealcast.messages.requests import ListRequest
 from sealcast.messages.subscribing import OffenceKind, OffenderList, OffenderPardonRequest, OffenderRow
+from sealcast.server.paging import fill
 from sealcast.subscribers import store_offences
 from sealcast.subscribers.store_offences import Offence
 
 
 def list_offenders(call: Call, _: ListRequest) -> Reply:
-    """Return the offences on record, the newest first, pardoned ones too."""
-    rows = [_row(each) for each in store_offences.all_offences(call.connection)]
-    return Reply(OffenderList(offenders=rows))
+    """Return the offences on record, the newest first, pardoned ones too: as many as fit into an answer.
+
+    What they say is the offenders' own words in part, and may be long.
+    """
+    found = store_offences.all_offences(call.connection)
+    page, _ = fill(map(_row, found), len(found))
+    return Reply(OffenderList(offenders=page))
 
 
 def pardon(call: Call, request: OffenderPardonRequest) -> Reply:

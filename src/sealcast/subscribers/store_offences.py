@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sealcast.subscribers.tables import offences
 
 OFFENCES_LISTED_MAX = 400
-"""The newest offences are listed; more would not fit in one answer."""
+"""The newest offences are listed; more would not fit in one answer, nor do these if they are wordy."""
 
 _OPEN = sa.select(sa.literal(1)).where(
     offences.c.device == sa.bindparam("device_id"), offences.c.pardoned_at_ms.is_(None)
