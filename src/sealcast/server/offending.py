@@ -20,7 +20,7 @@ def list_offenders(call: Call, _: ListRequest) -> Reply:
     What they say is the offenders' own words in part, and may be long.
     """
     found = store_offences.all_offences(call.connection)
-    page, _ = fill(map(_row, found), len(found))
+    page, _has_more = fill(map(_row, found), len(found))
     return Reply(OffenderList(offenders=page))
 
 
