@@ -147,10 +147,9 @@ class WithdrawalDesk:
         closed = [number for number in numbers if began.scope in {ALL_CHANNELS, str(number)}]
         for number in closed:
             store_withdrawals.end_subscription(call.connection, device, number, now_ms)
-        ended = None if began.scope == ALL_CHANNELS else int(began.scope)
-        self._ends.end_receptions(
-            call.connection, [EndRow(device=device, channel=ended, reason="withdrawn")], now_ms
-        )
+        # Channel by channel: whoever listens to its events is told of each.
+        ended = [EndRow(device=device, channel=number, reason="withdrawn") for number in closed]
+        self._ends.end_receptions(call.connection, ended, now_ms)
         erased = store_requests.granted_among(call.connection, device, received.read.erased)
         store_withdrawals.add_erasures(call.connection, began.number, device, erased, now_ms)
         names = _names(call, closed)
