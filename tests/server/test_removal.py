@@ -152,6 +152,27 @@ def test_a_run_below_one_that_died_hears_of_the_fence(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_who_was_removed_does_not_let_itself_in(tmp_path: Path) -> None:
+    """On an open channel a removed device subscribes no more by itself; the operator may put it back."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            stage = await Stage.at(server)
+            await server.operator.must(operations.CHANNEL_OPEN, channel="news", open=True)
+            await stage.remove("tv", now=True)
+            again = await stage.tv.ask(operations.SUBSCRIBE, channel="news", user="Ada")
+            assert (again.problem, "by its operator" in again.detail) == ("not-in-good-standing", True)
+            assert (await stage.tv.ask(operations.KEYS, channel="news")).problem == "not-subscribed"
+            await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
+            assert await stage.granted(stage.tv) != []
+            await stage.remove("tv")
+            await server.operator.must(operations.REGISTRY_REMOVE, id="tv")
+            anew = await server.register("tv", "device")
+            await anew.must(operations.SUBSCRIBE, channel="news", user="Grace")
+
+    asyncio.run(story())
+
+
 def test_who_is_made_nobody_is_shut_out_as_well(tmp_path: Path) -> None:
     """The removal of a party sets the same fence, and nothing on air means nothing to change."""
 

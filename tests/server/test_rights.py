@@ -115,6 +115,7 @@ class Rights(Service, RuleBasedStateMachine):
             self.good_until.pop(serial, None)
             for channel in CHANNELS:
                 self.leave((serial, channel))
+                self.removed.discard((serial, channel))
 
     @rule(serial=devices)
     def revoke(self, serial: str) -> None:
@@ -142,7 +143,7 @@ class Rights(Service, RuleBasedStateMachine):
             self.is_good(caller)
             and self.is_sold(name)
             and channel in self.open
-            and (name, channel) not in self.listed
+            and (name, channel) not in self.listed | self.removed
             and not self.offences[name]
             and name not in self.without_kek
         )
@@ -160,6 +161,7 @@ class Rights(Service, RuleBasedStateMachine):
         assert (reply.status == 200) == may, reply.detail
         if may:
             self.listed.add((serial, channel))
+            self.removed.discard((serial, channel))
 
     @rule(serial=devices, channel=channels, now=st.booleans())
     def remove(self, serial: str, channel: str, now: bool) -> None:  # noqa: FBT001 - drawn
@@ -169,6 +171,7 @@ class Rights(Service, RuleBasedStateMachine):
         assert (reply.status == 200) == (pair in self.listed)
         if reply.status == 200:
             self.leave(pair)
+            self.removed.add(pair)
             fence = reply.answer.fence_epoch
             assert fence > max((epoch for *whose, epoch in self.granted if tuple(whose) == pair), default=0)
             assert all(epoch < fence for epoch in reply.answer.skipped)

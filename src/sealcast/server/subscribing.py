@@ -59,6 +59,7 @@ class SubscriberDesk:
     def subscribe(self, call: Call, request: SubscribeRequest) -> Reply:
         """Put the calling device on the list of an open channel, once.
 
+        One that the operator took off this channel comes back by the operator alone, or registered anew.
         Raises the refusals `not-sold`, `unknown-channel`, `not-in-good-standing`, `already-subscribed` and
         `channel-closed`, the first that holds.
         """
@@ -68,6 +69,7 @@ class SubscriberDesk:
         self._sold.check(call.connection, device)
         _check_kek(call, device)
         spec = self._views.get(call.connection, request.channel).spec
+        since_ms = store_principals.registered_at_ms(call.connection, device)
         refused = decide(
             Applicant(
                 device=device,
@@ -75,6 +77,7 @@ class SubscriberDesk:
                 is_in_good_standing=store_offences.in_good_standing(call.connection, device),
                 is_subscribed=allow_list.is_listed(call.connection, spec.number, device),
                 is_channel_open=store_channels.is_open(call.connection, spec.number),
+                was_removed=allow_list.was_removed(call.connection, spec.number, device, since_ms),
             )
         )
         if refused is not None:

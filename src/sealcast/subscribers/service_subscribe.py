@@ -8,13 +8,17 @@ from sealcast.messages.subscribing import USER_CHARS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """What the lists say of a device that asks for a channel."""
+    """What the lists say of a device that asks for a channel.
+
+    `was_removed`: its operator took it off this channel, and has not put it back since.
+    """
 
     device: str
     channel: str
     is_in_good_standing: bool
     is_subscribed: bool
     is_channel_open: bool
+    was_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ def decide(applicant: Applicant) -> Refused | None:
         return Refused(
             "not-in-good-standing",
             f"{device} has sent an erasure statement that was refused; its operator may pardon it",
+        )
+    if applicant.was_removed:
+        return Refused(
+            "not-in-good-standing",
+            f"{device} was taken off {channel} by its operator, who alone may put it back",
         )
     if applicant.is_subscribed:
         return Refused("already-subscribed", f"{device} is subscribed to {channel} already")

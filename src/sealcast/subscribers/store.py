@@ -9,6 +9,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sealcast.core.ids import ChannelNumber
 from sealcast.subscribers.tables import subscriptions
 
+REMOVED = "removed"
+"""How a subscription ended, in `subscriptions.ended_by`, that an operator ended on its channel."""
+
 _LIVE = subscriptions.c.removed_at_ms.is_(None)
 _IS_LISTED = sa.select(sa.literal(1)).where(
     subscriptions.c.channel == sa.bindparam("channel_number"),
@@ -55,6 +58,15 @@ _PAGE = (
     .limit(sa.bindparam("count"))
 )
 _PAGE_OF_CHANNEL = _PAGE.where(subscriptions.c.channel == sa.bindparam("channel_number"))
+_LAST_END = (
+    sa.select(subscriptions.c.ended_by, subscriptions.c.removed_at_ms)
+    .where(
+        subscriptions.c.device == sa.bindparam("device_id"),
+        subscriptions.c.channel == sa.bindparam("channel_number"),
+    )
+    .order_by(subscriptions.c.id.desc())
+    .limit(1)
+)
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(subscriptions)
@@ -111,6 +123,12 @@ def remove(
     parameters = {"channel_number": channel, "device_id": device, "now_ms": now_ms}
     ended = connection.execute(_REMOVE, {**parameters, "reason": ended_by, "fence": fence_epoch})
     return ended.rowcount > 0
+
+
+def was_removed(connection: sa.Connection, channel: ChannelNumber, device: str, since_ms: int) -> bool:
+    """Return whether the last of a device on a channel is that an operator took it off, since `since_ms`."""
+    found = connection.execute(_LAST_END, {"channel_number": channel, "device_id": device}).first()
+    return found is not None and found.ended_by == REMOVED and found.removed_at_ms >= since_ms
 
 
 def remove_all(connection: sa.Connection, channel: ChannelNumber, now_ms: int) -> None:

@@ -32,6 +32,7 @@ sa.Index(
     sqlite_where=_LIVE,
     postgresql_where=_LIVE,
 )
+sa.Index("ix_subscriptions_device", subscriptions.c.device, subscriptions.c.channel)
 
 sold = sa.Table(
     "sold",

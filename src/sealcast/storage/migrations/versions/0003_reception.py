@@ -28,6 +28,7 @@ def _extend() -> None:
         op.add_column("subscriptions", sa.Column(name, sa.Text(), nullable=False, server_default=""))
     op.add_column("subscriptions", sa.Column("ended_by", sa.Text(), nullable=True))
     op.add_column("subscriptions", sa.Column("fence_epoch", sa.BigInteger(), nullable=True))
+    op.create_index("ix_subscriptions_device", "subscriptions", ["device", "channel"], unique=False)
 
 
 def _make_sold() -> None:
