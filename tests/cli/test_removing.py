@@ -1,8 +1,14 @@
 """Shows what `subscriber remove` says of the stream: what opens until when, and what became of --now."""
 
+import asyncio
+from pathlib import Path
+
 from msgspec.structs import replace
 
-from sealcast.cli.removing import Removal, not_switched, told
+from sealcast.cli.acting import Operator
+from sealcast.cli.removing import Removal, _remove, not_switched, told
+from sealcast.device.token import PartyKeys
+from server.running import running
 
 ON_AIR = Removal(
     channel="news", device="TV-1", fence_epoch=3, on_air=1, skipped=[2], window_ms=None, remaining_ms=90_500
@@ -28,3 +34,19 @@ def test_what_became_of_now() -> None:
     idle = replace(late, on_air=None)
     assert told(idle)[-1] == "nothing is on air: it opens nothing that is sent from now on"
     assert not_switched(idle) == ("nothing is on air on news, so no keys were changed; the removal stands")
+
+
+def test_an_operator_whose_keys_are_elsewhere(tmp_path: Path) -> None:
+    """An operator whose vault has public halves alone, as with a token, removes with the keys it holds."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            await server.add_channel("news")
+            await server.register("tv", "device", channels=["news"])
+            own = server.operator.credential
+            bare = replace(own, signing=own.signing.public(), kek=own.kek.public(), servers=[server.url])
+            operator = Operator(bare, lambda _: None, PartyKeys(own.signing, own.kek))
+            removal = await _remove(operator, "news", "tv", now=False, is_quiet=True)
+            assert (removal.device, removal.fence_epoch) == ("tv", 1)
+
+    asyncio.run(story())

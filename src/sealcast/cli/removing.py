@@ -82,7 +82,7 @@ def not_switched(removal: Removal) -> str:
 
 
 async def _remove(operator: Operator, channel: str, device: str, *, now: bool, is_quiet: bool) -> Removal:
-    async with KeyServerClient(operator.credential, SystemRandom(), operator.keep) as client:
+    async with KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys) as client:
         began_s = asyncio.get_running_loop().time()
         answer = await client.expect(
             operations.SUBSCRIBER_REMOVE, Removed, channel=channel, device=device, now=now
