@@ -85,6 +85,7 @@ class Service:
         self.without_kek: set[str] = set()
         self.open: set[str] = set()
         self.listed: set[Pair] = set()
+        self.barred: set[Pair] = set()
         self.removed: set[Pair] = set()
         self.heard: dict[Pair, int] = {}
         self.offences: Counter[str] = Counter()

@@ -114,6 +114,7 @@ class Rights(Service, RuleBasedStateMachine):
             self.without_kek.discard(serial)
             self.good_until.pop(serial, None)
             for channel in CHANNELS:
+                self.barred.discard((serial, channel))
                 self.leave((serial, channel))
                 self.removed.discard((serial, channel))
 
@@ -161,6 +162,7 @@ class Rights(Service, RuleBasedStateMachine):
         assert (reply.status == 200) == may, reply.detail
         if may:
             self.listed.add((serial, channel))
+            self.barred.discard((serial, channel))
             self.removed.discard((serial, channel))
 
     @rule(serial=devices, channel=channels, now=st.booleans())
