@@ -14,12 +14,14 @@ import msgspec
 import pytest
 
 from sealcast.core.errors import UsageError
+from sealcast.device.files import write_private
 from sealcast.messages import operations
+from sealcast.messages.encoding import encode
 from sealcast.messages.subscribing import EndRow, SeenRow
 from sealcast.server.managers import Managers
 from sealcast.server.serve_reception import serve_reception
 from sealcast.server.state import load_server_state
-from sealcast.server.state_reception import create_reception_state
+from sealcast.server.state_reception import create_reception_state, peer_keys
 from sealcast.transport.system import SystemClock
 from server.apart import Site, make_site
 from server.running import RANDOM, client, make_state, running
@@ -231,6 +233,26 @@ def test_unknown_key_server_is_refused(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert site.recorded() == []
+
+
+def test_a_fault_between_servers_is_no_devices_fault(tmp_path: Path) -> None:
+    """A manager that takes the key server for somebody else does not have devices told a no for good."""
+    site = make_site(tmp_path)
+    make_state(tmp_path / "stranger", 1)
+    (own,) = (site.managers[0] / "peers").iterdir()
+    own.replace(site.managers[0] / "operators" / own.name)
+    peer = encode(peer_keys(load_server_state(tmp_path / "stranger")))
+    write_private(site.managers[0] / "peers" / "stranger.json", peer)
+
+    async def story() -> None:
+        async with site.manager(), running(site.keys, site.credential, reception=site.urls) as server:
+            await on_air(server)
+            device = await subscriber(server, "tv")
+            reply = await device.ask(operations.KEYS, channel="news")
+            assert (reply.status, reply.problem) == (503, "reception-unavailable")
+            assert "is for the role server" in reply.detail
+
+    asyncio.run(story())
 
 
 def test_manager_refuses_what_makes_no_sense(tmp_path: Path) -> None:

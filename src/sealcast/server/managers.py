@@ -33,7 +33,6 @@ WAITING_MAX = 2_000
 """Questions that wait; beyond it a device waits too long to be served, and is told so at once."""
 
 RETRY_AFTER_S = 2.0
-SERVER_FAULT_STATUS = 500
 
 
 class Managers:
@@ -63,7 +62,7 @@ class Managers:
     async def ask(self, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
         """Ask one manager after another and return the first answer; doing it twice must do the same.
 
-        Raises RefusedError: a manager's no, or `reception-unavailable` if none answers.
+        Raises RefusedError: `bad-request` for what is asked, or `reception-unavailable` if none answers.
         """
         if self._waiting >= WAITING_MAX:
             raise _unavailable("too many wait for the reception manager")
@@ -89,8 +88,9 @@ class Managers:
             except TimeoutError:
                 why = f"{client.server} does not answer in time"
             except RefusedError as error:
-                if error.status < SERVER_FAULT_STATUS and error.type != "not-authenticated":
+                if error.type == "bad-request":
                     raise
+                # All else lies between the two servers: no device and no operator could mend their request.
                 why = f"{client.server} says: {error}"
             except (UnreachableError, RemoteError) as error:
                 why = str(error)
