@@ -1,1 +1,1 @@
-"""The subscribers' feature: the allow list of each channel, the first `Admission`."""
+"""The subscribers' feature: allow lists (the first `Admission`), devices sold, withdrawals, offences."""
