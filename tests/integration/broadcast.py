@@ -108,7 +108,7 @@ def on_air(family: Family, folder: Path) -> Iterator[Broadcast]:
         hosts = {"keys": lab.keys, "studio": lab.sender, "tv-a": lab.leg_a, "tv-b": lab.leg_b}
         machines = {name: Machine(host, folder / name) for name, host in hosts.items()}
         operator = machines["keys"]
-        start_key_server(operator, lab.address(lab.keys))
+        _start_key_server(operator, lab.address(lab.keys))
         for name in ("studio", "tv-a", "tv-b"):
             role = "sender" if name == "studio" else "device"
             operator.good("registry", "add", name, "--role", role, "--output", f"{name}.vault")
@@ -122,7 +122,7 @@ def on_air(family: Family, folder: Path) -> Iterator[Broadcast]:
         )
 
 
-def start_key_server(operator: Machine, address: str) -> None:
+def _start_key_server(operator: Machine, address: str) -> None:
     """Make the operator, its key server known by the address of its host, and start that server."""
     place = format_place(address, KEY_SERVER_PORT)
     operator.good("init", "--dir", ".", "--operator", "Test TV", "--host", address, "--listen", place)

@@ -20,16 +20,16 @@ table inet lab {{
 """
 
 CUT = """
-table inet cut-{leg} {{
-  chain arriving {{
+table inet cut {
+  chain arriving {
     type filter hook prerouting priority -300;
-    iifname "{leg}" drop
-  }}
-  chain departing {{
+    iifname "eth0" drop
+  }
+  chain departing {
     type filter hook postrouting priority -300;
-    oifname "{leg}" drop
-  }}
-}}
+    oifname "eth0" drop
+  }
+}
 """
 
 LOSS = """
@@ -85,11 +85,11 @@ class Lab:
 
     def cut(self, host: Host) -> None:
         """From now on let nothing through between the router and `host`, neither way, until `mend`."""
-        self.router.run("nft", CUT.format(leg=host.leg))
+        host.run("nft", CUT)
 
     def mend(self, host: Host) -> None:
         """End what `cut` began."""
-        self.router.run("nft", f"delete table inet cut-{host.leg}")
+        host.run("nft", "delete table inet cut")
 
     def wait_for_any_source(self) -> None:
         """Return once the router serves any-source groups; with pimd this takes up to 12 s."""
