@@ -51,7 +51,7 @@ def test_a_copy_of_destroyed_keys_does_not_come_back(tmp_path: Path) -> None:
 
 
 BAD = "no statement"
-EXAMPLES, EXAMPLES_LONG, STEPS = 6, 300, 40
+EXAMPLES, EXAMPLES_LONG, STEPS = 4, 300, 40
 devices, channels = st.sampled_from(DEVICES), st.sampled_from(CHANNELS)
 
 
