@@ -41,6 +41,10 @@ CaCertificate = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Certificate of a CA of your own (PEM), in place of a fresh one."),
 ]
+SameCaCertificate = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Certificate of the key servers' CA (PEM), if its key is not there."),
+]
 CaKey = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
@@ -147,7 +151,7 @@ def reception(
     ] = None,
     port: Annotated[int, typer.Option(metavar="PORT", help="Port under which they do.")] = RECEPTION_PORT,
     *,
-    ca_cert: CaCertificate = None,
+    ca_cert: SameCaCertificate = None,
     ca_key: CaKey = None,
 ) -> None:
     """Make the state of a reception manager that stands apart from its key servers.
