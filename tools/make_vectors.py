@@ -30,6 +30,7 @@ from sealcast.server.state import VAULT_LABEL
 from sealcast.storage import wrapping
 from sealcast.testing import SimRandom
 from sealcast.wire import rtp, seal, srtcp, srtp
+from sealcast.wire.sealing import Sealer
 
 VECTORS = Path(__file__).parents[1] / "docs" / "spec" / "vectors"
 OURS = "Sealcast's own"
@@ -132,7 +133,9 @@ def _packets(suite: str, key_bytes: int) -> Content:
     header = rtp.pack_header(rtp.PAYLOAD_TYPE_MP2T, SEQ, TIMESTAMP, SSRC)
     payload = bytes.fromhex("471fff10") + b"\xff" * 28
     compound = bytes.fromhex("".join(seal_vectors(Kept({}))["compound"]).replace(" ", ""))
-    data = srtp.seal(rtp_key.stream(SSRC), header, payload, index, KEY_ID.pack())
+    (data,) = Sealer(SSRC).seal(
+        rtp_key.stream(SSRC), KEY_ID.pack(), index, [payload], [TIMESTAMP], second=rtp.PAYLOAD_TYPE_MP2T
+    )
     control = srtcp.seal_control(rtcp_key, compound, SSRC, CONTROL_INDEX, KEY_ID.pack())
     return {
         "suite": suite,
