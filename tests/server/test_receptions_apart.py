@@ -255,6 +255,27 @@ def test_a_fault_between_servers_is_no_devices_fault(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_ends_that_a_manager_does_not_understand(tmp_path: Path) -> None:
+    """They wait, and so do key requests; nobody's request is called a bad one for it."""
+    site = make_site(tmp_path)
+
+    async def story() -> None:
+        async with site.manager(), running(site.keys, site.credential, reception=site.urls) as server:
+            await on_air(server)
+            device = await subscriber(server, "tv")
+            with closing(sqlite3.connect(site.keys / "keyserver.sqlite")) as database, database:
+                row = (
+                    "INSERT INTO reception_ends (device, channel, reason, at_ms) VALUES (?, -1, 'removed', 0)"
+                )
+                database.execute(row, ["tv"])
+            await server.operator.must(operations.SUBSCRIBER_REMOVE, channel="news", device="tv")
+            await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
+            reply = await device.ask(operations.KEYS, channel="news")
+            assert (reply.status, reply.problem) == (503, "reception-unavailable")
+
+    asyncio.run(story())
+
+
 def test_manager_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     """A key server that asks nonsense is told so, and nothing is recorded."""
     site = make_site(tmp_path)

@@ -65,13 +65,13 @@ class Managers:
         Raises RefusedError: `bad-request` for what is asked, or `reception-unavailable` if none answers.
         """
         if self._waiting >= WAITING_MAX:
-            raise _unavailable("too many wait for the reception manager")
+            raise unavailable("too many wait for the reception manager")
         self._waiting += 1
         try:
             async with asyncio.timeout(TURN_S_MAX):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise _unavailable("it is too slow for all who ask") from error
+            raise unavailable("it is too slow for all who ask") from error
         finally:
             self._waiting -= 1
         try:
@@ -97,7 +97,7 @@ class Managers:
             else:
                 self._prefer(client)
                 return answer
-        raise _unavailable(why)
+        raise unavailable(why)
 
     def _prefer(self, client: KeyServerClient) -> None:
         if self._clients[0] is not client:
@@ -105,7 +105,8 @@ class Managers:
             self._clients.insert(0, client)
 
 
-def _unavailable(why: str) -> RefusedError:
+def unavailable(why: str) -> RefusedError:
+    """Return the no to whoever needs a manager, and comes again later."""
     no = refusal("reception-unavailable", f"the reception manager does not answer: {why}")
     return RefusedError(no.type, no.detail, no.status, retry_after_s=RETRY_AFTER_S)
 

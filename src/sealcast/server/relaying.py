@@ -14,7 +14,7 @@ from sealcast.keyserver import store_reception_ends
 from sealcast.messages import operations
 from sealcast.messages.answers import Done
 from sealcast.messages.subscribing import EndAnswer, EndRow, SeenRow
-from sealcast.server.managers import Managers
+from sealcast.server.managers import Managers, unavailable
 from sealcast.storage.unitofwork import UnitOfWork
 
 RELAY_EVERY_S = 1.0
@@ -96,7 +96,13 @@ class Relay:
             self._told = added
             return
         ends = [each.end for each in found]
-        await self._managers.ask(operations.RECEPTION_END, EndAnswer, ends=ends)
+        try:
+            await self._managers.ask(operations.RECEPTION_END, EndAnswer, ends=ends)
+        except RefusedError as error:
+            if error.type != "bad-request":
+                raise
+            # A manager of another version, perhaps. Whoever asks for keys meanwhile is not at fault.
+            raise unavailable(str(error)) from error
         wall_ms = self._clock.wall_ns() // NS_PER_MS
         await self._unit_of_work.run(partial(store_reception_ends.done, told=found, now_ms=wall_ms))
 
