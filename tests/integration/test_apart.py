@@ -28,6 +28,20 @@ STEP = re.compile(
 CONFIGURATION = "etc/sealcast/sealcast.toml"
 FILM = "harbour.ts"
 MANAGER_PORT = 8445
+WALL = """
+table inet wall {
+  chain forwarded {
+    type filter hook forward priority 1; policy drop;
+    ip saddr { 10.77.1.2, 10.77.3.2, 10.77.4.2 } ip daddr 10.77.2.2 tcp dport { 8443, 8444 } accept
+    ip saddr 10.77.2.2 ip daddr { 10.77.1.2, 10.77.3.2, 10.77.4.2 } tcp sport { 8443, 8444 } accept
+    ip saddr 10.77.2.2 ip daddr 10.77.5.2 tcp dport 8445 accept
+    ip saddr 10.77.5.2 ip daddr 10.77.2.2 tcp sport 8445 accept
+    ip saddr 10.77.1.2 ip daddr 232.20.0.1 udp dport { 5004, 5005 } accept
+  }
+}
+"""
+"""What the page says has to pass a firewall, and nothing else."""
+
 SERVICES = {"keys": "sealcast serve keyserver", "reception": "sealcast serve reception"}
 STATE = "var/lib/sealcast"
 
@@ -123,6 +137,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Iterator[Site]
         lab = stack.enter_context(routed_lab(Family.IPV4, "reception"))
         hosts = {"keys": lab.keys, "data": lab.sender, "reception": lab.more[0]}
         hosts |= {"tv-1": lab.leg_a, "tv-2": lab.leg_b}
+        lab.router.run("nft", WALL)
         stage = stack.enter_context(warm(folder / "stage", "sealcast.server.run"))
         site = Site(lab, stage, {name: desk(host, folder / name) for name, host in hosts.items()}, {})
         (site.desks["data"].folder / FILM).hardlink_to(film)
