@@ -92,8 +92,11 @@ def test_removal_now_skips_the_key_that_the_device_has(tmp_path: Path) -> None:
             assert await stage.report(3) is None
             assert rows(tmp_path, FENCES) == [(3, 1, 1)]
             assert await stage.granted(stage.radio) == [3]
-            again = await server.operator.ask(operations.SUBSCRIBER_REMOVE, channel="news", device="tv")
-            assert again.problem == "not-subscribed"
+            who = {"channel": "news", "device": "tv"}
+            again = await server.operator.ask(operations.SUBSCRIBER_REMOVE, **who)
+            assert (again.problem, "subscriber add" in again.detail) == ("not-subscribed", False)
+            again = await server.operator.ask(operations.SUBSCRIBER_REMOVE, **who, now=True)
+            assert (again.problem, "subscriber add" in again.detail) == ("not-subscribed", True)
         skipped = "SELECT state, wrapped_key, on_air_at_ms FROM epochs WHERE epoch = 2"
         assert rows(tmp_path, skipped) == [("RETIRED", None, None)]
         assert rows(tmp_path, ENDED) == [("tv", "removed", 3)]

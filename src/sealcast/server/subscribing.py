@@ -96,7 +96,11 @@ class SubscriberDesk:
         view = self._views.get(call.connection, request.channel)
         eviction = self._evictions.evict(call, view, request.device, "removed", is_urgent=request.now)
         if eviction is None:
-            raise refusal("not-subscribed", f"{request.device[:80]} is not subscribed to {view.spec.name}")
+            how = "; to change keys at once all the same: subscriber add, then subscriber remove --now"
+            raise refusal(
+                "not-subscribed",
+                f"{request.device[:80]} is not subscribed to {view.spec.name}{how if request.now else ''}",
+            )
         removed = Removed(
             jti=request.jti,
             channel=view.spec.name,
