@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vectors_erasure import erasure_vectors
+from vectors_scramble import scramble_vectors
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
@@ -339,6 +340,7 @@ FILES: dict[str, Callable[[Kept], Content]] = {
     "erasure.json": erasure_vectors,
     "nonces.json": nonce_vectors,
     "at-rest.json": rest_vectors,
+    "scramble.json": scramble_vectors,
 }
 
 

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -388,6 +389,7 @@ FILES: dict[str, Callable[[Json], int]] = {
     "erasure.json": verify_erasure,
     "nonces.json": verify_nonces,
     "at-rest.json": verify_at_rest,
+    "scramble.json": runpy.run_path(str(HERE / "verify_scramble.py"))["verify_scramble"],
 }
 
 

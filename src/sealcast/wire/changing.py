@@ -1,0 +1,97 @@
+"""Owns when a sender changes its pattern (S1-10): after bytes, packets or a time, whichever is first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sealcast.core.errors import LocalError, UsageError
+from sealcast.core.ids import U32_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """When a new pattern comes; at least one is set, and all are above 0. Raises UsageError.
+
+    A packet goes under one pattern, and is its last when with it `after_bytes` of payload are reached. Time
+    counts on from the first packet under the first pattern, whatever else changes patterns.
+    """
+
+    after_bytes: int | None = None
+    after_packets: int | None = None
+    after_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [each for each in (self.after_bytes, self.after_packets, self.after_ns) if each is not None]
+        if not given or min(given) <= 0:
+            raise UsageError("patterns change after a number of bytes or packets, or a time, above 0")
+
+
+class PatternSchedule:
+    """Counts what goes under a pattern and gives the number of the next, from `first` to `last`.
+
+    For each batch: `plan`, then `record` what left. `last` is the highest number for which there are
+    patterns: the sender stays with it, and `is_used_up` says so, rather than that the stream stops.
+    """
+
+    def __init__(self, change: Change, first: int = 0, last: int = U32_MAX) -> None:
+        if not 0 <= first <= last <= U32_MAX:
+            raise LocalError("pattern numbers have 32 bits, and the first is not above the last")
+        self._change = change
+        self._last = last
+        self._bytes = self._packets = 0
+        self._due_ns: int | None = None
+        self.number = first
+        self.is_used_up = False
+
+    def plan(self, sizes: Sequence[int], now: int) -> tuple[int, int]:
+        """Return the pattern number for the next packet, and how many of those in line go under it.
+
+        `sizes` are the lengths of their payloads in bytes, at least one; `now` is in ns. Which packet goes
+        under which number does not depend on how many are in line, as long as `now` stands.
+        """
+        self._follow_time(now)
+        if self._is_full(self._bytes, self._packets):
+            self._advance()
+        bytes_ = self._bytes
+        for count, size in enumerate(sizes, 1):
+            bytes_ += size
+            if self._is_full(bytes_, self._packets + count):
+                return self.number, count
+        return self.number, len(sizes)
+
+    def record(self, packets: int, payload_bytes: int) -> None:
+        """Count what left under the number that `plan` gave."""
+        self._packets += packets
+        self._bytes += payload_bytes
+
+    def remaining_ns(self, now: int) -> int | None:
+        """Return the time until the pattern changes; None before the first packet, or without a time."""
+        return None if self._due_ns is None else max(0, self._due_ns - now)
+
+    def extend(self, last: int) -> None:
+        """Say that there are patterns to a higher number by now."""
+        self._last = max(self._last, min(last, U32_MAX))
+        self.is_used_up = False
+
+    def _follow_time(self, now: int) -> None:
+        """Change the pattern if its time is over, once, however many times have passed without a packet."""
+        every_ns = self._change.after_ns
+        if every_ns is None:
+            return
+        if self._due_ns is None:
+            self._due_ns = now + every_ns
+        elif now >= self._due_ns:
+            self._due_ns += every_ns * (1 + (now - self._due_ns) // every_ns)
+            self._advance()
+
+    def _is_full(self, bytes_: int, packets: int) -> bool:
+        change = self._change
+        return (change.after_packets is not None and packets >= change.after_packets) or (
+            change.after_bytes is not None and bytes_ >= change.after_bytes
+        )
+
+    def _advance(self) -> None:
+        self._bytes = self._packets = 0
+        if self.number < self._last:
+            self.number += 1
+        else:
+            self.is_used_up = True
