@@ -39,7 +39,7 @@ class Cycle:
     def mask(self, payload_bytes: int, seq: int = 0) -> int:
         """Return what a payload of that length is XORed with, as a number; its highest bit is the first.
 
-        0.15 µs for 1316 bytes, 0.7 µs where the rule has a step. The first of a length takes longer.
+        0.2 µs for 1316 bytes, 1.3 µs where the rule has a step. The first of a length takes longer.
         """
         head, whole = self._rows.get(payload_bytes) or self._lay_out(payload_bytes)
         start = seq * self.step_bits % self.bits

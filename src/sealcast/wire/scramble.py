@@ -61,7 +61,7 @@ def pack_trailer(number: int, mki: bytes) -> bytes:
 def scramble_payload(cycle: Cycle, payload: Payload, seq: int = 0) -> bytes:
     """Return the payload XOR its cycle; scrambling again descrambles. SEQ counts where the rule has a step.
 
-    3.5 µs for 1316 bytes: numbers of Python are made and written byte by byte.
+    4.1 µs for 1316 bytes, three times AES-GCM: Python makes numbers of bytes, and bytes of them, one by one.
     """
     size = len(payload)
     return (int.from_bytes(payload) ^ cycle.mask(size, seq)).to_bytes(size)
@@ -75,7 +75,7 @@ def descramble_packet(cycle: Cycle, packet: ScrambledPacket) -> bytes:
 class Scrambler:
     """Makes the packets of one SSRC in batches, as `sealing.Sealer` does.
 
-    3.9 µs for a packet of 1316 bytes, in batches of 48.
+    4.6 µs for a packet of 1316 bytes in batches of 48, where sealing takes 1.8; 5.7 with a step.
     """
 
     def __init__(self, ssrc: int) -> None:
@@ -128,7 +128,10 @@ def run_length(received: memoryview, packet_bytes: int) -> int:
 
 
 def descramble_run(cycle: Cycle, received: memoryview, packet_bytes: int, count: int) -> list[bytes]:
-    """Return the payloads of the first `count` packets, as `run_length` counted them."""
+    """Return the payloads of the first `count` packets, as `run_length` counted them.
+
+    4.5 µs for a packet of 1316 bytes.
+    """
     ends = range(packet_bytes - TRAILER_BYTES, count * packet_bytes, packet_bytes)
     size = packet_bytes - PACKET_OVERHEAD_BYTES
     seqs = [0] * count
