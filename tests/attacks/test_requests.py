@@ -343,7 +343,8 @@ def test_flood_of_unknown_callers(tmp_path: Path) -> None:
         for _ in range(ROUNDS):
             replies = await asyncio.gather(*(scene.device.post(operations.KEYS, token) for token in tokens))
             assert {(reply.status, reply.problem) for reply in replies} == {(401, "not-authenticated")}
-        assert await scene.units() == units + STRANGERS
+        # One read each, however often they ask; the record of receptions has a few units of its own.
+        assert units + STRANGERS <= await scene.units() < units + 2 * STRANGERS
         assert digest.database(tmp_path, but=()) == before
         assert (await scene.refused(operations.KEYS))["not-authenticated"] == ROUNDS * STRANGERS
         await scene.device.must(operations.KEYS, channel="news")
