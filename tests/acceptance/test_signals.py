@@ -217,6 +217,8 @@ def test_a_closed_terminal(site: Place, prefix: tuple[str, ...], goes_on: bool) 
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(site.folder)
+            # Whoever runs the tests by nohup does not hand that on.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.execvpe(command[0], command, site.environment)  # noqa: S606 - a terminal needs its own fork
         wait_for(lambda: size_of(out) > 0, "stream")
         os.close(terminal)
