@@ -36,7 +36,7 @@ DIGEST_BYTES = 1 << 20
 SHORT = Pace("200M", 7, "2s", 200_000_000, 1)
 """A receiver that waits for a stream asks for its key within 4 s of its beginning."""
 
-LONG = Pace("2G", 30, "6s", 2_000_000_000, 3)
+LONG = Pace("1500M", 30, "6s", 1_500_000_000, 3)
 
 
 @pytest.fixture
