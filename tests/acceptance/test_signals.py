@@ -210,15 +210,13 @@ def test_ends_with_a_blocked_log(site: Place) -> None:
 @pytest.mark.parametrize(("prefix", "goes_on"), [((), False), (("nohup",), True)])
 def test_a_closed_terminal(site: Place, prefix: tuple[str, ...], goes_on: bool) -> None:  # noqa: FBT001
     """A program whose terminal closes ends well, with what it had; one started by nohup goes on."""
-    name = "nohup" if goes_on else "closed"
-    command = [*prefix, sys.executable, "-m", "sealcast.cli", *RECEIVE, "--output", f"{name}.out"]
-    out = site.folder / f"{name}.out"
+    out = site.folder / ("nohup.out" if goes_on else "closed.out")
+    command = [*prefix, sys.executable, "-m", "sealcast.cli", *RECEIVE, "--output", out.name]
     with on_air(site):
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(site.folder)
-            # Whoever runs the tests by nohup does not hand that on.
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run by nohup
             os.execvpe(command[0], command, site.environment)  # noqa: S606 - a terminal needs its own fork
         wait_for(lambda: size_of(out) > 0, "stream")
         os.close(terminal)

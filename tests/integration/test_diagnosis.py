@@ -26,6 +26,7 @@ PROBE_S = "2"
 ROUTER_LOST_MAX = 60
 """pimd loses packets where a leg joins."""
 
+TRIES = 4
 LONG_S = "15"
 """Listening ends when enough was heard; a quiet machine takes a second or two."""
 CLEAR_GROUP = "239.78.0.2"
@@ -67,6 +68,15 @@ def examine(
     return result.status, findings
 
 
+def examine_when_well(machine: Machine, *arguments: str) -> tuple[int, Findings]:
+    """Run `doctor` where all is well; pimd at times answers a leave in the form of IGMPv2: then again."""
+    for _ in range(TRIES):
+        status, findings = examine(machine, *arguments, wait_s=LONG_S)
+        if failed(findings) != {"IGMP querier"}:
+            break
+    return status, findings
+
+
 def failed(findings: Findings) -> set[str]:
     """Return the checks that failed."""
     return {check for check, found in findings.items() if any(each["result"] == "fail" for each in found)}
@@ -94,7 +104,7 @@ def options(broadcast: Broadcast) -> tuple[str, ...]:
 def test_all_is_well(air: Air) -> None:
     """On a viewer's machine the querier is seen, the key server trusted, the channel heard: status 0."""
     made, channel = air
-    status, findings = examine(made.first.machine, channel.name, *options(made), wait_s=LONG_S)
+    status, findings = examine_when_well(made.first.machine, channel.name, *options(made))
     assert (status, failed(findings)) == (0, set()), findings
     assert findings["IGMP querier"][0]["detail"].startswith("IGMPv3 from 10.77.3.1 on eth0")
     assert findings["interface"][0]["detail"].startswith("eth0 (only multicast interface)")
@@ -119,7 +129,7 @@ def test_a_firewall_is_found(air: Air) -> None:
         assert failed(findings) == {"firewall", "stream"}
         for finding in findings["firewall"]:
             host.run("sh", "-c", finding["advice"].replace("{", "'{'").replace("}", "'}'"))
-        status, findings = examine(made.first.machine, channel.url, *options(made), wait_s=LONG_S)
+        status, findings = examine_when_well(made.first.machine, channel.url, *options(made))
         assert (status, findings["stream"][0]["result"]) == (0, "ok")
     finally:
         host.run("nft", "delete table inet wall")
