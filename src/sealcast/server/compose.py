@@ -2,23 +2,20 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 from litestar import Litestar
 
-from sealcast.core.errors import SealcastError
 from sealcast.core.ports import NS_PER_MS, Clock, Random
 from sealcast.keyserver import store_air
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.views import Views
-from sealcast.messages.encoding import encode
-from sealcast.messages.enrolment import OperatorDocument
 from sealcast.server.app import Public, make_app
 from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
 from sealcast.server.eventports import TellingEnds, event_urls
+from sealcast.server.founding import health_of, open_database, operator_document
 from sealcast.server.managers import Managers
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
@@ -29,8 +26,6 @@ from sealcast.server.request_key import AllowListAdmission
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
-from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import upgrade
 from sealcast.storage.unitofwork import Batch, UnitOfWork
 
 
@@ -54,7 +49,7 @@ class Keyserver:
         self.desks.manager.heartbeat_ms = settings.heartbeat_ms
         self.desks.use_events(event_urls(settings.events, urls))
         self.silence.is_on = settings.unsold == "silent"
-        self.public.operator = _document(state, urls)
+        self.public.operator = operator_document(state, urls)
 
     async def close(self) -> None:
         """Finish the writes that wait and close the database."""
@@ -69,7 +64,7 @@ async def open_keyserver(
 
     Raises UsageError if the database is not ours, or newer than this program.
     """
-    engine = _open_database(settings.database or state.database_path)
+    engine = open_database(settings.database or state.database_path)
     views, air, metrics = Views(state.master_key), AirState(), Metrics()
     principals = Principals(state.operators, state.master_key)
     receptions = _receptions(state, settings, views, random)
@@ -104,7 +99,7 @@ async def open_keyserver(
 
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
     await receptions.start(unit_of_work, clock)
-    document = _document(state, shared.urls)
+    document = operator_document(state, shared.urls)
     public = _public(unit_of_work, desks, metrics, air, document=document, clock=clock)
     silence = Silence(is_on=settings.unsold == "silent")
     app = make_app(pipeline, desks.handlers(), public=public, silence=silence)
@@ -131,16 +126,6 @@ def _receptions(
     return ReceptionsHere(settings.heartbeat_ms, urls[0] if urls else state.operator)
 
 
-def _open_database(path: Path) -> sa.Engine:
-    engine = open_engine(path)
-    try:
-        upgrade(engine)
-    except Exception:
-        engine.dispose()
-        raise
-    return engine
-
-
 def _public(
     unit_of_work: UnitOfWork,
     desks: Desks,
@@ -152,13 +137,6 @@ def _public(
 ) -> Public:
     """Return what the server tells everybody."""
 
-    async def is_healthy() -> bool:
-        try:
-            await unit_of_work.run(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
-        except (SealcastError, sa.exc.SQLAlchemyError):
-            return False
-        return unit_of_work.takes_writes
-
     def render_metrics() -> bytes:
         return metrics.render(channels_on_air=air.channels, stale_reports=desks.sending.stale_reports)
 
@@ -166,20 +144,7 @@ def _public(
         wall_ms = clock.wall_ns() // NS_PER_MS
         return await unit_of_work.run(lambda connection: desks.certificates.crl(connection, wall_ms))
 
-    return Public(is_healthy, render_metrics, document, crl)
-
-
-def _document(state: ServerState, urls: tuple[str, ...]) -> bytes:
-    """Return what newcomers are told of the operator, in JSON."""
-    return encode(
-        OperatorDocument(
-            operator=state.operator,
-            ca_pem=state.ca_pem,
-            servers=list(urls),
-            server_key=state.signing.public(),
-            server_kek=state.kek.public(),
-        )
-    )
+    return Public(health_of(unit_of_work), render_metrics, document, crl)
 
 
 def _restore_air(connection: sa.Connection, air: AirState, clock: Clock) -> None:

@@ -8,13 +8,11 @@ import sqlalchemy as sa
 import structlog
 from litestar import Litestar
 
-from sealcast.core.errors import SealcastError
 from sealcast.core.ports import Clock
 from sealcast.messages import operations
-from sealcast.messages.encoding import encode
-from sealcast.messages.enrolment import OperatorDocument
 from sealcast.reception.manager import ReceptionManager
 from sealcast.server.app import Public, make_app
+from sealcast.server.founding import health_of, open_database, operator_document
 from sealcast.server.keeping import Keeper
 from sealcast.server.listening import Listener
 from sealcast.server.managing import ManagingDesk, managing_handlers
@@ -34,8 +32,6 @@ from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState, load_server_state
 from sealcast.server.state_reception import check_is_manager
-from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import upgrade
 from sealcast.storage.unitofwork import UnitOfWork
 
 log = structlog.get_logger("sealcast.server")
@@ -71,12 +67,7 @@ def open_manager(state: ServerState, settings: KeyserverSettings, clock: Clock) 
 
     Raises UsageError if the database is not ours, or newer than this program.
     """
-    engine = open_engine(settings.database or state.database_path)
-    try:
-        upgrade(engine)
-    except Exception:
-        engine.dispose()
-        raise
+    engine = open_database(settings.database or state.database_path)
     manager, metrics = ReceptionManager(settings.heartbeat_ms), Metrics()
     principals = Principals(state.operators, state.master_key, state.peers)
 
@@ -159,23 +150,11 @@ def _public(
 ) -> Public:
     """Return what the manager tells everybody; it revokes nothing, so its list of that is empty."""
 
-    async def is_healthy() -> bool:
-        try:
-            await unit_of_work.run(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
-        except (SealcastError, sa.exc.SQLAlchemyError):
-            return False
-        return unit_of_work.takes_writes
-
     async def crl() -> bytes:
         return b""
 
-    document = OperatorDocument(
-        operator=state.operator,
-        ca_pem=state.ca_pem,
-        servers=list(settings.urls or state.urls),
-        server_key=state.signing.public(),
-        server_kek=state.kek.public(),
-    )
-    return Public(
-        is_healthy, lambda: metrics.render(channels_on_air=0, stale_reports=0), encode(document), crl
-    )
+    def render_metrics() -> bytes:
+        return metrics.render(channels_on_air=0, stale_reports=0)
+
+    document = operator_document(state, settings.urls or state.urls)
+    return Public(health_of(unit_of_work), render_metrics, document, crl)

@@ -1,0 +1,51 @@
+"""Owns what both kinds of server begin with: the database, health, the document of the operator."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sealcast.core.errors import SealcastError
+from sealcast.messages.encoding import encode
+from sealcast.messages.enrolment import OperatorDocument
+from sealcast.server.state import ServerState
+from sealcast.storage.engine import open_engine
+from sealcast.storage.migrate import upgrade
+from sealcast.storage.unitofwork import UnitOfWork
+
+
+def open_database(path: Path) -> sa.Engine:
+    """Open a database and bring it up to date; raises UsageError if it is not ours, or newer than we are."""
+    engine = open_engine(path)
+    try:
+        upgrade(engine)
+    except Exception:
+        engine.dispose()
+        raise
+    return engine
+
+
+def health_of(unit_of_work: UnitOfWork) -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether the database takes transactions."""
+
+    async def is_healthy() -> bool:
+        try:
+            await unit_of_work.run(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+        except (SealcastError, sa.exc.SQLAlchemyError):
+            return False
+        return unit_of_work.takes_writes
+
+    return is_healthy
+
+
+def operator_document(state: ServerState, urls: tuple[str, ...]) -> bytes:
+    """Return what newcomers are told of the operator, in JSON."""
+    return encode(
+        OperatorDocument(
+            operator=state.operator,
+            ca_pem=state.ca_pem,
+            servers=list(urls),
+            server_key=state.signing.public(),
+            server_kek=state.kek.public(),
+        )
+    )
