@@ -67,6 +67,26 @@ def fetch_window(spec: ChannelSpec, remaining_ms: int, opens_before_ms: int | No
     return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms(spec, before_ms)))
 
 
+def repair_window(spec: ChannelSpec, remaining_ms: int, opens_before_ms: int | None = None) -> Window:
+    """Return when receivers of a chain that missed its update ask for it: the later half of a fetch window.
+
+    The update is repeated in the half before (`update_spacing_ms`).
+    """
+    before_ms = prefetch_ms(spec) if opens_before_ms is None else opens_before_ms
+    usable_ms = before_ms - guard_ms(spec, before_ms)
+    opens_in_ms = max(0, remaining_ms - before_ms + usable_ms // 2)
+    return Window(opens_in_ms, max(opens_in_ms, remaining_ms - guard_ms(spec, before_ms)))
+
+
+def update_spacing_ms(spec: ChannelSpec, opens_before_ms: int | None = None) -> int:
+    """Return how far apart the repeats of an update are sent, the first when the fetch window opens.
+
+    They take the first half of the window, so that one burst of loss does not take them all.
+    """
+    before_ms = prefetch_ms(spec) if opens_before_ms is None else opens_before_ms
+    return (before_ms - guard_ms(spec, before_ms)) // 2 // spec.repeats
+
+
 def guard_ms(spec: ChannelSpec, opens_before_ms: int | None = None) -> int:
     """Return how long before a switch a fetch window ends; it opens `opens_before_ms` (or Y) before it."""
     before_ms = prefetch_ms(spec) if opens_before_ms is None else opens_before_ms

@@ -22,6 +22,14 @@ channels = sa.Table(
     sa.Column("added_at_ms", sa.BigInteger, nullable=False),
     sa.Column("removed_at_ms", sa.BigInteger),
     sa.Column("open", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
+    sa.Column("schedule", sa.Text, nullable=False, server_default="fetch"),
+    sa.Column("fresh_every_ms", sa.BigInteger, nullable=False, server_default="3600000"),
+    sa.Column("repeats", sa.Integer, nullable=False, server_default="5"),
+    sa.Column("cycle", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("confidential", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
+    sa.Column("patterns", sa.Text, nullable=False, server_default=""),
+    sa.Column("framing", sa.Text, nullable=False, server_default="keyed"),
+    sa.Column("ask", sa.Text),
     sqlite_autoincrement=True,
 )
 _LIVE = channels.c.removed_at_ms.is_(None)
@@ -97,9 +105,12 @@ epochs = sa.Table(
     sa.Column("on_air_at_ms", sa.BigInteger),
     sa.Column("off_air_at_ms", sa.BigInteger),
     sa.Column("retired_at_ms", sa.BigInteger),
+    sa.Column("follows", sa.BigInteger),
+    sa.Column("fresh_at", sa.BigInteger),
     sa.UniqueConstraint("channel", "ssrc"),
 )
 sa.Index("ix_epochs_state", epochs.c.channel, epochs.c.state)
+"""Of a chain, `follows` is the epoch before (none at a fresh start), `fresh_at` the next fresh start."""
 
 reports = sa.Table(
     "reports",
@@ -135,10 +146,14 @@ grants = sa.Table(
     sa.Column("channel", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("granted_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("until_epoch", sa.BigInteger),
     sa.ForeignKeyConstraint(["channel", "epoch"], ["epochs.channel", "epochs.epoch"]),
     sqlite_with_rowid=False,
 )
-"""The recorded fact that a device was given the key of an epoch; once, however often it asked."""
+"""The recorded fact that a device was given the key of an epoch; once, however often it asked.
+
+Of a chain it is a grant of every epoch on air from there to `until_epoch`, which is not in it: the next fresh
+start that was known when it was granted."""
 
 fences = sa.Table(
     "fences",

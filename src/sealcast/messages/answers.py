@@ -10,12 +10,21 @@ from sealcast.messages.jwk import Jwk
 
 
 class KeyMaterial(msgspec.Struct, frozen=True, kw_only=True):
-    """One TEK in JSON: master key and salt in base64. `repr` shows the key ID only."""
+    """One TEK in JSON, in base64: master key and salt. `repr` shows the key ID only.
+
+    Of a chain (S0-9) there is `link`, its C, in place of key and salt, with `fresh_at`, the epoch of the next
+    fresh start, and if it is none itself, `follows` and `update`, the key ID before and the Ku that led from
+    it. Without `link` whoever holds the key that it follows makes it from `update`.
+    """
 
     key_id: str
     suite: str
-    key: bytes
-    salt: bytes
+    key: bytes = b""
+    salt: bytes = b""
+    link: bytes = b""
+    fresh_at: int = 0
+    follows: str = ""
+    update: bytes = b""
 
     def __repr__(self) -> str:
         return f"KeyMaterial({self.key_id} {self.suite})"
@@ -74,7 +83,18 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     spread_ms: int = 0
     heartbeat_ms: int = 0
     events: list[str] = []
-    schedule: Literal["fetch"] = "fetch"
+    chain: "ChainGrant | None" = None
+
+
+class ChainGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What a grant on a channel with chained keys means: every epoch on air from `first_epoch` to `fresh_at`.
+
+    The one at `fresh_at`, the next fresh start at the latest, is not in it. The device is charged for all of
+    them, up to its verified erasure statement: it can follow the chain without another request.
+    """
+
+    first_epoch: int
+    fresh_at: int
 
 
 class RunSlotData(msgspec.Struct, frozen=True, kw_only=True):

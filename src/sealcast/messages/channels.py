@@ -4,14 +4,28 @@ import ipaddress
 
 import msgspec
 
-from sealcast.core.channel import ChannelSpec, KeyMaker, Suite, Threshold
+from sealcast.core.channel import (
+    REPEATS,
+    ChannelSpec,
+    Framing,
+    KeyMaker,
+    ScheduleKind,
+    Suite,
+    Threshold,
+)
 from sealcast.core.errors import UsageError
 from sealcast.core.ids import U32_MAX, ChannelNumber
+from sealcast.messages.scrambling import check_scrambling
 
 LIFETIME_MS_MIN = 1_000
 """Below a second a change costs more than it protects, and a fetch may not fit."""
 
 LIFETIME_MS_MAX = 7 * 86_400_000
+FRESH_EVERY_MS_MAX = 7 * 86_400_000
+"""Whoever leaves in silence can follow a chain to its end: a week is long enough."""
+
+REPEATS_MAX = 16
+CYCLE_MAX = 1_024
 NAME_CHARS_MAX = 64
 PORT_MAX = 65_534
 """The highest even port whose neighbour exists."""
@@ -33,6 +47,14 @@ class ChannelData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     lifetime_ms: int = 600_000
     publish_at: str = "50%"
     prefetch_at: str = "25%"
+    schedule: str = "fetch"
+    fresh_every_ms: int = 3_600_000
+    repeats: int = REPEATS
+    cycle: int = 0
+    confidential: bool = False
+    patterns: str = ""
+    framing: str = "keyed"
+    ask: str | None = None
 
 
 def channel_data(spec: ChannelSpec) -> ChannelData:
@@ -49,6 +71,14 @@ def channel_data(spec: ChannelSpec) -> ChannelData:
         lifetime_ms=spec.lifetime_ms,
         publish_at=str(spec.publish_at),
         prefetch_at=str(spec.prefetch_at),
+        schedule=spec.schedule.value,
+        fresh_every_ms=spec.fresh_every_ms,
+        repeats=spec.repeats,
+        cycle=spec.cycle,
+        confidential=spec.confidential,
+        patterns=str(spec.patterns) if spec.patterns is not None else "",
+        framing=spec.framing.value,
+        ask=spec.ask,
     )
 
 
@@ -58,8 +88,10 @@ def channel_spec(data: ChannelData) -> ChannelSpec:
     _check_address(data)
     try:
         suite, keys = Suite(data.suite), KeyMaker(data.keys)
+        schedule, framing = ScheduleKind(data.schedule), Framing(data.framing)
     except ValueError as error:
-        raise UsageError(f"{error}; suites: {_names(Suite)}; keys: {_names(KeyMaker)}") from error
+        known = "; ".join(f"{kind.__name__}: {_names(kind)}" for kind in _KINDS)
+        raise UsageError(f"{error}; {known}") from error
     if not LIFETIME_MS_MIN <= data.lifetime_ms <= LIFETIME_MS_MAX:
         raise UsageError("the lifetime of a key lies between 1s and 7d")
     publish_at, prefetch_at = Threshold.parse(data.publish_at), Threshold.parse(data.prefetch_at)
@@ -67,6 +99,11 @@ def channel_spec(data: ChannelData) -> ChannelSpec:
         raise UsageError("--prefetch-at must come after --publish-at: give it the smaller remaining time")
     if not 0 <= data.number <= U32_MAX:
         raise UsageError("a channel number is a u32")
+    if schedule is ScheduleKind.CHAIN:
+        _check_chain(data, keys)
+    patterns = check_scrambling(
+        data.patterns, suite, framing, ask=data.ask, is_confidential=data.confidential
+    )
     return ChannelSpec(
         number=ChannelNumber(data.number),
         name=data.name,
@@ -79,7 +116,26 @@ def channel_spec(data: ChannelData) -> ChannelSpec:
         lifetime_ms=data.lifetime_ms,
         publish_at=publish_at,
         prefetch_at=prefetch_at,
+        schedule=schedule,
+        fresh_every_ms=data.fresh_every_ms,
+        repeats=data.repeats,
+        cycle=data.cycle,
+        confidential=data.confidential,
+        patterns=patterns,
+        framing=framing,
+        ask=data.ask,
     )
+
+
+def _check_chain(data: ChannelData, keys: KeyMaker) -> None:
+    if keys is not KeyMaker.SENDER:
+        raise UsageError("the sender makes the keys of a chain: its updates travel with the stream")
+    if not data.lifetime_ms <= data.fresh_every_ms <= FRESH_EVERY_MS_MAX:
+        raise UsageError("a fresh start comes after one lifetime of a key at the earliest, 7d at the latest")
+    if not 1 <= data.repeats <= REPEATS_MAX:
+        raise UsageError(f"an update is sent 1 to {REPEATS_MAX} times")
+    if not 0 <= data.cycle <= CYCLE_MAX:
+        raise UsageError(f"a prepared cycle has at most {CYCLE_MAX} updates")
 
 
 def _check_name(name: str) -> None:
@@ -106,5 +162,8 @@ def _check_address(data: ChannelData) -> None:
         )
 
 
-def _names(kinds: type[Suite] | type[KeyMaker]) -> str:
+_KINDS = (Suite, KeyMaker, ScheduleKind, Framing)
+
+
+def _names(kinds: type[Suite] | type[KeyMaker] | type[ScheduleKind] | type[Framing]) -> str:
     return ", ".join(kind.value for kind in kinds)

@@ -14,7 +14,6 @@ import msgspec
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.core.ids import U32_MAX, Epoch, Ssrc
-from sealcast.core.secret import Secret
 from sealcast.device.files import PRIVATE_MODE, read_private
 from sealcast.device.vault import Credential
 from sealcast.keys.lease import Lease, RunSlot
@@ -77,7 +76,7 @@ class SlotStore:
     @property
     def known(self) -> dict[Epoch, Tek]:
         """Keys of slots not consumed, made and perhaps published; copies, for the caller to erase."""
-        return {epoch: _copy(tek) for epoch, tek in self._known.items()}
+        return {epoch: tek.copy() for epoch, tek in self._known.items()}
 
     def open(self) -> None:
         """Lock and read; raises UsageError if another process sends this channel, or the file is damaged."""
@@ -119,7 +118,7 @@ class SlotStore:
 
     def remember_key(self, tek: Tek) -> None:
         """Keep a key that receivers may get, so that a restart goes on under it."""
-        self._known[tek.key_id.epoch] = _copy(tek)
+        self._known[tek.key_id.epoch] = tek.copy()
         self._write()
 
     def consume(self, epoch: Epoch) -> None:
@@ -170,10 +169,6 @@ class SlotStore:
     def _seal(self, tek: Tek) -> str:
         material = encode(key_material(tek))
         return jose.seal(material, self._credential.kek, kid=self._credential.id, typ=jose.TYP_SEALED_KEY)
-
-
-def _copy(tek: Tek) -> Tek:
-    return Tek(tek.key_id, tek.suite, Secret(tek.key.reveal()), Secret(tek.salt.reveal()))
 
 
 def _replace(path: Path, data: bytes) -> None:

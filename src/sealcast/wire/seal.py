@@ -9,7 +9,8 @@ APP data = TLVs, each: type 16 ‖ length 16 ‖ value ‖ zeros to a word
  3 WINDOW       opens in ms 32 ‖ closes in ms 32          when to fetch the next key
  4 COUNTERS     ROC 32 ‖ highest SEQ 16 ‖ 0 16
  5 KEY_SERVER   URL, UTF-8                                once for each
- 6 REKEY        one rekey message                         once for each
+ 6 REKEY        one rekey message (`wire.rekey`)          once for each
+ 7 PATTERNS     number 32 ‖ ms to the next 32             of the scramble suite; 0xFFFFFFFF: not by time
  127 SIGNATURE  Ed25519, 64 bytes, always the last
 ```
 
@@ -36,7 +37,8 @@ KEY_SERVERS_MAX = 8
 REKEYS_MAX = 16
 MS_MAX = 0xFFFFFFFF
 
-T_CURRENT, T_NEXT, T_WINDOW, T_COUNTERS, T_KEY_SERVER, T_REKEY, T_SIGNATURE = 1, 2, 3, 4, 5, 6, 127
+T_CURRENT, T_NEXT, T_WINDOW, T_COUNTERS, T_KEY_SERVER, T_REKEY, T_PATTERNS = 1, 2, 3, 4, 5, 6, 7
+T_SIGNATURE = 127
 FLAG_EXTENDED = 1
 
 _TLV = struct.Struct(">HH")
@@ -44,6 +46,7 @@ _CURRENT = struct.Struct(">8sIII")
 _NEXT = struct.Struct(">8sI")
 _WINDOW = struct.Struct(">II")
 _COUNTERS = struct.Struct(">IHH")
+_PATTERNS = struct.Struct(">II")
 _SIGNATURE_TLV_BYTES = _TLV.size + SIGNATURE_BYTES
 
 
@@ -61,6 +64,14 @@ class SealWindow:
 
     opens_in_ms: int
     closes_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatternState:
+    """The pattern number in use (S1-10), and when it changes; `MS_MAX` if not by time."""
+
+    number: int
+    remaining_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,7 @@ class Seal:
     window: SealWindow | None = None
     key_servers: tuple[str, ...] = ()
     rekeys: tuple[bytes, ...] = ()
+    patterns: PatternState | None = None
     bye: bool = False
 
 
@@ -158,6 +170,8 @@ def _values(seal: Seal) -> Iterator[tuple[int, bytes]]:
         yield T_KEY_SERVER, url.encode()
     for message in seal.rekeys[:REKEYS_MAX]:
         yield T_REKEY, message
+    if seal.patterns is not None:
+        yield T_PATTERNS, _PATTERNS.pack(seal.patterns.number, _ms(seal.patterns.remaining_ms))
 
 
 def _read(ssrc: int, tlvs: list[tuple[int, bytes]], *, bye: bool) -> Seal:
@@ -173,6 +187,7 @@ def _read(ssrc: int, tlvs: list[tuple[int, bytes]], *, bye: bool) -> Seal:
         roc, seq, _ = _COUNTERS.unpack(single[T_COUNTERS])
         coming = _NEXT.unpack(single[T_NEXT]) if T_NEXT in single else None
         window = _WINDOW.unpack(single[T_WINDOW]) if T_WINDOW in single else None
+        patterns = _PATTERNS.unpack(single[T_PATTERNS]) if T_PATTERNS in single else None
         key_servers = tuple(url.decode() for url in urls)
     except (KeyError, struct.error, UnicodeDecodeError) as error:
         raise FormatError("a SEAL packet with a missing or misshapen entry") from error
@@ -188,6 +203,7 @@ def _read(ssrc: int, tlvs: list[tuple[int, bytes]], *, bye: bool) -> Seal:
         window=SealWindow(*window) if window else None,
         key_servers=key_servers,
         rekeys=rekeys,
+        patterns=PatternState(*patterns) if patterns else None,
         bye=bye,
     )
 

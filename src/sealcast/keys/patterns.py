@@ -1,0 +1,33 @@
+"""Owns how the patterns of a scrambled epoch follow from its TEK, so that a key ID and a number name them.
+
+```
+key ‖ salt ── HKDF-Expand "sealcast pattern 1" ‖ key ID ‖ source ‖ number 32 ──► bits, cut to their number
+```
+HKDF-Expand is RFC 5869's with SHA-256. Whoever finds one pattern does not find the TEK, nor another pattern.
+"""
+
+import struct
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from sealcast.core.secret import Secret
+from sealcast.keys.material import Tek
+
+_LABEL = b"sealcast pattern 1"
+_NUMBER = struct.Struct(">I")
+
+
+def derive_pattern_bits(tek: Tek, source: str, number: int, bits: int) -> Secret:
+    """Return the `bits` bits of a pattern, the first as the first byte's highest, then zeros to a byte.
+
+    As `wire.patterns.Pattern` takes them; one of equal bits, which would hide nothing, has its last inverted.
+    About 4 µs.
+    """
+    size, spare = (bits + 7) // 8, -bits % 8
+    info = _LABEL + tek.key_id.pack() + source.encode() + _NUMBER.pack(number)
+    expanded = HKDFExpand(SHA256(), size, info).derive(tek.key.reveal() + tek.salt.reveal())
+    value = int.from_bytes(expanded) >> spare
+    if value in {0, (1 << bits) - 1}:
+        value ^= 1
+    return Secret((value << spare).to_bytes(size))
