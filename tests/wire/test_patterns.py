@@ -22,6 +22,8 @@ def mask_bits(rule: str, **patterns: str) -> str:
 def test_defaults_by_content() -> None:
     """News has the shortest patterns, data that is easy to guess the longest; all are S1's figures."""
     assert [kind.pattern_bits for kind in (Content.NEWS, Content.FILM, Content.DATA)] == [32, 128, 512]
+    changes = [kind.change_ms for kind in (Content.NEWS, Content.FILM, Content.DATA)]
+    assert changes == sorted(changes, reverse=True)
 
 
 @pytest.mark.parametrize("bits", [4, 5, 8, 31, 32, 128, 512, 4_093, 4_096])

@@ -3,9 +3,18 @@
 from sealcast.core.channel import Framing, Suite
 from sealcast.core.errors import FormatError, UsageError
 from sealcast.core.scrambling import PatternPolicy
-from sealcast.wire.patterns import PATTERN_BITS_MAX, PATTERN_BITS_MIN, Rule
+from sealcast.wire.patterns import PATTERN_BITS_MAX, PATTERN_BITS_MIN, Content, Rule
+
+SCRAMBLE_WARNING = (
+    "scrambled, not encrypted: one packet gives its pattern away, and anybody can change packets; "
+    "aes-128-gcm protects, and takes less time"
+)
+"""What everybody is told who adds, sends or receives a scrambled channel."""
 
 PORT_MAX = 65_535
+DEFAULT_CONTENT = "film"
+"""What a scrambled channel has that says nothing of its patterns."""
+
 AFTER_MS_MIN = 100
 """A pattern lasts as long as a receiver needs to hear of it."""
 
@@ -30,6 +39,18 @@ def check_scrambling(
     return policy
 
 
+def default_policy(content: str, rule: str = "single") -> PatternPolicy:
+    """Return how patterns are made for a kind of content (`news`, `film` or `data`) unless told otherwise.
+
+    Raises UsageError for another kind. The rule is checked by `check_scrambling`.
+    """
+    kinds = {each.name.lower(): each for each in Content}
+    if content not in kinds:
+        raise UsageError(f"no kind of content: {content[:40]!r}; there are {', '.join(kinds)}")
+    kind = kinds[content]
+    return PatternPolicy(rule, kind.pattern_bits, after_ms=kind.change_ms)
+
+
 def _policy(patterns: str, suite: Suite, *, is_confidential: bool) -> PatternPolicy | None:
     if suite is not Suite.SCRAMBLE:
         if patterns:
@@ -39,7 +60,7 @@ def _policy(patterns: str, suite: Suite, *, is_confidential: bool) -> PatternPol
         raise UsageError(
             "scrambling hides nothing from anybody who looks: a confidential channel takes aes-128-gcm"
         )
-    policy = PatternPolicy.parse(patterns)
+    policy = PatternPolicy.parse(patterns) if patterns else default_policy(DEFAULT_CONTENT)
     try:
         rule = Rule.parse(policy.rule)
     except FormatError as error:
