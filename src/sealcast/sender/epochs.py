@@ -22,19 +22,16 @@ from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
 from sealcast.keys.material import Tek, make_tek
-from sealcast.keys.policy import guard_ms, prefetch_ms, publish_in_ms
+from sealcast.keys.policy import prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
 from sealcast.sender.attempts import Attempt, Attempts
+from sealcast.sender.coming import NextEpoch
 from sealcast.wire import srtp
 
 START_WAIT_NS = 2_000 * NS_PER_MS
 """How long a start waits for its key to be published before it goes on air all the same."""
-
-CONSUME_AHEAD_RATE = 0.05
-CONSUME_AHEAD_MS_MAX = 500
-"""A slot is consumed at most this long before the switch: time for a slow disk, little for a crash."""
 
 RENEW_BELOW = RUN_SLOTS // 2 + RUN_SLOTS // 4
 """A lease with fewer free slots is topped up, along with the next change."""
@@ -54,25 +51,6 @@ class AirEpoch:
     published: bool
     packets: int = 0
     bytes: int = 0
-
-
-@dataclass(slots=True)
-class NextEpoch:
-    """The epoch to come; it may have no key yet when the key server makes the keys.
-
-    Receivers have the last `window_ms` before the switch, but for a guard, to fetch its key.
-    """
-
-    epoch: Epoch
-    cause: Cause
-    tek: Tek | None
-    planned_ns: int
-    window_ms: int
-    state: KeyState = KeyState.PLANNED
-    switch_ns: int | None = None
-    consumed: bool = False
-    confirmed: bool = False
-    doubted: bool = False
 
 
 class EpochPlanner:
@@ -178,7 +156,7 @@ class EpochPlanner:
         if coming is not None and coming.epoch < order.epoch:
             self._drop(coming)
         elif coming is not None and order.urgent and self.current is not None:
-            self._hurry(coming, now)
+            self._is_news = coming.hurry(self._spec, order, now) or self._is_news
 
     def pop_news(self) -> bool:
         """Whether a fence has changed what comes next since last asked: receivers must hear of it."""
@@ -188,18 +166,17 @@ class EpochPlanner:
     def wants_word(self, now: int) -> bool:
         """Whether the switch waits for a word from the key server: the fetch window is over."""
         coming = self.next
-        if self.current is None or coming is None or coming.switch_ns is None or coming.confirmed:
+        if self.current is None or coming is None or coming.confirmed:
             return False
-        return now >= self._confirm_ns(coming, coming.switch_ns)
+        confirm_ns = coming.confirm_ns(self._spec)
+        return confirm_ns is not None and now >= confirm_ns
 
     def handle_heard(self, now: int) -> None:
         """Note that the key server answered: the switch may come; after a silence, receivers get Y anew."""
         coming = self.next
         if coming is None or coming.switch_ns is None:
             return
-        if coming.doubted:
-            coming.doubted = False
-            coming.switch_ns = max(coming.switch_ns, now + coming.window_ms * NS_PER_MS)
+        coming.reassure(now)
         coming.confirmed = coming.confirmed or self.wants_word(now)
 
     def handle_silent(self) -> None:
@@ -256,16 +233,17 @@ class EpochPlanner:
 
     def next_timeout(self, now: int) -> int | None:
         """Return when `poll_action` or `is_switch_due` may have something new, in monotonic ns."""
-        times = [a.again_ns for a in (self._attempts.lease, self._attempts.key, self._attempts.consume)]
+        times: list[int | None] = [
+            a.again_ns for a in (self._attempts.lease, self._attempts.key, self._attempts.consume)
+        ]
         if self.current is not None:
             times.append(self._plan_ns(self.current))
             times.append(self.current.ends_ns)
-        if self.next is not None and self.next.switch_ns is not None:
-            switch_ns = self.next.switch_ns
-            times += [switch_ns, self._consume_ns(switch_ns), self._confirm_ns(self.next, switch_ns)]
-        if self.next is not None and self.current is None:
-            times.append(self.next.planned_ns + START_WAIT_NS)
-        return min((time for time in times if time > now), default=None)
+        if self.next is not None:
+            spec, coming = self._spec, self.next
+            times += [coming.switch_ns, coming.consume_ns(spec), coming.confirm_ns(spec)]
+            times.append(coming.planned_ns + START_WAIT_NS if self.current is None else None)
+        return min((time for time in times if time is not None and time > now), default=None)
 
     def _plan(self, now: int) -> None:
         if self.next is not None or not self._lease.slots:
@@ -313,42 +291,16 @@ class EpochPlanner:
             return False
         if self.current is None:
             return coming.state is KeyState.PUBLISHED or now >= coming.planned_ns + START_WAIT_NS
-        return coming.switch_ns is not None and now >= self._consume_ns(coming.switch_ns)
-
-    def _consume_ns(self, switch_ns: int) -> int:
-        ahead_ms = min(CONSUME_AHEAD_MS_MAX, int(self._spec.lifetime_ms * CONSUME_AHEAD_RATE))
-        return switch_ns - ahead_ms * NS_PER_MS
-
-    def _confirm_ns(self, coming: NextEpoch, switch_ns: int) -> int:
-        return switch_ns - guard_ms(self._spec, coming.window_ms) * NS_PER_MS
+        consume_ns = coming.consume_ns(self._spec)
+        return consume_ns is not None and now >= consume_ns
 
     def _set_switch(self, coming: NextEpoch, now: int) -> None:
         """Plan the switch to an epoch whose key was published now, so that receivers have a window."""
         if self.current is None:
             coming.switch_ns = now
             return
-        prefetch_ns = prefetch_ms(self._spec) * NS_PER_MS
-        switch_ns = max(self.current.ends_ns, now + prefetch_ns)
-        if self._fence is not None:
-            soon_ns = self._soon_ns(self._fence, now)
-            switch_ns = min(switch_ns, soon_ns if self._fence.urgent else max(self.current.ends_ns, soon_ns))
-            self._is_news = True
-        coming.switch_ns = switch_ns
-        coming.window_ms = min(prefetch_ns, switch_ns - now) // NS_PER_MS
-
-    def _hurry(self, coming: NextEpoch, now: int) -> None:
-        """Bring the switch to an epoch forward that is planned already; a key not published yet follows."""
-        soon_ns = self._soon_ns(self._fence, now) if self._fence is not None else now
-        if coming.switch_ns is None:
-            coming.cause = Cause.EVICTION
-        elif soon_ns < coming.switch_ns:
-            coming.cause, coming.confirmed = Cause.EVICTION, False
-            coming.switch_ns, coming.window_ms = soon_ns, (soon_ns - now) // NS_PER_MS
-            self._is_news = True
-
-    def _soon_ns(self, order: FenceOrder, now: int) -> int:
-        """Return when receivers that hear of a key now have had the time that a fence gives, Y at most."""
-        return now + max(0, min(order.window_ms, prefetch_ms(self._spec))) * NS_PER_MS
+        coming.set_switch(self._spec, self.current.ends_ns, self._fence, now)
+        self._is_news = self._is_news or self._fence is not None
 
     def _drop(self, coming: NextEpoch) -> None:
         """Give up the next epoch: it never goes on air."""

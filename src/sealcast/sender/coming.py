@@ -1,0 +1,80 @@
+"""Owns the epoch to come: when its slot is consumed, when its window ends and when it goes on air (S1-2)."""
+
+from dataclasses import dataclass
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.ids import Epoch
+from sealcast.core.ports import NS_PER_MS
+from sealcast.keys.material import Tek
+from sealcast.keys.policy import guard_ms, prefetch_ms
+from sealcast.keys.table import KeyState
+from sealcast.messages.answers import FenceOrder
+from sealcast.sender.actions import Cause
+
+CONSUME_AHEAD_RATE = 0.05
+CONSUME_AHEAD_MS_MAX = 500
+"""A slot is consumed at most this long before the switch: time for a slow disk, little for a crash."""
+
+
+@dataclass(slots=True)
+class NextEpoch:
+    """The epoch to come; it may have no key yet when the key server makes the keys.
+
+    Receivers have the last `window_ms` before the switch, but for a guard, to fetch its key.
+    """
+
+    epoch: Epoch
+    cause: Cause
+    tek: Tek | None
+    planned_ns: int
+    window_ms: int
+    state: KeyState = KeyState.PLANNED
+    switch_ns: int | None = None
+    consumed: bool = False
+    confirmed: bool = False
+    doubted: bool = False
+
+    def set_switch(self, spec: ChannelSpec, ends_ns: int, order: FenceOrder | None, now: int) -> None:
+        """Plan the switch of a key published now, after an epoch that ends at `ends_ns`: receivers get Y.
+
+        Under a fence's order they get the time that it gives.
+        """
+        prefetch_ns = prefetch_ms(spec) * NS_PER_MS
+        switch_ns = max(ends_ns, now + prefetch_ns)
+        if order is not None:
+            soon_ns = _soon_ns(spec, order, now)
+            switch_ns = min(switch_ns, soon_ns if order.urgent else max(ends_ns, soon_ns))
+        self.switch_ns = switch_ns
+        self.window_ms = min(prefetch_ns, switch_ns - now) // NS_PER_MS
+
+    def hurry(self, spec: ChannelSpec, order: FenceOrder, now: int) -> bool:
+        """Bring the switch forward for an urgent order; True if it moved. A key not published yet follows."""
+        soon_ns = _soon_ns(spec, order, now)
+        if self.switch_ns is None:
+            self.cause = Cause.EVICTION
+            return False
+        if soon_ns >= self.switch_ns:
+            return False
+        self.cause, self.confirmed = Cause.EVICTION, False
+        self.switch_ns, self.window_ms = soon_ns, (soon_ns - now) // NS_PER_MS
+        return True
+
+    def reassure(self, now: int) -> None:
+        """Give receivers a whole window anew if the key server was silent before it answered now."""
+        if self.doubted and self.switch_ns is not None:
+            self.doubted = False
+            self.switch_ns = max(self.switch_ns, now + self.window_ms * NS_PER_MS)
+
+    def consume_ns(self, spec: ChannelSpec) -> int | None:
+        """Return from when on the slot is consumed, None while no switch is set."""
+        ahead_ms = min(CONSUME_AHEAD_MS_MAX, int(spec.lifetime_ms * CONSUME_AHEAD_RATE))
+        return None if self.switch_ns is None else self.switch_ns - ahead_ms * NS_PER_MS
+
+    def confirm_ns(self, spec: ChannelSpec) -> int | None:
+        """Return when the window is over, and the switch waits for the key server's word."""
+        return None if self.switch_ns is None else self.switch_ns - guard_ms(spec, self.window_ms) * NS_PER_MS
+
+
+def _soon_ns(spec: ChannelSpec, order: FenceOrder, now: int) -> int:
+    """Return when receivers that hear of a key now have had the time that a fence gives, Y at most."""
+    return now + max(0, min(order.window_ms, prefetch_ms(spec))) * NS_PER_MS
