@@ -62,6 +62,7 @@ def test_channels(operator: Terminal) -> None:
         "lifetime_ms": 600_000,
         "publish_at": "50%",
         "prefetch_at": "25%",
+        "fresh_every_ms": 3_600_000,
     }
     overlap = operator.run("channel", "add", "t2", "--group", "239.255.7.1:5004")
     assert overlap.status == 4

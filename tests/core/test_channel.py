@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.core.channel import Suite, Threshold, format_duration, parse_duration_ms
+from sealcast.core.channel import ChannelSpec, Suite, Threshold, format_duration, parse_duration_ms
 from sealcast.core.errors import UsageError
+from sealcast.core.ids import ChannelNumber
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,18 @@ def test_exactly_one_kind(wrong: dict[str, int | float]) -> None:
 
 
 def test_suites() -> None:
-    """Names and key lengths of the two suites (RFC 7714 §12)."""
-    assert {suite.value: suite.key_bytes for suite in Suite} == {"aes-128-gcm": 16, "aes-256-gcm": 32}
+    """Names and key lengths of the suites (RFC 7714 §12); a scrambled channel's key is AES-128-GCM's."""
+    assert {suite.value: suite.key_bytes for suite in Suite} == {
+        "aes-128-gcm": 16,
+        "aes-256-gcm": 32,
+        "scramble": 16,
+    }
+
+
+@pytest.mark.parametrize(("fresh_every_ms", "epochs"), [(600_000, 1), (3_600_000, 6), (3_599_999, 5), (1, 1)])
+def test_a_chain_has_as_many_epochs_as_fit_before_its_fresh_start(fresh_every_ms: int, epochs: int) -> None:
+    """T2 / T1, and one at least."""
+    spec = ChannelSpec(
+        number=ChannelNumber(1), name="n", group="239.1.1.1", port=5004, fresh_every_ms=fresh_every_ms
+    )
+    assert spec.fresh_epochs == epochs

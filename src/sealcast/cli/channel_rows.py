@@ -4,7 +4,8 @@ Imported by commands when they run, not for their help.
 """
 
 from sealcast.cli import output
-from sealcast.core.channel import format_duration
+from sealcast.core.channel import Framing, ScheduleKind, format_duration
+from sealcast.core.scrambling import PatternPolicy
 from sealcast.messages.answers import ChannelList, ChannelRow
 from sealcast.transport.address import format_place
 
@@ -42,6 +43,31 @@ def place(row: ChannelRow) -> str:
     return f"{row.channel.source}@{group}" if row.channel.source else group
 
 
+def schedule(row: ChannelRow) -> str:
+    """Return how the keys of a channel follow each other, for people."""
+    data = row.channel
+    if data.schedule != ScheduleKind.CHAIN:
+        return "each receiver fetches each key"
+    turns = f", {data.cycle} of them in turn" if data.cycle else ""
+    fresh = format_duration(data.fresh_every_ms)
+    return f"chained, a fresh start each {fresh}; an update is sent {data.repeats} times{turns}"
+
+
+def _more(row: ChannelRow) -> list[tuple[str, str]]:
+    """Return the lines that few channels have."""
+    data = row.channel
+    lines = [("confidential", "yes")] if data.confidential else []
+    if data.patterns:
+        policy = PatternPolicy.parse(data.patterns)
+        every = str(policy).rpartition(";")[2].replace("p", " packets").replace("B", " bytes")
+        lines.append(
+            ("patterns", f"{policy.rule}, {policy.bits} bits, a new one after {every}; scrambled only")
+        )
+    if data.framing != Framing.KEYED:
+        lines.append(("framing", f"{data.framing} without key ID; the sender answers at {data.ask}"))
+    return lines
+
+
 def details(row: ChannelRow) -> list[tuple[str, str]]:
     """Return label and value of each line of `channel show`."""
     data = row.channel
@@ -52,6 +78,8 @@ def details(row: ChannelRow) -> list[tuple[str, str]]:
         ("interface", data.interface or "chosen by the sender"),
         ("suite", data.suite),
         ("keys", f"made by the {data.keys}, one each {format_duration(data.lifetime_ms)}"),
+        ("schedule", schedule(row)),
+        *_more(row),
         ("publish at", data.publish_at),
         ("prefetch at", data.prefetch_at),
         ("senders", ", ".join(row.senders) or "nobody yet; see: channel senders"),
