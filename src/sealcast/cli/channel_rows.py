@@ -59,13 +59,20 @@ def _more(row: ChannelRow) -> list[tuple[str, str]]:
     lines = [("confidential", "yes")] if data.confidential else []
     if data.patterns:
         policy = PatternPolicy.parse(data.patterns)
-        every = str(policy).rpartition(";")[2].replace("p", " packets").replace("B", " bytes")
-        lines.append(
-            ("patterns", f"{policy.rule}, {policy.bits} bits, a new one after {every}; scrambled only")
-        )
+        lines.append(("patterns", f"{policy.rule}, {policy.bits} bits, {_every(policy)}; scrambled only"))
     if data.framing != Framing.KEYED:
         lines.append(("framing", f"{data.framing} without key ID; the sender answers at {data.ask}"))
     return lines
+
+
+def _every(policy: PatternPolicy) -> str:
+    """Return when patterns change, for people."""
+    after = [
+        None if policy.after_bytes is None else f"{policy.after_bytes} bytes",
+        None if policy.after_packets is None else f"{policy.after_packets} packets",
+        None if policy.after_ms is None else format_duration(policy.after_ms),
+    ]
+    return "a new one after " + ", ".join(each for each in after if each is not None)
 
 
 def details(row: ChannelRow) -> list[tuple[str, str]]:
