@@ -25,6 +25,10 @@ class Origin:
     def erase(self) -> None:
         """Overwrite C and Ku: nothing follows from this key any more."""
         self.link.erase()
+        self.forget_update()
+
+    def forget_update(self) -> None:
+        """Overwrite Ku, which nobody needs once this key is known to all; keys go on following from C."""
         if self.update is not None:
             self.update.erase()
 
@@ -59,7 +63,7 @@ class Tek:
         """Return a copy whose erasure leaves this one as it is."""
         origin = self.origin
         if origin is not None and len(origin.link):
-            update = None if origin.update is None else Secret(origin.update.reveal())
+            update = Secret(origin.update.reveal()) if origin.update else origin.update
             origin = replace(origin, link=Secret(origin.link.reveal()), update=update)
         key, salt = Secret(self.key.reveal()), Secret(self.salt.reveal())
         return replace(self, key=key, salt=salt, origin=origin)

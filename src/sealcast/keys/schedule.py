@@ -128,6 +128,11 @@ def link_of(tek: Tek) -> Link | None:
     return Link(tek.key_id, tek.suite, tek.origin.link)
 
 
+def is_chained(tek: Tek) -> bool:
+    """Whether a key follows from another: it is of a chain, and no fresh start."""
+    return tek.origin is not None and tek.origin.follows is not None
+
+
 def follow(before: Tek, key_id: KeyId, update: Secret) -> Tek:
     """Return the key that follows from `before` by Ku; `before` stays as it is, to be erased by its owner.
 

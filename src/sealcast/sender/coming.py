@@ -6,10 +6,12 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import guard_ms, prefetch_ms
+from sealcast.keys.policy import Window, fetch_window, guard_ms, prefetch_ms, repair_window
+from sealcast.keys.schedule import Update, is_chained
 from sealcast.keys.table import KeyState
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Cause
+from sealcast.sender.rekeying import Rekeying
 
 CONSUME_AHEAD_RATE = 0.05
 CONSUME_AHEAD_MS_MAX = 500
@@ -20,7 +22,8 @@ CONSUME_AHEAD_MS_MAX = 500
 class NextEpoch:
     """The epoch to come; it may have no key yet when the key server makes the keys.
 
-    Receivers have the last `window_ms` before the switch, but for a guard, to fetch its key.
+    Receivers have the last `window_ms` before the switch, but for a guard, to come by its key: by the
+    `update` if it follows from the one on air, else each by a request.
     """
 
     epoch: Epoch
@@ -28,11 +31,18 @@ class NextEpoch:
     tek: Tek | None
     planned_ns: int
     window_ms: int
+    update: Update | None = None
+    rekeying: Rekeying | None = None
     state: KeyState = KeyState.PLANNED
     switch_ns: int | None = None
     consumed: bool = False
     confirmed: bool = False
     doubted: bool = False
+
+    @property
+    def is_chained(self) -> bool:
+        """Whether its key follows from another."""
+        return self.tek is not None and is_chained(self.tek)
 
     def set_switch(self, spec: ChannelSpec, ends_ns: int, order: FenceOrder | None, now: int) -> None:
         """Plan the switch of a key published now, after an epoch that ends at `ends_ns`: receivers get Y.
@@ -44,8 +54,7 @@ class NextEpoch:
         if order is not None:
             soon_ns = _soon_ns(spec, order, now)
             switch_ns = min(switch_ns, soon_ns if order.urgent else max(ends_ns, soon_ns))
-        self.switch_ns = switch_ns
-        self.window_ms = min(prefetch_ns, switch_ns - now) // NS_PER_MS
+        self._place(spec, switch_ns, min(prefetch_ns, switch_ns - now) // NS_PER_MS, now)
 
     def hurry(self, spec: ChannelSpec, order: FenceOrder, now: int) -> bool:
         """Bring the switch forward for an urgent order; True if it moved. A key not published yet follows."""
@@ -56,7 +65,7 @@ class NextEpoch:
         if soon_ns >= self.switch_ns:
             return False
         self.cause, self.confirmed = Cause.EVICTION, False
-        self.switch_ns, self.window_ms = soon_ns, (soon_ns - now) // NS_PER_MS
+        self._place(spec, soon_ns, (soon_ns - now) // NS_PER_MS, now)
         return True
 
     def reassure(self, now: int) -> None:
@@ -73,6 +82,17 @@ class NextEpoch:
     def confirm_ns(self, spec: ChannelSpec) -> int | None:
         """Return when the window is over, and the switch waits for the key server's word."""
         return None if self.switch_ns is None else self.switch_ns - guard_ms(spec, self.window_ms) * NS_PER_MS
+
+    def ask_window(self, spec: ChannelSpec, switch_in_ms: int) -> Window:
+        """Return when receivers ask for its key: if they get an update, those that missed it, later."""
+        window = fetch_window if self.update is None else repair_window
+        return window(spec, switch_in_ms, self.window_ms)
+
+    def _place(self, spec: ChannelSpec, switch_ns: int, window_ms: int, now: int) -> None:
+        """Set switch and window; an update is sent from the start of the window, also of one set anew."""
+        self.switch_ns, self.window_ms = switch_ns, window_ms
+        if self.update is not None:
+            self.rekeying = Rekeying(self.update, spec, switch_ns=switch_ns, window_ms=window_ms, now=now)
 
 
 def _soon_ns(spec: ChannelSpec, order: FenceOrder, now: int) -> int:

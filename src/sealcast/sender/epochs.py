@@ -12,22 +12,24 @@ waits for a word from it after the window; if it was silent before, receivers ge
 
 A *fence* is the key server's word that a device was removed: no epoch below it goes on air any more but that
 which is. A next epoch below it is dropped, its slots are burned; an urgent one has the change begin at once.
+So is one that follows from the key on air, which the device could follow too: what comes is a fresh start.
 """
 
 from dataclasses import dataclass
 
 from sealcast.core.channel import ChannelSpec, KeyMaker
 from sealcast.core.errors import LocalError
-from sealcast.core.ids import Epoch, KeyId
+from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
-from sealcast.keys.material import Tek, make_tek
+from sealcast.keys.material import Tek
 from sealcast.keys.policy import prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
 from sealcast.sender.attempts import Attempt, Attempts
 from sealcast.sender.coming import NextEpoch
+from sealcast.sender.keyplans import KeyPlans
 from sealcast.wire import srtp
 
 START_WAIT_NS = 2_000 * NS_PER_MS
@@ -59,13 +61,13 @@ class EpochPlanner:
     def __init__(self, spec: ChannelSpec, lease: Lease, known: dict[Epoch, Tek], random: Random) -> None:
         self._spec = spec
         self._lease = lease
-        self._known = known
-        self._random = random
+        self._keys = KeyPlans(spec, known, random)
         self._attempts = Attempts()
         self.first_slot: RunSlot = lease.peek()
         self._first_unused = self.first_slot.epoch
         self._recorded = self.first_slot.epoch - 1
         self._fence: FenceOrder | None = None
+        self._burned = self._recorded
         self._is_news = False
         self.current: AirEpoch | None = None
         self.next: NextEpoch | None = None
@@ -118,11 +120,13 @@ class EpochPlanner:
     def handle_published(self, epoch: Epoch, now: int) -> None:
         """Note that the key server holds a key; of the next one, set the switch so that receivers have Y."""
         self._attempts.key.succeed()
+        self._keys.settle()
         if self.current is not None and self.current.tek.key_id.epoch == epoch:
-            self.current.published = True
+            self._settle(self.current)
         coming = self.next
         if coming is None or coming.epoch != epoch or coming.state is not KeyState.PLANNED:
             return
+        self._keys.note_published()
         coming.state = next_state(coming.state, KeyEvent.PUBLISH)
         self._set_switch(coming, now)
 
@@ -143,20 +147,22 @@ class EpochPlanner:
     def handle_fence(self, order: FenceOrder, now: int) -> None:
         """Let no epoch below a fence go on air; an order that was heard before changes nothing.
 
-        A next epoch below it is dropped; the one that takes its place gives receivers their time to fetch.
+        A next epoch below it, or with a key that follows from the one on air, is dropped; the fresh start
+        that takes its place gives receivers their time to fetch.
         An urgent order has the next one published at once, and put on air as soon as receivers had that time.
         """
         if self.current is not None and self.current.tek.key_id.epoch >= order.epoch:
             return  # It crossed the change that it asks for.
         order = self._fence = order if self._fence is None else _both(self._fence, order)
-        self._consume(Epoch(order.epoch - 1))
-        for epoch in [known for known in self._known if known < order.epoch]:
-            self._known.pop(epoch).erase()
+        burned = max(order.epoch - 1, self._keys.forget_known(Epoch(order.epoch)))
         coming = self.next
-        if coming is not None and coming.epoch < order.epoch:
+        if coming is not None and (coming.epoch < order.epoch or coming.is_chained):
             self._drop(coming)
+            burned = max(burned, coming.epoch)
         elif coming is not None and order.urgent and self.current is not None:
             self._is_news = coming.hurry(self._spec, order, now) or self._is_news
+        self._burned = max(self._burned, burned)
+        self._consume(Epoch(self._burned))
 
     def pop_news(self) -> bool:
         """Whether a fence has changed what comes next since last asked: receivers must hear of it."""
@@ -188,18 +194,24 @@ class EpochPlanner:
     def handle_failed(self, action: Action, now: int) -> None:
         """No answer: the action comes again later."""
         self._attempt_of(action).fail(now)
+        if isinstance(action, PublishKey):
+            self._keys.settle()
 
     def handle_refused(self, action: Action, now: int) -> None:
         """Give up the slot whose epoch the key server will not have; another is planned."""
         self._attempt_of(action).fail(now)
         if not isinstance(action, PublishKey | GenerateKey):
             return
+        self._keys.settle()
         epoch = action.tek.key_id.epoch if isinstance(action, PublishKey) else action.epoch
         if self.current is not None and self.current.tek.key_id.epoch == epoch:
-            self.current.published = True  # Asking again would not help; the next key will be known.
+            self._settle(self.current)  # Asking again would not help; the next key will be known.
+            self._keys.want_fresh()
         if self.next is not None and self.next.epoch == epoch:
             self._consume(epoch)
-            self._known.pop(epoch, None)
+            if self.next.is_chained:
+                self._keys.want_fresh()
+            self._keys.give_up(self.next.tek, is_under_way=False)
             self.next = None
 
     def is_switch_due(self, now: int) -> bool:
@@ -212,7 +224,10 @@ class EpochPlanner:
         return coming.confirmed and coming.switch_ns is not None and now >= coming.switch_ns
 
     def switch(self, now: int) -> AirEpoch | None:
-        """Put the next epoch on air; return the one before, whose key is erased."""
+        """Put the next epoch on air; return the one before, whose key is erased, and all that led on from it.
+
+        Ku, which led to this key, goes as well as soon as the key server has it.
+        """
         coming, before = self.next, self.current
         if coming is None or coming.tek is None or not coming.consumed:
             raise LocalError("no epoch is ready to go on air")
@@ -227,9 +242,22 @@ class EpochPlanner:
         self.next = None
         if self._fence is not None and tek.key_id.epoch >= self._fence.epoch:
             self._fence = None
+        if published:
+            self._settle(self.current)
         if before is not None:
             before.tek.erase()
         return before
+
+    def take_update(self, now: int) -> tuple[bytes, ...]:
+        """Return the rekey message that a SEAL packet carries now, counted as sent; mostly there is none."""
+        rekeying = self.next.rekeying if self.next is not None else None
+        return (rekeying.message,) if rekeying is not None and rekeying.take(now) else ()
+
+    @property
+    def update_ns(self) -> int | None:
+        """When `take_update` has one, in monotonic ns."""
+        rekeying = self.next.rekeying if self.next is not None else None
+        return rekeying.due_ns if rekeying is not None else None
 
     def next_timeout(self, now: int) -> int | None:
         """Return when `poll_action` or `is_switch_due` may have something new, in monotonic ns."""
@@ -252,16 +280,15 @@ class EpochPlanner:
         if self.current is not None and now < self._plan_ns(self.current) and not is_hurried:
             return
         epoch = self._lease.peek().epoch
-        tek = self._known.pop(epoch, None)
         cause = Cause.EVICTION if is_hurried else Cause.SCHEDULE
-        if self.current is None:
+        before = self.current.tek if self.current is not None else None
+        if before is None:
             cause = Cause.START
-        self.next = NextEpoch(epoch, cause, tek, planned_ns=now, window_ms=prefetch_ms(self._spec))
-        if self._spec.keys is KeyMaker.SENDER:
-            # A key kept from the last run is published again, the same: the last run may have died before.
-            key_id = KeyId(self._spec.number, epoch)
-            self.next.tek = tek or make_tek(key_id, self._spec.suite, self._random)
-        elif tek is not None:
+        key = self._keys.plan(epoch, before, is_fenced=self._fence is not None)
+        tek, update = (key.tek, key.update) if key is not None else (None, None)
+        window_ms = prefetch_ms(self._spec)
+        self.next = NextEpoch(epoch, cause, tek, planned_ns=now, window_ms=window_ms, update=update)
+        if tek is not None and self._spec.keys is KeyMaker.KEYSERVER:
             self.handle_published(epoch, now)
 
     def _key_action(self) -> Action | None:
@@ -281,8 +308,8 @@ class EpochPlanner:
 
     def _epoch_to_consume(self, now: int) -> Epoch | None:
         """Return the epoch to record as consumed, with all below it: what a fence burned, or the next one."""
-        if self._fence is not None and self._recorded < self._fence.epoch - 1:
-            return Epoch(self._fence.epoch - 1)
+        if self._recorded < self._burned:
+            return Epoch(self._burned)
         coming = self.next
         return coming.epoch if coming is not None and self._wants_consume(coming, now) else None
 
@@ -305,10 +332,14 @@ class EpochPlanner:
     def _drop(self, coming: NextEpoch) -> None:
         """Give up the next epoch: it never goes on air."""
         next_state(coming.state, KeyEvent.SUPERSEDED)
-        # A key on its way to the key server is still read by who brings it there.
-        if coming.tek is not None and not self._attempts.key.under_way:
-            coming.tek.erase()
+        self._keys.give_up(coming.tek, is_under_way=self._attempts.key.under_way)
         self.next = None
+
+    def _settle(self, current: AirEpoch) -> None:
+        """Note that the key on air needs no publication any more: what led to it is of no use to anybody."""
+        current.published = True
+        if current.tek.origin is not None:
+            current.tek.origin.forget_update()
 
     def _consume(self, epoch: Epoch) -> None:
         self._lease = self._lease.consume(epoch)

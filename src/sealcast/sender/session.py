@@ -18,7 +18,6 @@ from sealcast.core.ids import Epoch, KeyId, PacketIndex, Ssrc
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
 from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import fetch_window
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, ReportAir, Totals
 from sealcast.sender.control import BURST, ControlSchedule
@@ -189,9 +188,11 @@ class SenderSession:
         return None if self._ended else self._epochs.poll_action(now)
 
     def poll_control(self, now: int) -> list[bytes]:
-        """Return the SEAL packets that leave now: none or one."""
+        """Return the SEAL packets that leave now: none or one, more only if updates of a key are late."""
         if self._epochs.next is not None:
             self._switch_if_due(now)
+            if updates := self._updates(now):
+                return updates
         if not self._control.is_due(now) or not self.is_on_air or self._ended:
             return []
         return [self._seal_packet(now, bye=False)]
@@ -200,7 +201,7 @@ class SenderSession:
         """Return when to call the outputs again, in monotonic ns."""
         times = [self._reports.next_timeout()]
         if not self._ended:
-            times.append(self._epochs.next_timeout(now))
+            times += [self._epochs.next_timeout(now), self._epochs.update_ns]
             times.append(self._control.next_timeout() if self.is_on_air else None)
         return max(now, min((time for time in times if time is not None), default=now + NS_PER_S))
 
@@ -274,23 +275,32 @@ class SenderSession:
             self._control.start_burst(now)
             self._reports.ask(now)
 
-    def _seal_packet(self, now: int, *, bye: bool) -> bytes:
+    def _updates(self, now: int) -> list[bytes]:
+        """Return the SEAL packets that carry an update now: it is sent however slow the stream is."""
+        packets = []
+        while not self._ended and (rekeys := self._epochs.take_update(now)):
+            packets.append(self._seal_packet(now, bye=False, rekeys=rekeys))
+        return packets
+
+    def _seal_packet(self, now: int, *, bye: bool, rekeys: tuple[bytes, ...] = ()) -> bytes:
         current = self._current()
         self._control_index += 1
         counts = SenderCounts(self._timestamp, self._packets, self._bytes)
         word = srtcp.index_word(self._control_index)
-        compound = build_seal(self._content(now, bye=bye), counts, self._cname, word, self._sign)
+        compound = build_seal(
+            self._content(now, bye=bye, rekeys=rekeys), counts, self._cname, word, self._sign
+        )
         packet = srtcp.seal_control(current.rtcp, compound, self._ssrc, self._control_index, current.mki)
         self._control.note_control(len(packet), now)
         return packet
 
-    def _content(self, now: int, *, bye: bool) -> Seal:
+    def _content(self, now: int, *, bye: bool, rekeys: tuple[bytes, ...]) -> Seal:
         remaining_ms = self._epochs.remaining_ms(now)
         coming = self._epochs.next
         notice = window = None
         if coming is not None and coming.switch_ns is not None and not bye:
             switch_in_ms = max(0, (coming.switch_ns - now) // NS_PER_MS)
-            draw = fetch_window(self._spec, switch_in_ms, coming.window_ms)
+            draw = coming.ask_window(self._spec, switch_in_ms)
             key_id = KeyId(self._spec.number, coming.epoch)
             notice = NextKey(key_id, switch_in_ms)
             window = SealWindow(draw.opens_in_ms, draw.closes_in_ms)
@@ -306,6 +316,7 @@ class SenderSession:
             next=notice,
             window=window,
             key_servers=self._key_servers,
+            rekeys=rekeys,
             bye=bye,
         )
 
