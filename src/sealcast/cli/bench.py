@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealcast.cli import bench_schedules
 from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
@@ -18,7 +19,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help
 
 @app.callback()
 def bench() -> None:
-    """Measure the packet path on this machine. Read the ratios: machines are noisy."""
+    """Measure the packet path on this machine (read the ratios: machines are noisy), or a key change."""
 
 
 @app.command(
@@ -111,6 +112,9 @@ def channels(
         f"{figures.channels} channels on schedule, {figures.kib_per_channel:.0f} KiB each;"
         f" load of the machine before: {figures.load}"
     )
+
+
+app.command(epilog=bench_schedules.EXAMPLES)(bench_schedules.schedules)
 
 
 def _dataplane_json(figures: "DataplaneFigures", found: "PeerFigures") -> dict[str, object]:

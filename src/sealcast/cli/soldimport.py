@@ -4,16 +4,14 @@ Imported by commands when they run, not for their help.
 """
 
 import asyncio
-import sys
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from sealcast.cli.acting import Operator
 from sealcast.cli.failures import say
+from sealcast.cli.progress import progress_bar
 from sealcast.cli.soldfile import SoldFile
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import UsageError
@@ -39,7 +37,7 @@ def import_file(operator: Operator, path: Path, *, is_strict: bool) -> Imported:
     With `is_strict` nothing is sent if there is such a line. Raises UsageError for a file that cannot be read
     or has no header, and as `KeyServerClient.call`.
     """
-    with SoldFile() as file, _progress() as bar:
+    with SoldFile() as file, progress_bar() as bar:
         try:
             task = bar.add_task("reading", total=path.stat().st_size)
         except OSError as error:
@@ -58,20 +56,6 @@ def import_file(operator: Operator, path: Path, *, is_strict: bool) -> Imported:
 def pages(operator: Operator, after: str, limit: int) -> tuple[list[SoldRow], bool]:
     """Return at most `limit` devices of the list behind `after`, and whether there are more."""
     return asyncio.run(_pages(operator, after, limit))
-
-
-def _progress() -> AbstractContextManager[Progress]:
-    """Return a bar on the terminal, which shows nothing elsewhere."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-        redirect_stdout=False,
-    )
 
 
 async def _send(operator: Operator, file: SoldFile, bar: Progress) -> tuple[int, int]:
