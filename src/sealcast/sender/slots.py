@@ -108,7 +108,8 @@ class SlotStore:
         self.lease = Lease(tuple(slot for slot in slots if slot.epoch >= self._floor()))
         self._first_unused = self.lease.slots[0].epoch if self.lease.slots else self._first_unused
         for material in published:
-            self._learn(material)
+            self._learn(read_key(material))
+        self._forget_below(self._floor())
         self._write()
 
     def extend_lease(self, slots: tuple[RunSlot, ...]) -> None:
@@ -117,16 +118,16 @@ class SlotStore:
         self._write()
 
     def remember_key(self, tek: Tek) -> None:
-        """Keep a key that receivers may get, so that a restart goes on under it."""
-        self._known[tek.key_id.epoch] = tek.copy()
-        self._write()
+        """Keep a key that receivers may get, so that a restart goes on under it; not one that was used."""
+        if tek.key_id.epoch >= self._floor():
+            self._learn(tek.copy())
+            self._write()
 
     def consume(self, epoch: Epoch) -> None:
         """Record durably that `epoch`, and every slot before it, is used."""
         self.lease = self.lease.consume(epoch)
         self._first_unused = Epoch(epoch + 1)
-        for used in [known for known in self._known if known <= epoch]:
-            self._known.pop(used).erase()
+        self._forget_below(self._first_unused)
         self._write()
 
     def _floor(self) -> int:
@@ -140,15 +141,22 @@ class SlotStore:
             self.lease = Lease(tuple(RunSlot(Ssrc(s.ssrc), Epoch(s.epoch)) for s in record.slots))
             for sealed in record.published:
                 opened = jose.unseal(sealed, self._credential.kek, typ=jose.TYP_SEALED_KEY)
-                self._learn(decode(opened, KeyMaterial))
+                self._learn(read_key(decode(opened, KeyMaterial)))
         except SealcastError as error:
             raise UsageError(
                 f"{self._path} is not usable ({error}); move it away to start with new slots"
             ) from error
 
-    def _learn(self, material: KeyMaterial) -> None:
-        tek = read_key(material)
+    def _learn(self, tek: Tek) -> None:
+        before = self._known.get(tek.key_id.epoch)
         self._known[tek.key_id.epoch] = tek
+        if before is not None:
+            before.erase()
+
+    def _forget_below(self, epoch: int) -> None:
+        """Erase the keys of slots that are used: with the next write they are in the file no more."""
+        for used in [known for known in self._known if known < epoch]:
+            self._known.pop(used).erase()
 
     def _write(self) -> None:
         if self._lock < 0:
