@@ -20,9 +20,12 @@ from sealcast.messages import operations
 from sealcast.messages.answers import LeaseAnswer
 from sealcast.messages.channels import channel_spec
 from sealcast.messages.subscribing import Event
+from sealcast.sender.asking import answering
 from sealcast.sender.departures import Departures
 from sealcast.sender.errands import Errands, slots_of
+from sealcast.sender.keyless import check_source
 from sealcast.sender.pump import Pump
+from sealcast.sender.questions import QuestionCounts
 from sealcast.sender.reports import REPORT_ALONE_NS, REPORT_NS
 from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
@@ -116,7 +119,8 @@ async def send(
                 random=random,
             )
             try:
-                return await run.until(stop, observe)
+                async with run.answering():
+                    return await run.until(stop, observe)
             finally:
                 run.close()
     finally:
@@ -182,12 +186,14 @@ class _SenderRun:
         spec = store.spec
         if spec is None:
             raise LocalError("a run needs a lease")
+        check_source(spec, source.payload_type)
         self._settings, self._source, self._clock, self._spec = settings, source, clock, spec
         self._loop = asyncio.get_running_loop()
         self._choice = choose_interface(spec.group, settings.interface or spec.interface)
         self._data = _open(spec, spec.port, self._choice, settings.ttl)
         self._control = _open(spec, spec.control_port, self._choice, settings.ttl)
         signing = Ed25519PrivateKey.from_private_bytes(settings.credential.signing.raw_private())
+        self._sign = signing.sign
         self._session = SenderSession(
             spec=spec,
             lease=store.lease,
@@ -225,6 +231,10 @@ class _SenderRun:
         self._extended = False
         self._is_overtaken = False
         self._epoch: Epoch | None = None
+
+    def answering(self) -> contextlib.AbstractAsyncContextManager[QuestionCounts]:
+        """Answer receivers' questions while the block lasts, if the channel has an endpoint for them."""
+        return answering(self._spec, self._session.told, self._sign, self._clock)
 
     async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
         """Run to the end."""

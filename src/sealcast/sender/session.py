@@ -22,6 +22,7 @@ from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, ReportAir, Totals
 from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import AirEpoch, EpochPlanner
+from sealcast.sender.keyless import cut_of
 from sealcast.sender.reports import REPORT_NS, ReportSchedule
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
@@ -74,6 +75,7 @@ class SenderSession:
         self._control = ControlSchedule(now)
         self._ssrc: Ssrc = self._epochs.first_slot.ssrc
         self._sealer = Sealer(self._ssrc)
+        self._cut = cut_of(spec)
         self._cname = f"{self._ssrc:08x}@sealcast"
         self._index = first_seq if first_seq is not None else random.below(FIRST_SEQ_LIMIT)
         self._timestamp = 0
@@ -205,6 +207,10 @@ class SenderSession:
             times.append(self._control.next_timeout() if self.is_on_air else None)
         return max(now, min((time for time in times if time is not None), default=now + NS_PER_S))
 
+    def told(self, now: int) -> Seal | None:
+        """Return what a SEAL packet would say now, for receivers that ask; None while nothing is on air."""
+        return self._content(now, bye=False, rekeys=()) if self.is_on_air and not self._ended else None
+
     def seal_batch(
         self,
         payloads: Sequence[Payload],
@@ -246,7 +252,7 @@ class SenderSession:
         self._packets += count
         self._bytes += size_bytes
         self._control.note_data(count, size_bytes)
-        return batch
+        return batch if self._cut is None else self._cut.trim(batch)
 
     def end(self, now: int) -> list[bytes]:
         """Return the three BYE packets; a last report becomes the next action."""
