@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealcast.core.secret import Secret
 from sealcast.receiver.fetch import FetchPlanner
+from sealcast.receiver.following import Follower
 from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.streams import Stream
 from sealcast.testing import SimRandom
@@ -30,6 +31,7 @@ COUNTED = {
     (ReceiverSession, "_first_opened_ns"),
     (ReceiverSession, "_joined"),
     (ReceiverSession, "_trains"),
+    (Follower, "_stats"),
     (Stream, "_keys"),
 }
 """Figures for people, session keys kept ready, and buffers: nothing is decided by them."""
@@ -105,7 +107,7 @@ def _lines(path: str, value: object, skipped: Skipped) -> Iterator[str]:
 def _plain(value: object) -> str:
     """Return a value without parts in text; raises TypeError for what has no canonical form."""
     if isinstance(value, Secret):
-        return value.reveal().hex()
+        return value.reveal().hex() if len(value) else "erased"
     if isinstance(value, Ed25519PublicKey):
         return value.public_bytes_raw().hex()
     if value is None or isinstance(value, bool | int | float | str | bytes | Enum):

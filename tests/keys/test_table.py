@@ -13,6 +13,7 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.material import Tek, make_tek
 from sealcast.keys.policy import GRACE_MS, GRACE_MS_MAX
+from sealcast.keys.schedule import ChainSchedule
 from sealcast.keys.table import KEYS_MAX, TRANSITIONS, KeyEvent, KeyState, KeyTable, next_state
 from sealcast.testing import SimRandom
 
@@ -173,6 +174,55 @@ def test_erase() -> None:
     table.erase()
     assert table.held == ()
     assert all(entry is not None and len(entry.tek.key) == 0 for entry in entries)
+
+
+def chained(*epochs: int) -> list[Tek]:
+    """Return keys that follow from one another, the first a fresh start."""
+    schedule, before, teks = ChainSchedule(Suite.AES_128_GCM, SimRandom(5), fresh_epochs=99), None, []
+    for epoch in epochs:
+        before = schedule.make(key_id(epoch), before, is_fresh=False).tek
+        teks.append(before)
+    return teks
+
+
+def origins(*teks: Tek) -> list[tuple[int, int]]:
+    """Return how many bytes are left of C and Ku of each key."""
+    return [
+        (len(tek.origin.link), len(tek.origin.update or b"") if tek.origin.follows else 0)
+        for tek in teks
+        if tek.origin is not None
+    ]
+
+
+def test_what_led_to_a_key_is_erased() -> None:
+    """C goes when the key that follows is learnt, whichever comes first, and Ku with it; the keys stay."""
+    one, two, three = chained(1, 2, 3)
+    table = KeyTable()
+    table.learn(one, LIFETIME_MS, 0)
+    assert origins(one) == [(32, 0)]
+    table.learn(two, LIFETIME_MS, 0)
+    assert origins(one, two) == [(0, 0), (32, 0)]
+    table = KeyTable()
+    other, following = chained(2, 3)
+    table.learn(following, LIFETIME_MS, 0)
+    table.learn(other, LIFETIME_MS, 0)
+    assert origins(other, following) == [(0, 0), (32, 0)]
+    assert origins(three) == [(32, 32)], "what was not learnt is its owner's"
+    assert all(len(tek.key) for tek in (one, two, other, following))
+
+
+def test_the_origin_of_a_superseded_key_is_erased() -> None:
+    """From a key that drains nothing follows, also before a fresh start; at the end nothing is left."""
+    (one,), (two,) = chained(1), chained(2)
+    table = KeyTable()
+    table.learn(one, LIFETIME_MS, 0)
+    table.announce(key_id(1), 0)
+    table.learn(two, LIFETIME_MS, 0)
+    assert origins(one, two) == [(32, 0), (32, 0)]
+    table.announce(key_id(2), NS_PER_S)
+    assert (origins(one, two), len(one.key)) == ([(0, 0), (32, 0)], 16)
+    table.erase()
+    assert (origins(two), len(two.key)) == ([(0, 0)], 0)
 
 
 class Life(RuleBasedStateMachine):

@@ -15,6 +15,7 @@ from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, KeyMateria
 from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.jwk import Jwk
+from sealcast.messages.material import key_material
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
 from sealcast.sender.reports import REPORT_NS
@@ -125,8 +126,7 @@ def copy_of(action: Action) -> Action:
 
 def copy_key(tek: Tek) -> Tek:
     """Return a key that is not erased with the one given."""
-    material = material_of(tek)
-    return Tek(tek.key_id, tek.suite, type(tek.key)(material.key), type(tek.salt)(material.salt))
+    return tek.copy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +163,7 @@ def number_of(payload_bytes: bytes) -> int:
 
 def material_of(tek: Tek) -> KeyMaterial:
     """Return a key as messages carry it."""
-    return KeyMaterial(
-        key_id=str(tek.key_id), suite=tek.suite.value, key=tek.key.reveal(), salt=tek.salt.reveal()
-    )
+    return key_material(tek)
 
 
 def sender_key(signer: Ed25519PrivateKey = SIGNER) -> SenderKey:

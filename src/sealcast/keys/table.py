@@ -8,7 +8,9 @@ PLANNED ──────────────► PUBLISHED ─────�
 ```
 
 Rules of this file: states change only here and only by `TRANSITIONS`; the MKI in a packet says which key
-opens it, never the clock; and only a signed announcement (or a key server's grant) puts a key on air.
+opens it, never the clock; and only a signed announcement (or a key server's grant) puts a key on air. Of a
+chain (S0-9) the C of a key goes as soon as the key that follows is here, or it is superseded, and the Ku that
+led to a key goes when that is learnt: what led from one key to another is kept nowhere.
 """
 
 from dataclasses import dataclass
@@ -122,6 +124,7 @@ class KeyTable:
             return False
         if len(self._entries) >= KEYS_MAX:
             self._retire(self._most_dispensable())
+        self._consume_origin(tek)
         state = next_state(KeyState.PLANNED, KeyEvent.PUBLISH)
         self._entries[tek.key_id] = KeyEntry(tek, state, lifetime_ms, used_ns=now)
         if tek.key_id == self._announced:
@@ -176,10 +179,26 @@ class KeyTable:
             return min(draining)
         return max(k for k, e in self._entries.items() if e.state is not KeyState.ACTIVE)
 
+    def _consume_origin(self, tek: Tek) -> None:
+        """Erase what led to a key: its Ku and the C before it; and its own C if the next is held already."""
+        origin = tek.origin
+        if origin is None:
+            return
+        if origin.update is not None:
+            origin.update.erase()
+        for entry in self._entries.values():
+            other = entry.tek.origin
+            if other is not None and entry.tek.key_id == origin.follows:
+                other.erase()
+            if other is not None and other.follows == tek.key_id:
+                origin.erase()
+
     def _supersede(self, key_id: KeyId, entry: KeyEntry, now: int) -> None:
         entry.advance(KeyEvent.SUPERSEDED)
         # Packets are still on their way, whether or not we knew the key to be on air when it was last used.
         entry.switched_ns, entry.used_ns = now, max(entry.used_ns, now)
+        if entry.tek.origin is not None:
+            entry.tek.origin.erase()
         if entry.state is KeyState.RETIRED:
             self._retire(key_id)
 

@@ -7,6 +7,8 @@
 |                                           | told (at once before the first), but once in 2 s      |
 | the next key is announced, or told by a grant | at an instant drawn uniformly from the window     |
 | another one is announced in its place     | at an instant drawn anew                              |
+| its window opens earlier or later than we thought | at an instant drawn anew                      |
+| the next key came by an update on the air | not at all                                            |
 | the key server says that it ended         | at an instant drawn from a few seconds                |
 | no answer                                 | after 0.25 s, doubling to 10 s, with a random half     |
 | permitted, but no key yet                 | after 10 s, with a random half                        |
@@ -46,11 +48,14 @@ class FetchPlanner:
 
     __slots__ = (
         "_announced",
+        "_asks_why",
         "_drawn_for",
         "_due_ns",
         "_failures",
         "_is_idle",
+        "_is_moot",
         "_misses",
+        "_opens_ns",
         "_random",
         "_seen",
         "_under_way",
@@ -62,7 +67,10 @@ class FetchPlanner:
         self._random = random
         self._due_ns: int | None = now
         self._unknown_ns: int | None = None
+        self._opens_ns = now
         self._under_way = False
+        self._is_moot = False
+        self._asks_why = False
         self._is_idle = False
         self._failures = 0
         self._unknown_asked_ns: int | None = None
@@ -100,7 +108,8 @@ class FetchPlanner:
         A key that was not there yet is asked for again, `AGAIN_NS` later at the earliest. `announced` is the
         next key's ID once it is there: then a fresh instant takes the place of second tries, or of what was
         asked for another key that never comes (a removal skips those that the device removed has), or of one
-        that is too late now (a removal brings the switch forward).
+        that is outside the window now: a removal brings the switch forward, a fresh start of a chain has more
+        time than the repair of an update.
         """
         is_first = self._drawn_for != current
         if is_first:
@@ -109,10 +118,13 @@ class FetchPlanner:
             is_other, self._announced = self._announced is not None, announced
             if is_other or self._misses or self._failures:
                 self._misses, self._failures, self._due_ns, is_first = 0, 0, None, True
-        if announced is not None and self._is_too_late(now + closes_in_ms * NS_PER_MS):
+        opens_ns, closes_ns = now + opens_in_ms * NS_PER_MS, now + closes_in_ms * NS_PER_MS
+        if announced is not None and self._is_outdated(opens_ns, closes_ns, now):
             self._due_ns, is_first = None, True
         if not is_first and (self._under_way or self._due_ns is not None):
             return
+        if is_first:
+            self._opens_ns = opens_ns
         span_ms = max(0, closes_in_ms - opens_in_ms)
         delay_ns = (opens_in_ms + self._random.below(span_ms + 1)) * NS_PER_MS
         if not is_first and opens_in_ms == 0:
@@ -123,6 +135,7 @@ class FetchPlanner:
     def want_why(self, now: int, spread_ms: int) -> None:
         """Ask within `spread_ms` because the key server says that something ended."""
         if not self._under_way:
+            self._asks_why = True
             self._advance_to(now + self._random.below(spread_ms + 1) * NS_PER_MS)
 
     def poll(self, now: int) -> bool:
@@ -133,20 +146,31 @@ class FetchPlanner:
         if self._unknown_ns is not None and now >= self._unknown_ns:
             self._unknown_asked_ns = now
         self._under_way, self._due_ns, self._unknown_ns = True, None, None
+        self._is_moot = False
         return True
 
     def handle_answer(self, now: int, *, has_keys: bool, has_next: bool = False) -> None:
         """Note that a grant came, with keys or without any yet; a key still unknown is met again."""
         self._under_way, self._failures, self._seen, self._unknown_ns = False, 0, None, None
+        self._asks_why = False
         if has_next:
             self._due_ns = None
         self._is_idle = not has_keys
         if not has_keys:
             self._advance_to(now + self._some_of(NO_KEY_YET_NS))
 
+    def handle_followed(self) -> None:
+        """Note that the next key came over the air: there is nothing to ask, or to try again, but why."""
+        if self._asks_why:
+            return
+        self._due_ns, self._drawn_for, self._announced = None, None, None
+        self._misses, self._failures, self._is_moot = 0, 0, self._under_way
+
     def handle_failure(self, now: int, retry_after_ns: int | None = None) -> None:
         """Note that no answer came, or a no that may change; ask again later."""
         self._under_way, self._is_idle = False, False
+        if self._is_moot:
+            return
         delay_ns = self._some_of(RETRY_NS, self._failures, retry_after_ns)
         self._failures += 1
         self._advance_to(now + delay_ns)
@@ -159,11 +183,16 @@ class FetchPlanner:
             return self._unknown_ns if self._due_ns is None else self._due_ns
         return min(self._due_ns, self._unknown_ns)
 
-    def _is_too_late(self, closes_ns: int) -> bool:
-        """Whether the instant drawn lies behind the window; second tries have their own steps."""
-        if self._due_ns is None or self._misses or self._failures:
+    def _is_outdated(self, opens_ns: int, closes_ns: int, now: int) -> bool:
+        """Whether the instant drawn does not fit the window; second tries have their own steps.
+
+        It lies outside, or was drawn for a window that opened later: then few would ask in the time before.
+        """
+        if self._due_ns is None or self._misses or self._failures or self._asks_why:
             return False
-        return self._due_ns > closes_ns + LATE_NS
+        is_early = now < opens_ns and self._due_ns < opens_ns - LATE_NS
+        is_late = self._due_ns > closes_ns + LATE_NS
+        return is_early or is_late or opens_ns < self._opens_ns - LATE_NS
 
     def _some_of(self, first_ns: int, tries: int = 0, least_ns: int | None = None) -> int:
         """Return a step that doubles with the tries; half of it is random, half fixed, or `least_ns`."""

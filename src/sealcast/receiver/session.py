@@ -18,11 +18,12 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
-from sealcast.keys.policy import SPREAD_MS_MAX, Window, fetch_window
+from sealcast.keys.policy import SPREAD_MS_MAX, Window
 from sealcast.messages.answers import Grant
 from sealcast.receiver.control import ControlJudge
 from sealcast.receiver.fetch import FetchPlanner
-from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_key
+from sealcast.receiver.following import Follower
+from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_keys
 from sealcast.receiver.notices import Notices
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats, SwitchLoss
@@ -58,6 +59,7 @@ class ReceiverSession:
         self._pending = PendingPackets()
         self._streams = Streams(reorder_ms)
         self.stats = ReceiverStats()
+        self._follower = Follower(self._ring, self.stats)
         singly, hold, opened = self._take_one, self._hold_without_key, self._note_opened
         self._trains = TrainReader(self._ring, self._streams, singly, hold, opened, stats=self.stats)
         self._switch_loss = SwitchLoss()
@@ -110,14 +112,13 @@ class ReceiverSession:
     def handle_grant(self, grant: Grant, now: int) -> None:
         """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
         spec = granted_channel(grant, self._spec)
-        teks = [granted_key(key.material, spec) for key in grant.keys]
-        self._ring.check(teks)
+        teks = granted_keys(grant, spec, self._ring)
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
         self._spread_ms = max(0, min(grant.spread_ms, SPREAD_MS_MAX))
         for stream in grant.streams:
             self._streams.vouch(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
-        for tek, key in zip(teks, grant.keys, strict=True):
+        for tek, key in teks:
             self._ring.learn(tek, key.lifetime_ms, now)
             if key.state == "current":
                 self._set_current(tek.key_id, key.remaining_ms, now, extended=key.extended)
@@ -153,7 +154,8 @@ class ReceiverSession:
             return None
         self.stats.fetches += 1
         seen = self._fetch.seen
-        return FetchRequest(channel, str(seen) if seen else None, tuple(str(key) for key in self._ring.held))
+        named = tuple(str(key_id) for key_id in self._ring.named)
+        return FetchRequest(channel, str(seen) if seen else None, named)
 
     def pop_opened(self) -> list[Slab]:
         """Return what the last train brought in order; `poll_slabs` gives the rest, when its turn comes."""
@@ -318,6 +320,9 @@ class ReceiverSession:
         self._open_pending(now)
         if self._ring.current != seal.current:
             return  # What an earlier run said when it ended, or planned, is not of this one.
+        if seal.rekeys and self._follower.take(seal.rekeys, seal.lifetime_ms, now):
+            self._fetch.handle_followed()
+            self._open_pending(now)
         if not self._ring.holds_next(seal.next.key_id if seal.next else None):
             self._plan_fetch(seal, now)
         if seal.bye and self._bye is None:
@@ -330,7 +335,7 @@ class ReceiverSession:
         """
         window: SealWindow | Window | None = seal.window if seal.next else None
         if window is None and self._spec is not None and not seal.extended:
-            window = fetch_window(self._spec, seal.remaining_ms)
+            window = self._follower.window_untold(self._spec, seal.remaining_ms)
         if window is not None:
             opens_ms, closes_ms = window.opens_in_ms, window.closes_in_ms
             announced = seal.next.key_id if seal.next else None

@@ -39,6 +39,10 @@ class ReceiverStats:
     """Of the lost, those within a second of a change."""
     fetches: int = 0
     """Key requests asked for."""
+    updates: int = 0
+    """Keys that followed from the one before by an update on the air (S0-9)."""
+    updates_refused: int = 0
+    """Updates in accepted SEAL packets that follow from no key held, or are misshapen."""
 
 
 @dataclass(slots=True)

@@ -41,6 +41,8 @@ class ReceiveStatus:
     control_accepted: int
     control_refused: int
     fetches: int
+    updates: int
+    updates_refused: int
     joined_at_roc: int | None
     first_packet_ms: float | None
     ended_by: str | None = None
@@ -85,6 +87,8 @@ def status_of(
         control_accepted=stats.control,
         control_refused=stats.control_refused,
         fetches=stats.fetches,
+        updates=stats.updates,
+        updates_refused=stats.updates_refused,
         joined_at_roc=state.joined_at_roc,
         first_packet_ms=first_ms,
     )
