@@ -33,13 +33,23 @@ def test_change_by_bytes() -> None:
 
 
 def test_change_by_time() -> None:
-    """The first packet starts the time; changes keep to its grid; a pause is one change, however long."""
+    """The first packet starts the time; changes keep to its grid, and go on in a pause."""
     schedule = PatternSchedule(Change(after_ns=100))
     assert schedule.remaining_ns(5) is None
     seen = [
         (now, *numbers(schedule, [1], now), schedule.remaining_ns(now)) for now in (10, 109, 110, 215, 900)
     ]
-    assert seen == [(10, 0, 100), (109, 0, 1), (110, 1, 100), (215, 2, 95), (900, 3, 10)]
+    assert seen == [(10, 0, 100), (109, 0, 1), (110, 1, 100), (215, 2, 95), (900, 8, 10)]
+
+
+def test_time_without_packets() -> None:
+    """Numbers go on by time alone, as far as there are patterns; the first look starts the time."""
+    schedule = PatternSchedule(Change(after_ns=100), first=2, last=9)
+    assert [schedule.follow(now) for now in (50, 149, 150, 449)] == [2, 2, 3, 5]
+    assert schedule.remaining_ns(449) == 1
+    assert numbers(schedule, [1], 450) == [6]
+    assert schedule.follow(10_000) == 9
+    assert schedule.is_used_up
 
 
 def test_whichever_is_first() -> None:

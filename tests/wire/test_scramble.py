@@ -146,13 +146,15 @@ def test_batches_end_like_those_of_the_sealer() -> None:
 
 
 def test_a_run_ends_where_anything_changes() -> None:
-    """Another number, MKI or header ends a run; what is no plain packet begins none."""
-    packets = scramble_all(cycle_of("a", a="1101"), [bytes(20)] * 4)
-    good, length = packets[0], len(packets[0])
-    other_number = good[:-9] + b"\x09" + good[-8:]
-    others = [other_number, good[:-1] + b"\x09", b"\x81" + good[1:], b"\xa0" + good[1:]]
-    for other in others:
-        assert scramble.run_length(memoryview(good + good + other + good), length) == 2
+    """Another number, MKI, SSRC or header, or a SEQ left out, ends a run; no plain packet, no run."""
+    packets = scramble_all(cycle_of("a", a="1101"), [bytes(20)] * 4, index=65_535)
+    good, third, length = packets[0], packets[2], len(packets[0])
+    assert scramble.run_length(memoryview(b"".join(packets)), length) == 4
+    other_number, other_ssrc = third[:-9] + b"\x09" + third[-8:], third[:8] + bytes(4) + third[12:]
+    others = [other_number, third[:-1] + b"\x09", b"\x81" + third[1:], b"\xa0" + third[1:]]
+    for other in [*others, other_ssrc, packets[1], packets[3]]:
+        train = packets[0] + packets[1] + other + packets[3]
+        assert scramble.run_length(memoryview(train), length) == 2
     assert scramble.run_length(memoryview(others[2] + good), length) == 0
     assert scramble.run_length(memoryview(good + good[:-1]), length) == 1
     assert scramble.run_length(memoryview(bytes(100)), scramble.PACKET_OVERHEAD_BYTES - 1) == 0

@@ -18,15 +18,18 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
+from sealcast.core.scrambling import PatternPolicy
 from sealcast.keys.policy import SPREAD_MS_MAX, Window
 from sealcast.messages.answers import Grant
 from sealcast.receiver.control import ControlJudge
+from sealcast.receiver.descrambling import ScrambledReader
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.receiver.following import Follower
 from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_keys
 from sealcast.receiver.notices import Notices
+from sealcast.receiver.ordering import OrderedOutput
 from sealcast.receiver.pending import PendingPackets
-from sealcast.receiver.stats import ReceiverStats, SwitchLoss
+from sealcast.receiver.stats import ReceiverStats
 from sealcast.receiver.streams import Stream, Streams
 from sealcast.receiver.trains import TrainReader
 from sealcast.receiver.values import FetchRequest, ReceiverState, Slab
@@ -61,8 +64,11 @@ class ReceiverSession:
         self.stats = ReceiverStats()
         self._follower = Follower(self._ring, self.stats)
         singly, hold, opened = self._take_one, self._hold_without_key, self._note_opened
-        self._trains = TrainReader(self._ring, self._streams, singly, hold, opened, stats=self.stats)
-        self._switch_loss = SwitchLoss()
+        self._trains: TrainReader | ScrambledReader = TrainReader(
+            self._ring, self._streams, singly, hold, opened, stats=self.stats
+        )
+        self._scrambled: ScrambledReader | None = None
+        self._output = OrderedOutput(self._streams, self.stats)
         self._ends_ns = now
         self._extended = False
         self._bye: tuple[int, int, int] | None = None
@@ -116,6 +122,8 @@ class ReceiverSession:
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
         self._spread_ms = max(0, min(grant.spread_ms, SPREAD_MS_MAX))
+        if spec.patterns is not None and self._scrambled is None:
+            self._begin_descrambling(spec.patterns)
         for stream in grant.streams:
             self._streams.vouch(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in teks:
@@ -164,32 +172,22 @@ class ReceiverSession:
     def poll_slabs(self, now: int) -> list[Slab]:
         """Return the payloads that leave now, each stream's in order of its index, as they stand together."""
         ready = self._trains.pop_ready()
-        ready += [Slab(payload, len(payload)) for payload in self._pop_reordered(now)]
+        ready += [Slab(payload, len(payload)) for payload in self._output.pop_ready(now)]
         return ready
 
     def poll_payloads(self, now: int) -> list[bytes]:
         """Do as `poll_slabs`, and return the payloads one by one."""
         return [payload for slab in self.poll_slabs(now) for payload in slab.payloads()]
 
-    def _pop_reordered(self, now: int) -> list[bytes]:
-        ready: list[bytes] = []
-        for stream in self._streams.values():
-            ready += stream.reorder.pop_ready(now)
-            self._count_gap(stream, now)
-        return ready
-
     def drain(self, now: int) -> list[bytes]:
         """Return all payloads that still wait, at the end, one by one."""
         ready = [payload for slab in self._trains.pop_ready() for payload in slab.payloads()]
-        for stream in self._streams.values():
-            ready += stream.reorder.drain()
-            self._count_gap(stream, now)
-        return ready
+        return ready + self._output.drain(now)
 
     def next_timeout(self) -> int | None:
         """Return when to call `handle_timeout` and the outputs again, in monotonic ns."""
         times = [self._ring.next_timeout(), self._pending.next_timeout()]
-        times += [stream.reorder.next_timeout() for stream in self._streams.values()]
+        times.append(self._output.next_timeout())
         if self._channel_to_ask() is not None:
             times.append(self._fetch.next_timeout())
         if self._bye is not None:
@@ -230,7 +228,7 @@ class ReceiverSession:
             holds_next=self._ring.holds_next(),
             remaining_ms=max(0, (self._ends_ns - now) // NS_PER_MS),
             extended=self._extended,
-            lost=self._lost(),
+            lost=self._output.lost,
             held_back=len(self._pending),
             first_opened_ns=self._first_opened_ns,
             joined_at_roc=self._joined.first_index >> 16 if self._joined else None,
@@ -242,7 +240,17 @@ class ReceiverSession:
 
     # Below this line nobody calls from outside.
 
+    def _begin_descrambling(self, policy: PatternPolicy) -> None:
+        ring, streams, stats, buffer = self._ring, self._streams, self.stats, self._trains.buffer
+        ask, noted = self._hold_without_key, self._note_unproven
+        self._trains = self._scrambled = ScrambledReader(
+            policy, ring, streams, self._pending, ask=ask, note_opened=noted, buffer=buffer, stats=stats
+        )
+
     def _take_one(self, packet: bytes, now: int) -> None:
+        if self._scrambled is not None:
+            self._scrambled.take_packets([packet], now)
+            return
         if len(packet) < PACKET_OVERHEAD_BYTES:
             self.stats.refused += 1
             return
@@ -275,6 +283,10 @@ class ReceiverSession:
         self._ring.mark_used(held.key_id, now)
         self.stats.opened += packets
         self.stats.opened_bytes += size_bytes
+        self._note_unproven(stream, now)
+
+    def _note_unproven(self, stream: Stream, now: int) -> None:
+        """Note that something left; of a scrambled channel nobody knows whether it was the sender's."""
         self._opened_ns = now
         if self._first_opened_ns is None:
             self._first_opened_ns, self._joined = now, stream
@@ -317,6 +329,8 @@ class ReceiverSession:
         stream = self._streams.vouch(seal.ssrc)
         stream.counter.check(seal.roc, seal.seq, now)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
+        if self._scrambled is not None and seal.patterns is not None:
+            self._scrambled.patterns.announce(seal.current, seal.patterns, now)
         self._open_pending(now)
         if self._ring.current != seal.current:
             return  # What an earlier run said when it ended, or planned, is not of this one.
@@ -346,8 +360,7 @@ class ReceiverSession:
         if self._ring.announce(key_id, now) and before is not None:
             self.stats.key_changes += 1
             self._forget_keys()
-            self._switch_loss.note_change(now)
-            self._count_switch_loss()
+            self._output.note_change(now)
         if key_id == self._ring.current:
             self._ends_ns = now + remaining_ms * NS_PER_MS
             self._extended = extended
@@ -356,9 +369,14 @@ class ReceiverSession:
         held = self._ring.held
         for stream in self._streams.values():
             stream.keep_only(held)
+        if self._scrambled is not None:
+            self._scrambled.patterns.keep_only(held)
 
     def _open_pending(self, now: int) -> None:
         for key_id in sorted(self._ring.held):
+            if self._scrambled is not None:
+                self._scrambled.take_waiting(key_id, now)
+                continue
             held = self._ring.find(key_id.pack())
             if held is None:
                 continue
@@ -374,19 +392,6 @@ class ReceiverSession:
 
     def _channel_to_ask(self) -> str | None:
         return str(self._spec.number) if self._spec is not None else self._asked_channel
-
-    def _count_gap(self, stream: Stream, now: int) -> None:
-        if stream.reorder.gap:
-            self._switch_loss.note_gap(stream.reorder.gap, now)
-            stream.reorder.gap = 0
-            self._count_switch_loss()
-
-    def _count_switch_loss(self) -> None:
-        # A packet that comes late may do so on the other side of the second than its gap.
-        self.stats.switch_lost = min(max(0, self._switch_loss.total), self._lost())
-
-    def _lost(self) -> int:
-        return sum(stream.lost for stream in self._streams.values())
 
     def _count_dropped(self) -> None:
         self.stats.dropped += self._pending.dropped

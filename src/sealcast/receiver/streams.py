@@ -42,8 +42,8 @@ class Stream:
 
     @property
     def lost(self) -> int:
-        """Packets between the first and the last opened that were not opened."""
-        return self.last_index - self.first_index + 1 - self.opened if self.opened else 0
+        """Packets between the first and the last opened that were not opened; no less if some came twice."""
+        return max(0, self.last_index - self.first_index + 1 - self.opened) if self.opened else 0
 
     def open(self, held: HeldKey, packet: bytes, now: int, *, is_announced: bool = True) -> tuple[int, bytes]:
         """Return (index, payload) of a packet and remember it.
@@ -111,6 +111,12 @@ class Stream:
             self.counter.commit(index + count - 1, now)
         else:
             self.counter.keep(now)
+
+    def note_unproven(self, index: int, count: int) -> None:
+        """Count packets in a row that nothing proves, which move no counter."""
+        self.first_index = min(self.first_index, index) if self.opened else index
+        self.last_index = max(self.last_index, index + count - 1)
+        self.opened += count
 
     def key(self, held: HeldKey) -> srtp.StreamKey:
         """Return a held key as this SSRC uses it."""

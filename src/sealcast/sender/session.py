@@ -12,7 +12,7 @@ kinds, and the caller's loop uses them in this order:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sealcast.core.channel import ChannelSpec
+from sealcast.core.channel import ChannelSpec, Framing
 from sealcast.core.errors import LocalError
 from sealcast.core.ids import Epoch, KeyId, PacketIndex, Ssrc
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
@@ -24,6 +24,7 @@ from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import AirEpoch, EpochPlanner
 from sealcast.sender.keyless import cut_of
 from sealcast.sender.reports import REPORT_NS, ReportSchedule
+from sealcast.sender.scrambling import Scrambling
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
 from sealcast.wire.sealing import INDEX_LIMIT, Payload, SealedBatch, Sealer
@@ -76,6 +77,7 @@ class SenderSession:
         self._ssrc: Ssrc = self._epochs.first_slot.ssrc
         self._sealer = Sealer(self._ssrc)
         self._cut = cut_of(spec)
+        self._scrambling: Scrambling | None = None
         self._cname = f"{self._ssrc:08x}@sealcast"
         self._index = first_seq if first_seq is not None else random.below(FIRST_SEQ_LIMIT)
         self._timestamp = 0
@@ -234,16 +236,14 @@ class SenderSession:
         index = self._index + skipped
         # Whatever happens from here on, no index is used a second time.
         self._index = min(index + len(payloads), INDEX_LIMIT)
-        batch = self._sealer.seal(
-            current.rtp,
-            current.mki,
-            index,
-            payloads,
-            timestamps,
-            second=payload_type | marker << 7,
-        )
+        second, scrambling = payload_type | marker << 7, self._scrambling
+        if scrambling is None:
+            batch = self._sealer.seal(current.rtp, current.mki, index, payloads, timestamps, second=second)
+            size_bytes = len(batch.data) - batch.count * srtp.PACKET_OVERHEAD_BYTES
+        else:
+            batch = scrambling.scramble(index, payloads, timestamps, now, second=second)
+            size_bytes = scrambling.payload_bytes(batch)
         count = batch.count
-        size_bytes = len(batch.data) - count * srtp.PACKET_OVERHEAD_BYTES
         self._index = index + count
         self._timestamp = timestamps[count - 1]
         # Written out here, since it runs for every batch, and a batch of a slow stream is one packet.
@@ -269,11 +269,21 @@ class SenderSession:
         if self._ended or not self._epochs.is_switch_due(now):
             return
         before = self._epochs.switch(now)
+        self._begin_scrambling(now)
         if before is not None:
             self._totals[before.tek.key_id.epoch] = _totals(before, now)
             self._key_changes += 1
         self._control.start_burst(now)
         self._reports.ask(now)
+
+    def _begin_scrambling(self, now: int) -> None:
+        """Have the patterns of the epoch that went on air, if this is such a channel."""
+        if self._scrambling is not None:
+            self._scrambling.erase()
+        if self._spec.patterns is not None:
+            is_keyed = self._spec.framing is Framing.KEYED
+            tek, policy = self._current().tek, self._spec.patterns
+            self._scrambling = Scrambling(tek, policy, self._ssrc, now, is_keyed=is_keyed)
 
     def _tell_of_change(self, now: int) -> None:
         """Have receivers and key server hear at once of a change that a fence brought forward."""
@@ -322,6 +332,7 @@ class SenderSession:
             next=notice,
             window=window,
             key_servers=self._key_servers,
+            patterns=None if self._scrambling is None else self._scrambling.state(now),
             rekeys=rekeys,
             bye=bye,
         )

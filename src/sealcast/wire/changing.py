@@ -12,7 +12,7 @@ class Change:
     """When a new pattern comes; at least one is set, and all are above 0. Raises UsageError.
 
     A packet goes under one pattern, and is its last when with it `after_bytes` of payload are reached. Time
-    counts on from the first packet under the first pattern, whatever else changes patterns.
+    counts on from the start or the first packet, whatever else changes patterns, and also without packets.
     """
 
     after_bytes: int | None = None
@@ -42,6 +42,11 @@ class PatternSchedule:
         self.number = first
         self.is_used_up = False
 
+    def follow(self, now: int) -> int:
+        """Return the number in use by now, in ns; the first call, or the first `plan`, starts the time."""
+        self._follow_time(now)
+        return self.number
+
     def plan(self, sizes: Sequence[int], now: int) -> tuple[int, int]:
         """Return the pattern number for the next packet, and how many of those in line go under it.
 
@@ -64,7 +69,7 @@ class PatternSchedule:
         self._bytes += payload_bytes
 
     def remaining_ns(self, now: int) -> int | None:
-        """Return the time until the pattern changes; None before the first packet, or without a time."""
+        """Return the time until the pattern changes; None before time has started, or without a time."""
         return None if self._due_ns is None else max(0, self._due_ns - now)
 
     def extend(self, last: int) -> None:
@@ -73,15 +78,16 @@ class PatternSchedule:
         self.is_used_up = False
 
     def _follow_time(self, now: int) -> None:
-        """Change the pattern if its time is over, once, however many times have passed without a packet."""
+        """Change the pattern once for each time that is over: so numbers can be told beforehand."""
         every_ns = self._change.after_ns
         if every_ns is None:
             return
         if self._due_ns is None:
             self._due_ns = now + every_ns
         elif now >= self._due_ns:
-            self._due_ns += every_ns * (1 + (now - self._due_ns) // every_ns)
-            self._advance()
+            steps = 1 + (now - self._due_ns) // every_ns
+            self._due_ns += every_ns * steps
+            self._advance(steps)
 
     def _is_full(self, bytes_: int, packets: int) -> bool:
         change = self._change
@@ -89,9 +95,7 @@ class PatternSchedule:
             change.after_bytes is not None and bytes_ >= change.after_bytes
         )
 
-    def _advance(self) -> None:
+    def _advance(self, steps: int = 1) -> None:
         self._bytes = self._packets = 0
-        if self.number < self._last:
-            self.number += 1
-        else:
-            self.is_used_up = True
+        self.is_used_up = self.number + steps > self._last
+        self.number = min(self.number + steps, self._last)

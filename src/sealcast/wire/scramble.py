@@ -95,14 +95,12 @@ class Scrambler:
 
         The first goes under `index`, each next one higher; 16 bits of it are sent. A batch ends before a
         payload of another length; a shorter one may be its last. `second` is the second byte of every header:
-        marker and payload type. `PatternSchedule.plan` says how many go under a pattern. Raises LocalError if
-        a payload does not fit a datagram.
+        marker and payload type. `PatternSchedule.plan` says how many go under a pattern. Where the stream
+        carries no key ID, the trailer is empty. Raises LocalError if a payload does not fit a datagram.
         """
-        packet_bytes = len(payloads[0]) + PACKET_OVERHEAD_BYTES
-        if packet_bytes > BATCH_BYTES_MAX:
-            raise LocalError(f"a payload of {len(payloads[0])} bytes does not fit a datagram")
+        packet_bytes = len(payloads[0]) + rtp.HEADER_BYTES + len(trailer)
         pieces: list[bytes] = []
-        for place in range(_batch_length(payloads)):
+        for place in range(_batch_length(payloads, packet_bytes)):
             seq = index + place & 0xFFFF
             pieces += (
                 _HEADER.pack(rtp.PLAIN_HEADER, second, seq, timestamps[place], self._ssrc),
@@ -112,19 +110,40 @@ class Scrambler:
         return SealedBatch(memoryview(b"".join(pieces)), packet_bytes, len(pieces) // 3)
 
 
-def run_length(received: memoryview, packet_bytes: int) -> int:
-    """Return how many of the packets, all that long, have plain headers and the first one's number and MKI.
+def scramble_bare(cycle: Cycle, payloads: Sequence[Payload]) -> SealedBatch:
+    """Scramble the first payloads, as many as one batch holds, with nothing around them; see `Scrambler`."""
+    size = len(payloads[0])
+    pieces = [scramble_payload(cycle, each) for each in payloads[: _batch_length(payloads, size)]]
+    return SealedBatch(memoryview(b"".join(pieces)), size, len(pieces))
 
-    0 where the first has another header or the length is too short: such a packet is for `parse_packet`.
+
+def read_trailer(packet: Payload) -> tuple[int, bytes]:
+    """Return the pattern number and the MKI behind a packet of `PACKET_OVERHEAD_BYTES` at least."""
+    number, mki = _TRAILER.unpack_from(packet, len(packet) - TRAILER_BYTES)
+    return number, mki
+
+
+def run_length(received: memoryview, packet_bytes: int) -> int:
+    """Return how many of the packets, all that long, go together from the first on.
+
+    They have plain headers, one SSRC, SEQs in a row, the first one's number and MKI. 0 where the first has
+    another header or the length is too short: such a packet is for `parse_packet`.
     """
-    if packet_bytes < PACKET_OVERHEAD_BYTES:
+    middle, whole = packet_bytes - PACKET_OVERHEAD_BYTES, len(received) // packet_bytes
+    if middle < 0 or not whole or received[0] != rtp.PLAIN_HEADER:
         return 0
-    trailer = received[packet_bytes - TRAILER_BYTES : packet_bytes]
-    for count, start in enumerate(range(0, len(received) - packet_bytes + 1, packet_bytes)):
-        end = start + packet_bytes
-        if received[start] != rtp.PLAIN_HEADER or received[end - TRAILER_BYTES : end] != trailer:
+    fields = struct.Struct(f">BxH4x4s{middle}x{TRAILER_BYTES}s")
+    rows = fields.iter_unpack(received[: whole * packet_bytes])
+    _, first, ssrc, trailer = next(rows)
+    for count, (header, seq, other_ssrc, other_trailer) in enumerate(rows, 1):
+        if (
+            other_trailer != trailer
+            or seq != first + count & 0xFFFF
+            or header != rtp.PLAIN_HEADER
+            or other_ssrc != ssrc
+        ):
             return count
-    return len(received) // packet_bytes
+    return whole
 
 
 def descramble_run(cycle: Cycle, received: memoryview, packet_bytes: int, count: int) -> list[bytes]:
@@ -132,20 +151,27 @@ def descramble_run(cycle: Cycle, received: memoryview, packet_bytes: int, count:
 
     4.5 µs for a packet of 1316 bytes.
     """
-    ends = range(packet_bytes - TRAILER_BYTES, count * packet_bytes, packet_bytes)
     size = packet_bytes - PACKET_OVERHEAD_BYTES
-    seqs = [0] * count
-    if cycle.step_bits:
-        seqs = [int.from_bytes(received[end - size - 10 : end - size - 8]) for end in ends]
+    starts = range(rtp.HEADER_BYTES, count * packet_bytes, packet_bytes)
+    if not cycle.step_bits:
+        mask = cycle.mask(size)
+        return [(int.from_bytes(received[at : at + size]) ^ mask).to_bytes(size) for at in starts]
+    first = int.from_bytes(received[2:4])
     return [
-        scramble_payload(cycle, received[end - size : end], seq) for end, seq in zip(ends, seqs, strict=True)
+        scramble_payload(cycle, received[at : at + size], first + place & 0xFFFF)
+        for place, at in enumerate(starts)
     ]
 
 
-def _batch_length(payloads: Sequence[Payload]) -> int:
-    """Return how many payloads one batch takes: equal in length, the last maybe shorter."""
+def _batch_length(payloads: Sequence[Payload], packet_bytes: int) -> int:
+    """Return how many payloads one batch takes: equal in length, the last maybe shorter.
+
+    `packet_bytes` is the length of the first one's packet. Raises LocalError if that does not fit a datagram.
+    """
     size = len(payloads[0])
-    limit = train_limit(size + PACKET_OVERHEAD_BYTES)
+    if packet_bytes > BATCH_BYTES_MAX:
+        raise LocalError(f"a payload of {size} bytes does not fit a datagram")
+    limit = train_limit(packet_bytes)
     for place, payload in enumerate(payloads[:limit]):
         if len(payload) != size:
             return place + (len(payload) < size)
