@@ -1,9 +1,11 @@
 """Owns the port through which the key server's operations tell parties that something has happened."""
 
+from collections.abc import Callable
 from typing import Protocol
 
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import KeyId
-from sealcast.keys.policy import Window, fetch_window, spread_ms
+from sealcast.keys.policy import Window, fetch_window, repair_window, spread_ms
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.service_fence import order_for
 from sealcast.keyserver.values import ChannelView
@@ -26,9 +28,14 @@ def silent(event: Event, party: str | None = None) -> None:
     _ = event, party
 
 
-def key_change(view: ChannelView, air: AirState, key_id: KeyId, now: int) -> Event:
-    """Return the event that `key_id` comes next, with the fetch window as it stands at `now`."""
-    window = _window(view, air, key_id.epoch, now)
+def key_change(
+    view: ChannelView, air: AirState, key_id: KeyId, now: int, *, is_chained: bool = False
+) -> Event:
+    """Return the event that `key_id` comes next, with the fetch window as it stands at `now`.
+
+    A key that follows in a chain comes over the air: those who miss it ask in the window for repairs.
+    """
+    window = _window(view, air, key_id.epoch, now, repair_window if is_chained else fetch_window)
     return Event(
         kind="key-change",
         channel=view.spec.number,
@@ -38,7 +45,13 @@ def key_change(view: ChannelView, air: AirState, key_id: KeyId, now: int) -> Eve
     )
 
 
-def _window(view: ChannelView, air: AirState, epoch: int, now: int) -> Window:
+def _window(
+    view: ChannelView,
+    air: AirState,
+    epoch: int,
+    now: int,
+    window_of: Callable[[ChannelSpec, int, int | None], Window],
+) -> Window:
     """Return when receivers fetch the next key.
 
     Before the end of the present one; soon if there is none; within an urgent fence's own window if the key
@@ -51,5 +64,5 @@ def _window(view: ChannelView, air: AirState, epoch: int, now: int) -> Window:
     order = order_for(view.fences, view.on_air.epoch) if view.on_air is not None else None
     if order is not None and order.urgent and epoch >= order.epoch:
         hurried_ms = min(order.window_ms, remaining_ms)
-        return fetch_window(view.spec, hurried_ms, hurried_ms)
-    return fetch_window(view.spec, remaining_ms)
+        return window_of(view.spec, hurried_ms, hurried_ms)
+    return window_of(view.spec, remaining_ms, None)

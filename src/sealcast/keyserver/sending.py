@@ -1,7 +1,10 @@
 """Owns the operations of senders: lease, publish, generate, report what is on air."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
+from sealcast.core.channel import ScheduleKind
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.core.ports import Random
@@ -15,17 +18,19 @@ from sealcast.keyserver.notices import OnNotice, key_change, silent
 from sealcast.keyserver.service_air import (
     AirChange,
     AirDecision,
+    Step,
     check_report,
     decide_report,
     expired,
     is_overtaken,
 )
+from sealcast.keyserver.service_chain import check_follows, check_shape, is_same_place, row_before
 from sealcast.keyserver.service_fence import order_for
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.keyserver.views import Views
-from sealcast.keyserver.wrapped import wrap_tek
+from sealcast.keyserver.wrapped import wrap_key, wrap_tek
 from sealcast.messages import jose
 from sealcast.messages.answers import (
     AirAnswer,
@@ -123,9 +128,11 @@ class SenderDesk:
         row = _leased_row(call, view, request.epoch)
         tek = self._open_key(view, row.epoch, request.sealed_key)
         if row.has_key:
-            if self._views.tek(call.connection, view, row.epoch) != tek:
+            kept = self._views.tek(call.connection, view, row.epoch)
+            if kept != tek or not is_same_place(row, tek.origin, view.spec.number):
                 raise refusal("epoch-taken", f"epoch {row.epoch} has another key already; use the next slot")
             return Reply(Done(jti=request.jti))
+        self._check_chain(call, view, tek)
         self._store_key(call, view, row, tek)
         call.record("publish", f"{view.spec.name} {row.epoch}")
         return Reply(Done(jti=request.jti))
@@ -134,6 +141,10 @@ class SenderDesk:
         """Make the key of an epoch, once; asked again, return the same."""
         view = self._own_channel(call, request.channel)
         row = _leased_row(call, view, request.epoch)
+        if view.spec.schedule is ScheduleKind.CHAIN:
+            raise refusal(
+                "bad-request", f"the keys of channel {view.spec.name} are a chain's: make and publish them"
+            )
         if row.has_key:
             tek = self._views.tek(call.connection, view, row.epoch)
         else:
@@ -182,16 +193,31 @@ class SenderDesk:
         key_id = key_id_of(view, epoch)
         if material.key_id != str(key_id) or material.suite != view.spec.suite.value:
             raise FormatError(f"the sealed key is not one of {view.spec.suite.value} for {key_id}")
-        return read_key(material)
+        tek = read_key(material)
+        check_shape(view, tek)
+        return tek
+
+    def _check_chain(self, call: Call, view: ChannelView, tek: Tek) -> None:
+        """Raise a refusal unless a new key may stand where it says in its chain."""
+        before, origin, number = row_before(view, tek), tek.origin, view.spec.number
+        if before is not None:
+            check_follows(view, tek, self._views.tek(call.connection, view, before.epoch))
+        elif origin is not None and store_epochs.has_chain(call.connection, number, origin.fresh_at):
+            raise refusal(
+                "bad-request",
+                f"the fresh start at epoch {origin.fresh_at} of channel {view.spec.name} ends another chain;"
+                " name a later epoch",
+            )
 
     def _store_key(self, call: Call, view: ChannelView, row: EpochRow, tek: Tek) -> None:
         """Store a key; an epoch that went on air while we could not be reached stays on air."""
         is_planned = row.state is KeyState.PLANNED
         state = next_state(row.state, KeyEvent.PUBLISH) if is_planned else row.state
-        store_epochs.set_key(call.connection, tek.key_id, wrap_tek(self._master, tek), state, call.wall_ms)
+        store_epochs.set_key(call.connection, tek, wrap_key(self._master, tek), state, call.wall_ms)
         self._views.forget(view.spec.number)
         if state is KeyState.PUBLISHED:
-            self._on_notice(key_change(view, self._air, tek.key_id, call.now))
+            is_chained = tek.origin is not None and tek.origin.follows is not None
+            self._on_notice(key_change(view, self._air, tek.key_id, call.now, is_chained=is_chained))
 
     def _carry_out(self, call: Call, view: ChannelView, request: AirRequest, decision: AirDecision) -> None:
         number = view.spec.number
@@ -199,6 +225,7 @@ class SenderDesk:
             self.stale_reports += 1
             return
         steps = (*decision.steps, *expired(view.epochs, call.wall_ms))
+        self._drop_links(call, view, steps)
         for step in steps:
             store_epochs.store_step(call.connection, key_id_of(view, step.epoch), step, call.wall_ms)
         if steps:
@@ -223,6 +250,14 @@ class SenderDesk:
         )
         self._air.note(number, Ssrc(request.ssrc), report)
         store_air.save_report(call.connection, number, Ssrc(request.ssrc), report, call.wall_ms)
+
+    def _drop_links(self, call: Call, view: ChannelView, steps: Iterable[Step]) -> None:
+        """Destroy the C of epochs that go off the air; their TEK stays while packets are under way."""
+        going = {step.epoch for step in steps if step.state is KeyState.DRAINING}
+        for row in view.epochs:
+            if row.epoch in going and row.has_link:
+                tek = self._views.tek(call.connection, view, row.epoch)
+                store_epochs.drop_link(call.connection, tek.key_id, wrap_tek(self._master, tek))
 
     def _pass_fences(
         self, call: Call, view: ChannelView, request: AirRequest, decision: AirDecision

@@ -1,17 +1,17 @@
 """Decides which keys a device is told of, and puts the grant together."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import fetch_window, spread_ms
+from sealcast.keys.policy import fetch_window, repair_window, spread_ms
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.air import AirReport
 from sealcast.keyserver.values import ChannelView
-from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, StreamState
+from sealcast.messages.answers import ChainGrant, FetchWindow, Grant, GrantedKey, KeyMaterial, StreamState
 from sealcast.messages.channels import channel_data
-from sealcast.messages.material import key_material
+from sealcast.messages.material import key_material, update_material
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,27 @@ def make_grant(
     now: int,
     heartbeat_ms: int = 0,
     events: tuple[str, ...] = (),
+    held: Container[KeyId] = (),
+    first_epoch: Epoch | None = None,
 ) -> Grant:
     """Return the grant of the keys in `teks`, with all that a receiver needs to use them.
 
     `heartbeat_ms` is how often a receiver is to say that it lives.
 
     `audience` is how many may ask for the channel's keys, `events` where events are pushed.
+
+    `held` are the keys that the device has, so that of a chain it needs the update alone; `first_epoch` is
+    the first of that chain that it was granted.
     """
     remaining_ms = on_air.latest.remaining_now_ms(now) if on_air.latest is not None else None
     window = None
     if view.on_air is not None and remaining_ms is not None:
-        drawn = fetch_window(view.spec, remaining_ms)
+        drawn = (repair_window if expects_chained(view) else fetch_window)(view.spec, remaining_ms)
         window = FetchWindow(opens_in_ms=drawn.opens_in_ms, closes_in_ms=drawn.closes_in_ms)
     return Grant(
         jti=jti,
         channel=channel_data(view.spec),
-        keys=[_granted(view, on_air.latest, tek, now) for tek in teks.values()],
+        keys=_granted_keys(view, on_air.latest, teks, held, now),
         streams=[
             StreamState(ssrc=ssrc, roc=run.roc, seq=run.seq, age_ms=run.age_ms(now))
             for ssrc, run in on_air.runs.items()
@@ -75,7 +80,19 @@ def make_grant(
         spread_ms=spread_ms(view.spec, audience),
         heartbeat_ms=heartbeat_ms,
         events=list(events),
+        chain=_chain(teks, first_epoch),
     )
+
+
+def expects_chained(view: ChannelView) -> bool:
+    """Whether the next key follows from the one on air: then most receivers need not ask for it."""
+    current = view.on_air
+    if current is None or current.fresh_at is None:
+        return False
+    coming = [row for row in view.epochs if row.has_link and row.epoch >= max(view.floor, current.epoch + 1)]
+    if coming:
+        return coming[0].follows is not None
+    return current.epoch + 1 < current.fresh_at and view.floor <= current.epoch
 
 
 def key_id_of(view: ChannelView, epoch: Epoch) -> KeyId:
@@ -83,15 +100,43 @@ def key_id_of(view: ChannelView, epoch: Epoch) -> KeyId:
     return KeyId(view.spec.number, epoch)
 
 
-def _granted(view: ChannelView, report: AirReport | None, tek: Tek, now: int) -> GrantedKey:
-    current = view.on_air
-    if current is None or current.epoch != tek.key_id.epoch or report is None:
+def _chain(teks: Mapping[Epoch, Tek], first_epoch: Epoch | None) -> ChainGrant | None:
+    """Return what the grant of these keys means: it is told of the chain of the first."""
+    first = next(iter(teks.values()), None)
+    if first is None or first.origin is None:
+        return None
+    began = first.key_id.epoch if first_epoch is None else first_epoch
+    return ChainGrant(first_epoch=began, fresh_at=first.origin.fresh_at)
+
+
+def _granted_keys(
+    view: ChannelView,
+    report: AirReport | None,
+    teks: Mapping[Epoch, Tek],
+    held: Container[KeyId],
+    now: int,
+) -> list[GrantedKey]:
+    """Return the keys in order; a coming one that the device can derive from another comes as its update."""
+    made: list[GrantedKey] = []
+    linked: set[KeyId] = set()
+    for tek in teks.values():
+        is_current = view.on_air is not None and view.on_air.epoch == tek.key_id.epoch
+        follows = tek.origin.follows if tek.origin is not None else None
+        is_update = not is_current and follows is not None and (follows in linked or follows in held)
+        material = update_material(tek) if is_update else key_material(tek)
+        made.append(_granted(view, report if is_current else None, material, now))
+        if tek.origin is not None:
+            linked.add(tek.key_id)
+    return made
+
+
+def _granted(view: ChannelView, report: AirReport | None, material: KeyMaterial, now: int) -> GrantedKey:
+    """Return one key; `report` is what is known of it if it is on air."""
+    if report is None:
         lifetime_ms = view.spec.lifetime_ms
-        return GrantedKey(
-            material=key_material(tek), state="next", remaining_ms=lifetime_ms, lifetime_ms=lifetime_ms
-        )
+        return GrantedKey(material=material, state="next", remaining_ms=lifetime_ms, lifetime_ms=lifetime_ms)
     return GrantedKey(
-        material=key_material(tek),
+        material=material,
         state="current",
         remaining_ms=report.remaining_now_ms(now),
         lifetime_ms=report.lifetime_ms,

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId, Ssrc
 from sealcast.keys.lease import RunSlot
+from sealcast.keys.material import Tek
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.service_air import Step
 from sealcast.keyserver.tables import epochs
@@ -21,6 +22,8 @@ _FIELDS = (
     epochs.c.state,
     epochs.c.wrapped_key.is_not(None).label("has_key"),
     epochs.c.off_air_at_ms,
+    epochs.c.follows,
+    epochs.c.fresh_at,
 )
 _LIVE = (
     sa.select(*_FIELDS).where(_OF_CHANNEL, epochs.c.state != KeyState.RETIRED.name).order_by(epochs.c.epoch)
@@ -48,8 +51,16 @@ _CONSUME = (
 _SET_KEY = (
     epochs.update()
     .where(_OF_EPOCH)
-    .values(wrapped_key=sa.bindparam("key"), state=sa.bindparam("to"), published_at_ms=sa.bindparam("now_ms"))
+    .values(
+        wrapped_key=sa.bindparam("key"),
+        state=sa.bindparam("to"),
+        published_at_ms=sa.bindparam("now_ms"),
+        follows=sa.bindparam("before"),
+        fresh_at=sa.bindparam("fresh"),
+    )
 )
+_DROP_LINK = epochs.update().where(_OF_EPOCH).values(wrapped_key=sa.bindparam("key"))
+_HAS_CHAIN = sa.select(epochs.c.epoch).where(_OF_CHANNEL, epochs.c.fresh_at == sa.bindparam("fresh")).limit(1)
 _ON_AIR = (
     epochs.update()
     .where(_OF_EPOCH)
@@ -131,9 +142,25 @@ def wrapped_key(connection: sa.Connection, key_id: KeyId) -> bytes | None:
     return connection.execute(_KEY, _name(key_id)).scalar()
 
 
-def set_key(connection: sa.Connection, key_id: KeyId, wrapped: bytes, state: KeyState, now_ms: int) -> None:
-    """Store the key of an epoch."""
-    connection.execute(_SET_KEY, {**_name(key_id), "key": wrapped, "to": state.name, "now_ms": now_ms})
+def set_key(connection: sa.Connection, tek: Tek, wrapped: bytes, state: KeyState, now_ms: int) -> None:
+    """Store the key of an epoch, as `wrapped`, with its place in a chain if it is of one."""
+    follows = tek.origin.follows if tek.origin is not None else None
+    chain = {
+        "before": follows.epoch if follows is not None else None,
+        "fresh": tek.origin.fresh_at if tek.origin is not None else None,
+    }
+    kept = {"key": wrapped, "to": state.name, "now_ms": now_ms}
+    connection.execute(_SET_KEY, {**_name(tek.key_id), **kept, **chain})
+
+
+def drop_link(connection: sa.Connection, key_id: KeyId, wrapped: bytes) -> None:
+    """Keep of a chain's key the TEK alone, as `wrapped`: nothing can follow from it any more."""
+    connection.execute(_DROP_LINK, {**_name(key_id), "key": wrapped})
+
+
+def has_chain(connection: sa.Connection, channel: ChannelNumber, fresh_at: Epoch) -> bool:
+    """Return whether a chain of the channel, now or earlier, has its next fresh start at that epoch."""
+    return connection.execute(_HAS_CHAIN, {"wanted": channel, "fresh": fresh_at}).scalar() is not None
 
 
 def store_step(connection: sa.Connection, key_id: KeyId, step: Step, now_ms: int) -> None:
@@ -160,4 +187,6 @@ def _row(row: sa.Row[tuple[object, ...]]) -> EpochRow:
         state=KeyState[row.state],
         has_key=bool(row.has_key),
         off_air_at_ms=row.off_air_at_ms,
+        follows=None if row.follows is None else Epoch(row.follows),
+        fresh_at=None if row.fresh_at is None else Epoch(row.fresh_at),
     )

@@ -1,5 +1,7 @@
 """Owns the queries on fences: those that senders have not reached yet, and what a device was granted."""
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch
@@ -17,6 +19,15 @@ _REACH = (
     .values(reached_at_ms=sa.bindparam("now_ms"))
 )
 _HURRY = fences.update().where(_AHEAD).values(is_urgent=True)
+_CHAINS = (
+    sa.select(grants.c.until_epoch)
+    .where(
+        grants.c.device == sa.bindparam("holder"),
+        grants.c.channel == sa.bindparam("wanted"),
+        grants.c.until_epoch.in_(sa.bindparam("ends", expanding=True)),
+    )
+    .distinct()
+)
 _HIGHEST_GRANTED = sa.select(sa.func.max(grants.c.epoch)).where(
     grants.c.device == sa.bindparam("holder"), grants.c.channel == sa.bindparam("wanted")
 )
@@ -50,6 +61,17 @@ def reach(connection: sa.Connection, channel: ChannelNumber, epoch: Epoch, now_m
 def hurry(connection: sa.Connection, channel: ChannelNumber) -> None:
     """Make the fences urgent that are not reached."""
     connection.execute(_HURRY, {"wanted": channel})
+
+
+def chains_of(
+    connection: sa.Connection, device: str, channel: ChannelNumber, ends: Iterable[Epoch]
+) -> frozenset[Epoch]:
+    """Return those chains, named by their next fresh start, of which a device was given any key."""
+    wanted = sorted(set(ends))
+    if not wanted:
+        return frozenset()
+    asked = {"holder": device, "wanted": channel, "ends": wanted}
+    return frozenset(Epoch(end) for end in connection.execute(_CHAINS, asked).scalars())
 
 
 def highest_granted(connection: sa.Connection, device: str, channel: ChannelNumber) -> int | None:

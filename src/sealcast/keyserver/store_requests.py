@@ -1,7 +1,8 @@
 """Owns the queries on requests that were decided, and on grants."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -13,6 +14,7 @@ from sealcast.keyserver.tables import epochs, grants, requests
 PRUNED_AT_ONCE_MAX = 2_000
 """Old requests dropped in one go: a few ms, so that nobody waits for the broom."""
 
+NOT_CHAINED: Mapping[Epoch, Epoch] = MappingProxyType({})
 _FIND = sa.select(requests.c.digest, requests.c.decision).where(
     requests.c.principal == sa.bindparam("caller"), requests.c.jti == sa.bindparam("unique_id")
 )
@@ -24,26 +26,53 @@ _OLD = (
 )
 _PRUNE = requests.delete().where(sa.tuple_(requests.c.principal, requests.c.jti).in_(_OLD))
 _GRANT = insert(grants).on_conflict_do_nothing()
+_GRANT_IN_CHAIN = (
+    sa.select(grants.c.epoch, grants.c.granted_at_ms)
+    .where(
+        grants.c.device == sa.bindparam("holder"),
+        grants.c.channel == sa.bindparam("wanted"),
+        grants.c.until_epoch == sa.bindparam("until"),
+        grants.c.epoch <= sa.bindparam("turn"),
+    )
+    .order_by(grants.c.epoch.desc())
+    .limit(1)
+)
 _GRANTED = (
     sa.select(grants.c.device, grants.c.epoch)
     .where(grants.c.channel == sa.bindparam("wanted"))
     .order_by(grants.c.device, grants.c.epoch)
 )
+_COVERED = sa.and_(
+    epochs.c.channel == grants.c.channel,
+    epochs.c.epoch >= grants.c.epoch,
+    epochs.c.epoch < sa.func.coalesce(grants.c.until_epoch, grants.c.epoch + 1),
+    sa.or_(grants.c.until_epoch.is_(None), epochs.c.fresh_at == grants.c.until_epoch),
+)
+"""Epochs whose keys a grant brought: its own, and of a chain those that follow."""
+
 _LIVE_GRANTS = (
-    sa.select(grants.c.channel, grants.c.epoch)
-    .join(epochs, sa.and_(epochs.c.channel == grants.c.channel, epochs.c.epoch == grants.c.epoch))
+    sa.select(epochs.c.channel, epochs.c.epoch)
+    .distinct()
+    .select_from(grants)
+    .join(epochs, _COVERED)
     .where(
         grants.c.device == sa.bindparam("wanted"),
         grants.c.channel.in_(sa.bindparam("numbers", expanding=True)),
         epochs.c.state != KeyState.RETIRED.name,
     )
-    .order_by(grants.c.epoch.desc(), grants.c.channel)
+    .order_by(epochs.c.epoch.desc(), epochs.c.channel)
     .limit(sa.bindparam("count"))
 )
-_GRANTED_AMONG = sa.select(grants.c.epoch).where(
-    grants.c.device == sa.bindparam("wanted"),
-    grants.c.channel == sa.bindparam("number"),
-    grants.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+_GRANTED_AMONG = (
+    sa.select(epochs.c.epoch)
+    .distinct()
+    .select_from(grants)
+    .join(epochs, _COVERED)
+    .where(
+        grants.c.device == sa.bindparam("wanted"),
+        grants.c.channel == sa.bindparam("number"),
+        epochs.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+    )
 )
 
 
@@ -81,13 +110,38 @@ def prune(connection: sa.Connection, before_ms: int) -> int:
 
 
 def grant(
-    connection: sa.Connection, device: str, channel: ChannelNumber, epochs: Iterable[Epoch], now_ms: int
+    connection: sa.Connection,
+    device: str,
+    channel: ChannelNumber,
+    epochs: Iterable[Epoch],
+    now_ms: int,
+    *,
+    until: Mapping[Epoch, Epoch] = NOT_CHAINED,
 ) -> int:
-    """Record that a device was given the keys of `epochs`; return how many of them it had not before."""
+    """Record that a device was given the keys of `epochs`; return how many of them it had not before.
+
+    `until` has the next fresh start for those that are of a chain.
+    """
     rows = [
-        {"device": device, "channel": channel, "epoch": epoch, "granted_at_ms": now_ms} for epoch in epochs
+        {
+            "device": device,
+            "channel": channel,
+            "epoch": epoch,
+            "granted_at_ms": now_ms,
+            "until_epoch": until.get(epoch),
+        }
+        for epoch in epochs
     ]
     return connection.execute(_GRANT, rows).rowcount if rows else 0
+
+
+def grant_in_chain(
+    connection: sa.Connection, device: str, channel: ChannelNumber, until: Epoch, epoch: Epoch
+) -> tuple[Epoch, int] | None:
+    """Return the newest grant up to `epoch` of the chain that ends before `until`: its epoch and instant."""
+    asked = {"holder": device, "wanted": channel, "until": until, "turn": epoch}
+    row = connection.execute(_GRANT_IN_CHAIN, asked).one_or_none()
+    return None if row is None else (Epoch(row.epoch), row.granted_at_ms)
 
 
 def granted(connection: sa.Connection, channel: ChannelNumber) -> list[tuple[str, Epoch]]:
@@ -98,14 +152,14 @@ def granted(connection: sa.Connection, channel: ChannelNumber) -> list[tuple[str
 def live_keys_of(
     connection: sa.Connection, device: str, channels: Iterable[ChannelNumber], limit: int
 ) -> list[KeyId]:
-    """Return the granted keys of a device that may still open something, at most `limit`."""
+    """Return the keys that a device was granted, or follows to, that may still open something."""
     parameters = {"wanted": device, "numbers": list(channels), "count": limit}
     rows = connection.execute(_LIVE_GRANTS, parameters)
     return [KeyId(ChannelNumber(channel), Epoch(epoch)) for channel, epoch in rows]
 
 
 def granted_among(connection: sa.Connection, device: str, keys: Iterable[KeyId]) -> list[KeyId]:
-    """Return those of `keys` that were granted to a device, in order."""
+    """Return those of `keys` that were granted to a device, or follow from such, in order."""
     wanted: dict[ChannelNumber, list[Epoch]] = {}
     for key_id in sorted(keys):
         wanted.setdefault(key_id.channel, []).append(key_id.epoch)

@@ -12,7 +12,11 @@ from sealcast.messages.problems import STATUS_OF
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """One epoch that was given to a sender: its slot, and where it stands in its life."""
+    """One epoch that was given to a sender: its slot, and where it stands in its life.
+
+    Of a chain, `fresh_at` is the epoch of its next fresh start, which no other chain of the channel shares,
+    and `follows` the epoch before, None at a fresh start.
+    """
 
     epoch: Epoch
     sender: str
@@ -21,11 +25,18 @@ class EpochRow:
     state: KeyState
     has_key: bool
     off_air_at_ms: int | None = None
+    follows: Epoch | None = None
+    fresh_at: Epoch | None = None
 
     @property
     def is_free(self) -> bool:
         """Whether its sender may still start or go on with it."""
         return not self.consumed and self.state in {KeyState.PLANNED, KeyState.PUBLISHED}
+
+    @property
+    def has_link(self) -> bool:
+        """Whether we hold its C: it goes when the epoch is off the air, before the key itself."""
+        return self.has_key and self.fresh_at is not None and self.state is not KeyState.DRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,11 @@ class ChannelView:
     def on_air(self) -> EpochRow | None:
         """The epoch on air."""
         return next((row for row in self.epochs if row.state is KeyState.ACTIVE), None)
+
+    @property
+    def chains(self) -> frozenset[Epoch]:
+        """The chains of its epochs, each named by its next fresh start."""
+        return frozenset(row.fresh_at for row in self.epochs if row.fresh_at is not None)
 
     def find(self, epoch: int) -> EpochRow | None:
         """Return one epoch, if it was given out and is not retired."""

@@ -12,7 +12,7 @@ from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
 from sealcast.keyserver import store_channels, store_epochs, store_fences, store_principals
 from sealcast.keyserver.values import ChannelView, refusal
-from sealcast.keyserver.wrapped import unwrap_tek
+from sealcast.keyserver.wrapped import unwrap_link, unwrap_tek
 from sealcast.messages.answers import SenderKey
 
 CHANNELS_MAX = 1_024
@@ -41,15 +41,14 @@ class Views:
         return view
 
     def tek(self, connection: sa.Connection, view: ChannelView, epoch: Epoch) -> Tek:
-        """Return the key of an epoch that has one."""
+        """Return the key of an epoch that has one, with its origin while its C is kept."""
         key_id = KeyId(view.spec.number, epoch)
         tek = self._teks.get(key_id)
         if tek is None:
             wrapped = store_epochs.wrapped_key(connection, key_id)
             if wrapped is None:
                 raise LocalError(f"the key {key_id} is not in the database")
-            tek = unwrap_tek(self._master, key_id, view.spec.suite, wrapped)
-            self._teks[key_id] = tek
+            tek = self._teks[key_id] = self._unwrap(view, key_id, wrapped)
         return tek
 
     def forget(self, number: ChannelNumber) -> None:
@@ -61,6 +60,12 @@ class Views:
         """Drop everything, for instance when a transaction was undone."""
         self._views.clear()
         self._teks.clear()
+
+    def _unwrap(self, view: ChannelView, key_id: KeyId, wrapped: bytes) -> Tek:
+        row, suite = view.find(key_id.epoch), view.spec.suite
+        if row is None or row.fresh_at is None or not row.has_link:
+            return unwrap_tek(self._master, key_id, suite, wrapped)
+        return unwrap_link(self._master, key_id, suite, wrapped, fresh_at=row.fresh_at, follows=row.follows)
 
     def _read(self, connection: sa.Connection, stored: store_channels.StoredChannel) -> ChannelView:
         epochs = store_epochs.live(connection, stored.spec.number)

@@ -168,6 +168,21 @@ class ChannelList(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[ChannelRow]
 
 
+class FreshStart(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh start of a chain is ordered: at epoch `fence_epoch` or later; `on_air` is the present one.
+
+    `skipped` are published epochs that never go on air. `window_ms` is how long receivers have to fetch the
+    next key, with `now`. With nothing on air or published there is nothing to order: the next start is fresh.
+    """
+
+    jti: str
+    channel: str
+    fence_epoch: int
+    on_air: int | None
+    skipped: list[int]
+    window_ms: int | None = None
+
+
 class RegistryRow(msgspec.Struct, frozen=True, kw_only=True):
     """A registered device or sender."""
 

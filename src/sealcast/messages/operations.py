@@ -126,6 +126,13 @@ SUBSCRIBER_LIST = Operation(
 CHANNEL_OPEN = Operation(
     "channel-open", "/v1/channels/open", "operator", subscribing.ChannelOpenRequest, answers.ChannelList
 )
+CHANNEL_FRESH_START = Operation(
+    "channel-fresh-start",
+    "/v1/channels/fresh-start",
+    "operator",
+    requests.FreshStartRequest,
+    answers.FreshStart,
+)
 SOLD_ADD = Operation(
     "sold-add", "/v1/sold/add", "operator", subscribing.SoldAddRequest, subscribing.SoldAdded
 )
@@ -231,6 +238,7 @@ ALL = (
     STOP,
     RECEPTION_LIST,
     CHANNEL_OPEN,
+    CHANNEL_FRESH_START,
     SOLD_ADD,
     SOLD_LIST,
     SOLD_REMOVE,

@@ -48,6 +48,7 @@ STATUS_OF = {
     "overlap": HTTPStatus.CONFLICT,
     "epoch-taken": HTTPStatus.CONFLICT,
     "not-leased": HTTPStatus.CONFLICT,
+    "fresh-start-needed": HTTPStatus.CONFLICT,
     "jti-reused": HTTPStatus.CONFLICT,
     "busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "reception-unavailable": HTTPStatus.SERVICE_UNAVAILABLE,

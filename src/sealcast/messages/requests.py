@@ -111,6 +111,13 @@ class ChannelSendersRequest(Request, frozen=True, kw_only=True):
     remove: list[str] = []
 
 
+class FreshStartRequest(Request, frozen=True, kw_only=True):
+    """Operator: have a chain start afresh with its next key; `now` has the sender change keys at once."""
+
+    channel: str
+    now: bool = False
+
+
 class ListRequest(Request, frozen=True, kw_only=True):
     """Operator: a list; `channel` narrows it where that makes sense."""
 

@@ -13,6 +13,7 @@ from sealcast.keyserver.views import Views
 from sealcast.messages.jwk import Jwk, kek_reference
 from sealcast.server.evicting import Evictions
 from sealcast.subscribers import store as allow_list
+from sealcast.subscribers import store_withdrawals
 from sealcast.subscribers.store import Subscription
 
 ALL_EPOCHS = 2**32
@@ -59,6 +60,12 @@ class Assignments:
             view = self._views.get(call.connection, stored.spec.name)
             self._evictions.evict(call, view, party, "party-removed")
             self.end_sender(call, view, party)
+
+    def shut_out(self, call: Call, party: str) -> None:
+        """Set the fences for a device whose certificates are revoked; it stays on its channels' lists."""
+        for number in store_withdrawals.subscribed_channels(call.connection, party):
+            view = self._views.get(call.connection, str(number))
+            self._evictions.shut_out(call, view, party)
 
     def start_sender(self, call: Call, view: ChannelView, sender: str) -> None:
         """Let a sender lease a channel; one that may already stays as it is."""

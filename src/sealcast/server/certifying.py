@@ -30,13 +30,24 @@ CRL_AGE_MS = 10_000
 
 
 class CertificateDesk:
-    """Carries out what is asked about certificates; `forget` drops what is remembered of a party."""
+    """Carries out what is asked about certificates; `forget` drops what is remembered of a party.
 
-    def __init__(self, *, issuer: Issuer, register: Register, forget: Callable[[str], None]) -> None:
+    `shut_out` has the keys that a revoked device holds go off the air.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: Issuer,
+        register: Register,
+        forget: Callable[[str], None],
+        shut_out: Callable[[Call, str], None],
+    ) -> None:
         self._issuer = issuer
         self._crl: tuple[int, bytes] | None = None
         self._register = register
         self._forget = forget
+        self._shut_out = shut_out
 
     def issue(self, call: Call, request: CertificateIssueRequest) -> Reply:
         """Register a party by a certificate request that came by another way, and certify it."""
@@ -92,6 +103,7 @@ class CertificateDesk:
             named = (request.serial or request.id or "")[:80]
             raise refusal("unknown-certificate", f"there is no valid certificate {named!r}; see: ca list")
         self._crl = None
+        self._shut_out(call, gone[0].principal)
         call.record("certificate-revoke", f"{gone[0].principal} {request.reason}")
         self._forget(gone[0].principal)
         return Reply(self._rows(call, gone))

@@ -12,16 +12,18 @@ from sealcast.keyserver.service_channels import check_free
 from sealcast.keyserver.service_keys import key_id_of
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
-from sealcast.messages.answers import ChannelList, ChannelRow, Done
+from sealcast.messages.answers import ChannelList, ChannelRow, Done, FreshStart
 from sealcast.messages.channels import channel_data, channel_spec
 from sealcast.messages.requests import (
     ChannelAddRequest,
     ChannelNameRequest,
     ChannelSendersRequest,
+    FreshStartRequest,
     ListRequest,
 )
 from sealcast.messages.subscribing import ChannelOpenRequest, EndRow
 from sealcast.server.assigning import Assignments
+from sealcast.server.evicting import Evictions
 from sealcast.subscribers import store as allow_list
 
 
@@ -29,12 +31,19 @@ class ChannelDesk:
     """Carries out what operators ask about channels."""
 
     def __init__(
-        self, *, views: Views, air: AirState, assignments: Assignments, receptions: ReceptionEnds
+        self,
+        *,
+        views: Views,
+        air: AirState,
+        assignments: Assignments,
+        evictions: Evictions,
+        receptions: ReceptionEnds,
     ) -> None:
         self._views = views
         self._receptions = receptions
         self._air = air
         self._assignments = assignments
+        self._evictions = evictions
 
     def add(self, call: Call, request: ChannelAddRequest) -> Reply:
         """Add a channel; its number is the next that no channel ever had."""
@@ -95,6 +104,20 @@ class ChannelDesk:
         if store_channels.is_open(call.connection, spec.number) != request.open:
             self._set_open(call, spec.number, spec.name, is_open=request.open)
         return self._rows(call, [request.channel])
+
+    def fresh_start(self, call: Call, request: FreshStartRequest) -> Reply:
+        """Order a fresh start of a chain: at the next change, or `now`."""
+        view = self._views.get(call.connection, request.channel)
+        ordered = self._evictions.fresh_start(call, view, is_urgent=request.now)
+        answer = FreshStart(
+            jti=request.jti,
+            channel=view.spec.name,
+            fence_epoch=ordered.plan.epoch,
+            on_air=view.on_air.epoch if view.on_air is not None else None,
+            skipped=list(ordered.plan.skipped),
+            window_ms=ordered.window_ms if request.now else None,
+        )
+        return Reply(answer)
 
     def _set_open(self, call: Call, number: ChannelNumber, name: str, *, is_open: bool) -> None:
         store_channels.set_open(call.connection, number, is_open=is_open)

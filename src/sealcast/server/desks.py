@@ -79,7 +79,10 @@ class Desks:
             registry=self._registry, assignments=assignments, issuer=issuer, random=shared.random
         )
         self.certificates = CertificateDesk(
-            issuer=issuer, register=self._registry.register_certified, forget=shared.principals.forget
+            issuer=issuer,
+            register=self._registry.register_certified,
+            forget=shared.principals.forget,
+            shut_out=assignments.shut_out,
         )
         self._keys = KeyDesk(
             views=views,
@@ -92,7 +95,11 @@ class Desks:
         self.manager = manager
         self._receiving = ReceivingDesk(views=views, receptions=manager, admission=AllowListAdmission)
         self._channels = ChannelDesk(
-            views=views, air=air, assignments=assignments, receptions=shared.receptions
+            views=views,
+            air=air,
+            assignments=assignments,
+            evictions=evictions,
+            receptions=shared.receptions,
         )
         self._subscribers = SubscriberDesk(
             views=views, sold=sold, find=self._registry.find, evictions=evictions
@@ -131,4 +138,5 @@ class Desks:
             Handler(operations.CHANNEL_REMOVE, channels.remove),
             Handler(operations.CHANNEL_SENDERS, channels.senders),
             Handler(operations.CHANNEL_OPEN, channels.open),
+            Handler(operations.CHANNEL_FRESH_START, channels.fresh_start),
         )

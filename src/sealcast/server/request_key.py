@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.ports import NS_PER_S
-from sealcast.keyserver import store_requests
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.ports import Admission, Decision, Receptions
@@ -14,8 +13,8 @@ from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
+from sealcast.server import granting
 from sealcast.subscribers import store as allow_list
-from sealcast.subscribers import store_withdrawals
 
 COUNTED_NS = 10 * NS_PER_S
 """How long a count of subscribers stands: it only says how far to spread their questions."""
@@ -79,13 +78,8 @@ class KeyDesk:
             raise refusal(decision.reason, decision.detail)
         permitted = self._receptions.permit(call, view.spec, epochs)
         given = tuple(epoch for epoch in permitted if KeyId(view.spec.number, epoch) not in held)
-        new = store_requests.grant(call.connection, call.caller.id, view.spec.number, given, call.wall_ms)
-        if new < len(given):
-            # It had some of these before, and may have said since that it destroyed them.
-            device, number = call.caller.id, view.spec.number
-            store_withdrawals.void_erasures(call.connection, device, number, given, call.wall_ms)
-        self._on_grants(new)
-        return self._reply(call, view, request, given)
+        self._on_grants(granting.record(call, view, given))
+        return self._reply(call, view, request, given, held)
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
         """Give the same keys once more, as far as they live and the device may have them still."""
@@ -95,10 +89,18 @@ class KeyDesk:
         if not decision.permitted:
             self._receptions.refused(call, view.spec)
             raise refusal(decision.reason, decision.detail)
-        store_withdrawals.void_erasures(call.connection, device, number, epochs, call.wall_ms)
-        return self._reply(call, view, request, tuple(e for e in epochs if view.has_key(e)))
+        given = tuple(epoch for epoch in epochs if view.has_key(epoch))
+        self._on_grants(granting.record(call, view, given))
+        return self._reply(call, view, request, given, _held(request))
 
-    def _reply(self, call: Call, view: ChannelView, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
+    def _reply(
+        self,
+        call: Call,
+        view: ChannelView,
+        request: KeyRequest,
+        epochs: tuple[Epoch, ...],
+        held: frozenset[KeyId],
+    ) -> Reply:
         number, row = view.spec.number, view.on_air
         on_air = OnAir(None, {})
         if row is not None:
@@ -113,6 +115,8 @@ class KeyDesk:
             audience=self._audience(call, number),
             now=call.now,
             heartbeat_ms=self._receptions.heartbeat_ms,
+            held=held,
+            first_epoch=granting.first_granted(call, view, epochs),
         )
         return Reply(grant, epochs)
 

@@ -99,6 +99,17 @@ _VOID = (
     )
     .values(void_at_ms=sa.bindparam("now_ms"))
 )
+_OF_CHAIN = sa.and_(
+    erasures.c.device == sa.bindparam("device_id"),
+    erasures.c.channel == sa.bindparam("channel_number"),
+    erasures.c.epoch >= sa.bindparam("first"),
+    erasures.c.epoch < sa.bindparam("until"),
+    erasures.c.void_at_ms.is_(None),
+)
+_HAS_ERASED = (
+    sa.select(erasures.c.epoch).where(_OF_CHAIN, erasures.c.erased_at_ms >= sa.bindparam("since_ms")).limit(1)
+)
+_VOID_CHAIN = erasures.update().where(_OF_CHAIN).values(void_at_ms=sa.bindparam("now_ms"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,34 @@ def void_erasures(
     """Note that a device was given keys again that it had destroyed: their erasure proves nothing now."""
     parameters = {"device_id": device, "channel_number": channel, "wanted": list(epochs), "now_ms": now_ms}
     connection.execute(_VOID, parameters)
+
+
+def has_erased(
+    connection: sa.Connection,
+    device: str,
+    channel: ChannelNumber,
+    *,
+    first: Epoch,
+    until: Epoch,
+    since_ms: int,
+) -> bool:
+    """Return whether a device stated, since an instant, that it destroyed keys of a part of a chain."""
+    asked = {"device_id": device, "channel_number": channel, "first": first, "until": until}
+    return connection.execute(_HAS_ERASED, {**asked, "since_ms": since_ms}).scalar() is not None
+
+
+def void_chain(
+    connection: sa.Connection,
+    device: str,
+    channel: ChannelNumber,
+    *,
+    first: Epoch,
+    until: Epoch,
+    now_ms: int,
+) -> None:
+    """Do as `void_erasures` for all that follows in a chain from `first` to before `until`."""
+    asked = {"device_id": device, "channel_number": channel, "first": first, "until": until}
+    connection.execute(_VOID_CHAIN, {**asked, "now_ms": now_ms})
 
 
 def _withdrawal(row: "sa.Row[*tuple[Any, ...]] | None") -> Withdrawal | None:
