@@ -12,6 +12,7 @@ from sealcast.core.errors import RefusedError, RemoteError, SealcastError, Unrea
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
+from sealcast.messages.scrambling import SCRAMBLE_WARNING
 from sealcast.receiver.attendance import Attendance
 from sealcast.receiver.fetch import REFUSED_RETRY_NS, SERVER_FAULT_STATUS
 from sealcast.receiver.session import ReceiverSession
@@ -326,6 +327,8 @@ class _ReceiverRun:
             return  # Too late to join, but not to say that we do not.
         self._client.use_servers(grant.key_servers)
         spec = self._session.spec
+        if not self._granted and spec is not None and spec.patterns is not None:
+            log.warning(SCRAMBLE_WARNING, channel=spec.name)
         if not self._granted and self._settings.learned is not None and spec is not None:
             self._settings.learned(spec)
         self._granted = True

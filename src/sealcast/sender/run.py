@@ -19,6 +19,7 @@ from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import LeaseAnswer
 from sealcast.messages.channels import channel_spec
+from sealcast.messages.scrambling import SCRAMBLE_WARNING
 from sealcast.messages.subscribing import Event
 from sealcast.sender.asking import answering
 from sealcast.sender.departures import Departures
@@ -239,6 +240,8 @@ class _SenderRun:
     async def until(self, stop: asyncio.Event, observe: Callable[[SendStatus], None] | None) -> SendStatus:
         """Run to the end."""
         log.info("sending", channel=self._spec.name, group=self._spec.group, interface=str(self._choice))
+        if self._spec.patterns is not None:
+            log.warning(SCRAMBLE_WARNING, channel=self._spec.name)
         if isinstance(self._source, UdpSource):
             log.info("live input", place=self._source.place)
             if (advice := self._source.buffer_advice()) is not None:
