@@ -1,0 +1,1 @@
+"""The billing feature: usage, tariffs, periods, invoices."""

@@ -1,0 +1,1 @@
+"""The ledger's feature: money, accounts and entries that always balance."""
