@@ -1,6 +1,7 @@
 """`bench schedules`: what a change costs by schedule, and that its light receivers do as real ones do."""
 
 import json
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sealcast.bench.crowd import Loss, count_missing, peak_per_s
-from sealcast.bench.schedules import Case, SchedulesBench, crowd_sizes
+from sealcast.bench.schedules import SPEC, Case, SchedulesBench, crowd_sizes
 from sealcast.cli.main import app
 from sealcast.core.errors import UsageError
 from sealcast.core.ports import NS_PER_S
@@ -47,7 +48,22 @@ def test_the_default_misses_none_in_a_million(bench: SchedulesBench) -> None:
     cost = bench.cost(Case.CHAIN, RECEIVERS, 5)
     assert cost.miss_chance < 1e-6
     assert cost.requests <= 1
-    assert count_missing(10_000_000, FIVE_PERCENT.chances(spaced(5)), SimRandom(1)) < 10
+    assert count_missing(4_000_000, FIVE_PERCENT.chances(spaced(5)), SimRandom(1)) <= 4
+
+
+@pytest.mark.soak
+def test_repairs_by_many_seeds() -> None:
+    """The mean of 1,000 crowds is where the chance says, and their spread that of independent receivers."""
+    for repeats in (2, 3):
+        expected = RECEIVERS * 0.05**repeats
+        chances = FIVE_PERCENT.chances(spaced(repeats))
+        counts = [count_missing(RECEIVERS, chances, SimRandom(f"many/{seed}")) for seed in range(1_000)]
+        mean = sum(counts) / len(counts)
+        variance = sum((count - mean) ** 2 for count in counts) / len(counts)
+        print(f"{repeats} repeats: {mean:.2f} in the mean, {min(counts)} to {max(counts)}")
+        assert mean == pytest.approx(expected, abs=5 * (expected / len(counts)) ** 0.5)
+        assert variance == pytest.approx(expected, rel=0.25)
+    assert count_missing(100_000_000, FIVE_PERCENT.chances(spaced(5)), SimRandom(1)) < 100
 
 
 def test_a_chain_costs_the_same_for_any_crowd(bench: SchedulesBench) -> None:
@@ -103,6 +119,16 @@ def test_counts_are_distributed_as_single_draws() -> None:
     assert count_missing(100, [1.0, 1.0], SimRandom(1)) == 100
 
 
+def test_the_seed_decides() -> None:
+    """The same seed gives the same figures, another one others."""
+    spec = replace(SPEC, lifetime_ms=20_000)
+    costs = [
+        SchedulesBench(RECEIVERS, (2,), FIVE_PERCENT, seed, spec).cost(Case.CHAIN, RECEIVERS, 2)
+        for seed in (1, 1, 2)
+    ]
+    assert costs[0] == costs[1] != costs[2]
+
+
 def test_sizes_and_peaks() -> None:
     """Crowds grow tenfold up to the one asked for; the busiest second may begin anywhere."""
     assert crowd_sizes(100) == (100,)
@@ -121,13 +147,13 @@ def test_a_loss_that_is_none(rate: str, burst: float) -> None:
 
 def run(*arguments: str) -> str:
     """Run `bench schedules` for a small crowd and return what it printed."""
-    done = CliRunner().invoke(app, ["bench", "schedules", "--receivers", "200", *arguments])
+    done = CliRunner().invoke(app, ["bench", "schedules", "--receivers", "100", *arguments])
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
 def test_json_and_the_picture(tmp_path: Path) -> None:
-    """One object holds the settings and a row for each change, the plot is a PNG; the seed decides."""
+    """One object holds the settings and a row for each change, the plot is a PNG."""
     arguments = ("--repeats", "2", "--loss", "20%", "--burst", "10", "--seed", "7", "--json")
     told = run(*arguments, "--plot", str(tmp_path / "change.png"))
     result = json.loads(told)
@@ -137,13 +163,12 @@ def test_json_and_the_picture(tmp_path: Path) -> None:
         ("fetch", 100, 0), ("chain", 100, 2), ("fresh start", 100, 0), ("ordered", 100, 0),
     ]  # fmt: skip
     assert set(result["exchanges"]) == {"fetch", "chain", "fresh start", "ordered"}
-    assert run(*arguments) == told
 
 
 def test_a_table_for_people() -> None:
     """Without --json there is a line for each change, and one for each number of repeats."""
     lines = run("--repeats", "3").splitlines()
-    assert sum(line.startswith("chain, 3 repeats") for line in lines) == 2
+    assert sum(line.startswith("chain, 3 repeats") for line in lines) == 1
     assert lines[-1].split()[:3] == ["3", "20", "s"]
 
 

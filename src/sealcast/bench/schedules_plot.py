@@ -8,6 +8,7 @@ from sealcast.bench.sweep import require_plotting
 from sealcast.core.errors import UsageError
 
 FETCH_COLOUR, FRESH_COLOUR = "tab:red", "tab:orange"
+KILO = 1_000
 CHAIN_COLOURS = ("tab:blue", "tab:green", "tab:purple", "tab:cyan", "tab:olive", "tab:pink")
 
 
@@ -33,8 +34,12 @@ def draw_costs(costs: Sequence[Cost], fresh_epochs: int, path: Path) -> None:
             label=label,
         )
     axes.set_xscale("log")
+    sizes = sorted({cost.receivers for cost in costs})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
     axes.set_yscale("log")
-    axes.set(xlabel="receivers", ylabel="bytes a change: multicast once, unicast of all")
+    axes.yaxis.set_major_formatter(lambda value, _: _as_bytes(value))
+    axes.set(xlabel="receivers", ylabel="SEAL packets once, key requests and grants of all")
     axes.set_title("Traffic of a key change")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend()
@@ -63,6 +68,15 @@ def _lines(costs: Sequence[Cost], fresh_epochs: int) -> Iterable[_Line]:
     for number, colour in zip(repeats, CHAIN_COLOURS, strict=False):
         line = list(_bytes_of(costs, Case.CHAIN, number).items())
         yield f"chain, {number} repeats", colour, "-", line
+
+
+def _as_bytes(value: float) -> str:
+    """Return a power of ten as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if value < KILO:
+            return f"{value:g} {unit}"
+        value /= KILO
+    return f"{value:g} GB"
 
 
 def _bytes_of(costs: Sequence[Cost], case: Case, repeats: int = 0) -> dict[int, float]:

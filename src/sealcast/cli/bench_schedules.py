@@ -46,7 +46,7 @@ Plot = Annotated[
     typer.Option(metavar="FILE.png", help="Draw the bytes of a change against receivers (matplotlib)."),
 ]
 
-COSTS = ("CHANGE", "RECEIVERS", "SEAL PACKETS", "BYTES", "REQUESTS", "WORST SECOND", "BYTES", "IN ALL")
+COSTS = ("CHANGE", "RECEIVERS", "SEAL PACKETS", "BYTES", "REQUESTS", "AT MOST A SECOND", "BYTES", "IN ALL")
 MISSES = ("REPEATS", "APART", "CHANCE TO MISS", "RECEIVERS", "MISSED", "IF SENT AT ONCE")
 
 
