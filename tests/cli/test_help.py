@@ -120,7 +120,7 @@ def test_completion(tmp_path: Path) -> None:
     words = terminal.run(
         _SEALCAST_COMPLETE="complete_bash", COMP_WORDS="sealcast channel ", COMP_CWORD="2"
     ).out
-    assert words.split() == ["add", "list", "show", "open", "close", "remove", "senders"]
+    assert words.split() == ["add", "list", "show", "open", "close", "fresh-start", "remove", "senders"]
 
 
 def test_closed_output(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sealcast.cli import channel_add
+from sealcast.cli import channel_add, freshstart
 from sealcast.cli.helps import examples
 from sealcast.cli.options import ChannelName, Json
 
@@ -74,6 +74,9 @@ def _set_open(context: typer.Context, channel: str, *, is_open: bool, json: bool
     else:
         says = "may subscribe to it themselves" if is_open else "are subscribed by its operator only"
         output.print_line(f"channel {row.channel.name} is {'open' if is_open else 'closed'}: devices {says}")
+
+
+app.command("fresh-start", epilog=freshstart.EXAMPLES)(freshstart.fresh_start)
 
 
 @app.command(epilog=examples("sealcast channel remove news"))

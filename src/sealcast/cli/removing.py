@@ -108,16 +108,22 @@ async def _remove(operator: Operator, channel: str, device: str, *, now: bool, i
 
 
 async def _wait(client: KeyServerClient, removal: Removal, began_s: float) -> Removal:
-    """Ask what is on air until that is the fence epoch or one behind it, or the time is over."""
-    loop = asyncio.get_running_loop()
+    """Wait until the fence epoch or one behind it is on air, or the time is over."""
     until_s = began_s + (removal.window_ms or 0) / 1000 + LATE_S
+    on_air = await wait_for_epoch(client, removal.channel, removal.fence_epoch, until_s)
+    took_ms = round((asyncio.get_running_loop().time() - began_s) * 1000)
+    if on_air is not None and on_air >= removal.fence_epoch:
+        return msgspec.structs.replace(removal, switched=True, took_ms=took_ms)
+    return msgspec.structs.replace(removal, on_air=on_air, switched=False, took_ms=took_ms)
+
+
+async def wait_for_epoch(client: KeyServerClient, channel: str, epoch: int, until_s: float) -> int | None:
+    """Ask until `until_s` what is on air: nothing, or the epoch waited for or one behind it; return it."""
+    loop = asyncio.get_running_loop()
     while True:
-        row = await _row(client, removal.channel)
-        took_ms = round((loop.time() - began_s) * 1000)
-        if row.epoch is not None and row.epoch >= removal.fence_epoch:
-            return msgspec.structs.replace(removal, switched=True, took_ms=took_ms)
-        if row.epoch is None or loop.time() >= until_s:
-            return msgspec.structs.replace(removal, on_air=row.epoch, switched=False, took_ms=took_ms)
+        row = await _row(client, channel)
+        if row.epoch is None or row.epoch >= epoch or loop.time() >= until_s:
+            return row.epoch
         await asyncio.sleep(POLL_S)
 
 
