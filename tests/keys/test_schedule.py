@@ -164,7 +164,7 @@ def test_nothing_follows_from_what_no_link_is_left_of() -> None:
 
 
 def test_a_key_made_earlier_goes_on_with_its_update() -> None:
-    """A kept key has its update again if it follows from the one on air, and always its place in the chain."""
+    """A kept key has its update again if it follows from the one on air, and keeps its place in the chain."""
     schedule = chain()
     first, second, third = walk(schedule, 3)
     resumed = schedule.resume(second.tek.copy(), first.tek)
