@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sealcast.core.channel import ChannelSpec, ScheduleKind
+from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
@@ -26,10 +26,9 @@ SSRC = 0x5EA1
 FRESH_EPOCHS = 4
 
 
-def make_chain_spec(lifetime_ms: int = 10_000, fresh_epochs: int = FRESH_EPOCHS) -> ChannelSpec:
-    """Return a channel with chained keys, a fresh start every `fresh_epochs`."""
-    spec = make_spec(lifetime_ms)
-    return replace(spec, schedule=ScheduleKind.CHAIN, fresh_every_ms=lifetime_ms * fresh_epochs)
+def make_chain_spec(lifetime_ms: int = 10_000) -> ChannelSpec:
+    """Return a channel with chained keys, a fresh start every `FRESH_EPOCHS`."""
+    return make_spec(lifetime_ms, fresh_epochs=FRESH_EPOCHS)
 
 
 def key_id(epoch: int) -> KeyId:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sealcast.core.channel import ChannelSpec, KeyMaker, Suite, Threshold
+from sealcast.core.channel import ChannelSpec, KeyMaker, ScheduleKind, Suite, Threshold
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId, Ssrc
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.lease import Lease, RunSlot
@@ -37,8 +37,9 @@ def make_spec(
     publish_at: str = "50%",
     prefetch_at: str = "25%",
     suite: Suite = Suite.AES_128_GCM,
+    fresh_epochs: int | None = None,
 ) -> ChannelSpec:
-    """Return a channel whose keys live `lifetime_ms`."""
+    """Return a channel whose keys live `lifetime_ms`; of a chain with a fresh start each `fresh_epochs`."""
     return ChannelSpec(
         number=ChannelNumber(CHANNEL),
         name="news",
@@ -49,6 +50,8 @@ def make_spec(
         lifetime_ms=lifetime_ms,
         publish_at=Threshold.parse(publish_at),
         prefetch_at=Threshold.parse(prefetch_at),
+        schedule=ScheduleKind.FETCH if fresh_epochs is None else ScheduleKind.CHAIN,
+        fresh_every_ms=lifetime_ms * (fresh_epochs or 1),
     )
 
 

@@ -51,6 +51,7 @@ class Viewer:
         self.fetched_ns: list[int] = []
         self.on_grant: Callable[[Grant], Grant] = lambda grant: grant
         self.on_packet: Callable[[bytes], bool] = lambda _: True
+        self.on_control: Callable[[bytes], bool] = lambda _: True
         self._ahead_ns = ahead_ns
         self._world = world
         self._studios = studios
@@ -78,7 +79,7 @@ class Viewer:
             self.session.handle_data(data[start : start + WHOLE_BATCH], now + self._ahead_ns)
             self._advance(now)
         for packet in packets:
-            if packet.group == CONTROL and not self.is_over:
+            if packet.group == CONTROL and not self.is_over and self.on_control(packet.data):
                 self.session.handle_control(packet.data, now + self._ahead_ns)
                 self._advance(now)
         self.check_counts()
