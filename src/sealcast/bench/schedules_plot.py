@@ -63,7 +63,7 @@ def _lines(costs: Sequence[Cost], fresh_epochs: int) -> Iterable[_Line]:
         for receivers in fresh
     ]
     if fresh_epochs > 1:
-        label = f"chain, {repeats[-1]} repeats, each {fresh_epochs}th change a fresh start: the mean"
+        label = f"chain, {repeats[-1]} repeats, the mean with one fresh start in {fresh_epochs} changes"
         yield label, FRESH_COLOUR, "--", mean
     for number, colour in zip(repeats, CHAIN_COLOURS, strict=False):
         line = list(_bytes_of(costs, Case.CHAIN, number).items())

@@ -7,20 +7,24 @@ from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
 from sealcast.device.newkeys import KeyKind, new_keys
 from sealcast.keys.material import Tek
-from sealcast.keys.schedule import link_of
+from sealcast.keys.table import KeyState
+from sealcast.keyserver.air import AirReport
+from sealcast.keyserver.service_keys import OnAir, make_grant
+from sealcast.keyserver.values import ChannelView, EpochRow
 from sealcast.messages import jose
-from sealcast.messages.answers import ChainGrant, FetchWindow, Grant, GrantedKey, SenderKey, StreamState
-from sealcast.messages.channels import channel_data
+from sealcast.messages.answers import Grant, SenderKey
 from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.jwk import new_signing_pair
-from sealcast.messages.material import key_material, update_material
 from sealcast.messages.nonces import mint_nonce
 from sealcast.messages.operations import KEYS
 from sealcast.messages.requests import JTI_BYTES, KeyRequest
 
-OPERATOR, SERVER_ID, DEVICE = "example.tv", "keyserver", "TV-0001"
+OPERATOR, SERVER_ID, SENDER, DEVICE = "example.tv", "keyserver", "studio", "TV-0001"
 EVENTS = ("https://keys.example:8444",)
 HEARTBEAT_MS = 30_000
+AUDIENCE = 100_000
+WALL_MS = 1_800_000_000_000
+"""Some instant of the years to come: its digits count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Exchange:
 def weigh_exchange(change: Change, random: Random) -> Exchange:
     """Make the request of a device that holds the key on air, and the grant of the next; return their sizes.
 
-    The device has the keys that `sealcast enrol` makes unless told otherwise. If the next key follows from
-    the one held, the grant has its Ku alone.
+    The device has the keys that `sealcast enrol` makes unless told otherwise, and asks while the window is
+    open.
     """
     signing, kek = new_keys(KeyKind.ED25519, random)
     jti = b64url_encode(random.bytes(JTI_BYTES))
@@ -48,42 +52,55 @@ def weigh_exchange(change: Change, random: Random) -> Exchange:
         aud=OPERATOR,
         op=KEYS.name,
         jti=jti,
-        nonce=mint_nonce(Secret(random.bytes(32)), 1_800_000_000_000),
+        nonce=mint_nonce(Secret(random.bytes(32)), WALL_MS),
         channel=str(change.spec.number),
         held=[str(change.before.key_id)],
     )
     signed = jose.sign(encode(request), signing, kid=DEVICE, typ=jose.TYP_REQUEST)
-    server = new_signing_pair(random)
-    grant = jose.sign(encode(_grant(change, jti, random)), server, kid=SERVER_ID, typ=jose.TYP_ANSWER)
-    sealed = jose.seal(grant.encode(), kek.public(), kid=DEVICE, typ=jose.TYP_SEALED_ANSWER)
+    grant = _grant(change, jti, random)
+    answer = jose.sign(encode(grant), new_signing_pair(random), kid=SERVER_ID, typ=jose.TYP_ANSWER)
+    sealed = jose.seal(answer.encode(), kek.public(), kid=DEVICE, typ=jose.TYP_SEALED_ANSWER)
     return Exchange(len(signed), len(sealed))
 
 
 def _grant(change: Change, jti: str, random: Random) -> Grant:
-    spec, coming = change.spec, change.coming
-    window = change.window
-    return Grant(
+    """Have the key server make the grant, of a channel on air whose next key is published."""
+    coming, notice = change.coming, change.packets[0].seal
+    epochs = (_row(change, change.before, KeyState.ACTIVE), _row(change, coming, KeyState.PUBLISHED))
+    sender_key = SenderKey(id=SENDER, key=new_signing_pair(random).public())
+    report = AirReport(
+        epoch=change.before.key_id.epoch,
+        remaining_ms=notice.remaining_ms - change.window.opens_in_ms,
+        lifetime_ms=notice.lifetime_ms,
+        extended=False,
+        roc=notice.roc,
+        seq=notice.seq,
+        received_ns=0,
+    )
+    return make_grant(
+        ChannelView(change.spec, (SENDER,), (sender_key,), epochs),
+        OnAir(report, {change.ssrc: report}),
+        {coming.key_id.epoch: coming},
         jti=jti,
-        channel=channel_data(spec),
-        keys=[_granted(coming, spec.lifetime_ms)],
-        streams=[StreamState(ssrc=change.ssrc, roc=3, seq=50_000, age_ms=2_500)],
-        senders=[SenderKey(id="studio", key=new_signing_pair(random).public())],
-        window=FetchWindow(opens_in_ms=window.opens_in_ms, closes_in_ms=window.closes_in_ms),
-        key_servers=list(KEY_SERVERS),
-        spread_ms=4_000,
+        key_servers=KEY_SERVERS,
+        audience=AUDIENCE,
+        now=0,
         heartbeat_ms=HEARTBEAT_MS,
-        events=list(EVENTS),
-        chain=_chain(coming),
+        events=EVENTS,
+        held={change.before.key_id},
     )
 
 
-def _granted(tek: Tek, lifetime_ms: int) -> GrantedKey:
-    follows = tek.origin is not None and tek.origin.follows is not None
-    material = update_material(tek) if follows else key_material(tek)
-    return GrantedKey(material=material, state="next", remaining_ms=lifetime_ms, lifetime_ms=lifetime_ms)
-
-
-def _chain(tek: Tek) -> ChainGrant | None:
-    if tek.origin is None or link_of(tek) is None:
-        return None
-    return ChainGrant(first_epoch=tek.key_id.epoch, fresh_at=tek.origin.fresh_at)
+def _row(change: Change, tek: Tek, state: KeyState) -> EpochRow:
+    origin = tek.origin
+    follows = origin.follows if origin is not None else None
+    return EpochRow(
+        epoch=tek.key_id.epoch,
+        sender=SENDER,
+        ssrc=change.ssrc,
+        consumed=state is KeyState.ACTIVE,
+        state=state,
+        has_key=True,
+        follows=follows.epoch if follows is not None else None,
+        fresh_at=origin.fresh_at if origin is not None else None,
+    )
