@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError
-from sealcast.core.ids import Epoch, Ssrc
+from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RunSlot
 from sealcast.keys.material import Tek, make_tek
@@ -12,7 +12,8 @@ from sealcast.keys.policy import command_window_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.service_air import AirChange, decide_report, expired
-from sealcast.keyserver.service_fence import FencePlan, order_for, plan_fence
+from sealcast.keyserver.service_chain import check_follows, check_shape, row_before
+from sealcast.keyserver.service_fence import FencePlan, order_for, plan_fence, plan_fresh_start
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, key_id_of, make_grant
 from sealcast.keyserver.service_lease import plan_lease
 from sealcast.keyserver.values import ChannelView, EpochRow, Fence, refusal
@@ -75,6 +76,11 @@ class ModelKeyServer:
         self.fences: list[Fence] = []
         self.removed: dict[str, FencePlan] = {}
         self.granted: dict[str, set[Epoch]] = {}
+        self.chains: dict[str, set[Epoch]] = {}
+        """Of which chains a device was granted a key, each by its next fresh start."""
+        self.grants: list[tuple[int, str, Grant]] = []
+        """When whom what was granted, if `is_recording`."""
+        self.is_recording = False
 
     def answer(self, question: Question, now: int, asker: str = "") -> Answer:
         """Decide on a question of `asker`."""
@@ -95,10 +101,19 @@ class ModelKeyServer:
             max(self.granted.get(device, ()), default=None),
             is_urgent=is_urgent,
             window_ms=command_window_ms(self._spec, self.audience),
+            chains=self.chains.get(device, ()),
         )
         if plan.fence is not None:
             self.fences.append(plan.fence)
         self.removed[device] = plan
+        return plan
+
+    def fresh_start(self, *, is_urgent: bool) -> FencePlan:
+        """Order a fresh start, as the operator does."""
+        window_ms = command_window_ms(self._spec, self.audience)
+        plan = plan_fresh_start(self._view(), self._highest_on_air, is_urgent=is_urgent, window_ms=window_ms)
+        if plan.fence is not None:
+            self.fences.append(plan.fence)
         return plan
 
     def size(self) -> int:
@@ -156,9 +171,20 @@ class ModelKeyServer:
             if self.teks[row.epoch] != tek:
                 raise refusal("epoch-taken", f"epoch {row.epoch} has another key already")
             return
+        view = self._view()
+        check_shape(view, tek)
+        before = row_before(view, tek)
+        if before is not None:
+            check_follows(view, tek, self.teks[before.epoch])
         is_planned = row.state is KeyState.PLANNED
         state = next_state(row.state, KeyEvent.PUBLISH) if is_planned else row.state
-        self._rows[row.epoch] = replace(row, state=state, has_key=True)
+        self._rows[row.epoch] = replace(
+            row,
+            state=state,
+            has_key=True,
+            follows=before.epoch if before is not None else None,
+            fresh_at=tek.origin.fresh_at if tek.origin is not None else None,
+        )
         self.teks[row.epoch] = tek
         self.published_ns[row.epoch] = now
 
@@ -174,6 +200,7 @@ class ModelKeyServer:
             self._rows[step.epoch] = replace(
                 row, state=step.state, consumed=True, off_air_at_ms=off_air_at_ms or row.off_air_at_ms
             )
+            self._forget_link(step.epoch)
             if step.state is KeyState.RETIRED:
                 del self._rows[step.epoch]
                 self.teks.pop(step.epoch, None)
@@ -194,6 +221,12 @@ class ModelKeyServer:
         self._air.note(self._spec.number, Ssrc(report.ssrc), heard)
         return Heard(order)
 
+    def _forget_link(self, epoch: Epoch) -> None:
+        """Erase the C of an epoch that is off the air."""
+        tek = self.teks.get(epoch)
+        if tek is not None and tek.origin is not None and self._rows[epoch].off_air_at_ms is not None:
+            tek.origin.erase()
+
     def _pass_fences(self, epoch: Epoch, *, is_switch: bool) -> FenceOrder | None:
         if is_switch:
             # An epoch went on air below a fence that its sender had not heard of: no time to lose.
@@ -205,15 +238,23 @@ class ModelKeyServer:
         if asker in self.removed:
             raise refusal("not-subscribed", "it was removed")
         view = self._view()
-        given = [e for e in choose_epochs(view) if str(key_id_of(view, e)) not in request.held]
+        held = {KeyId.parse(each) for each in request.held}
+        given = [e for e in choose_epochs(view) if key_id_of(view, e) not in held]
         self.granted.setdefault(asker, set()).update(given)
+        ends = {row.fresh_at for row in view.epochs if row.epoch in given and row.fresh_at is not None}
+        self.chains.setdefault(asker, set()).update(ends)
         row = view.on_air
         on_air = OnAir(None, {})
         if row is not None:
             number = self._spec.number
             on_air = OnAir(self._air.latest(number, row.epoch), self._air.runs(number, row.epoch))
         teks = {epoch: self.teks[epoch] for epoch in given}
-        return make_grant(view, on_air, teks, jti="1", key_servers=(), audience=self.audience, now=now)
+        grant = make_grant(
+            view, on_air, teks, jti="1", key_servers=(), audience=self.audience, now=now, held=held
+        )
+        if self.is_recording:
+            self.grants.append((now, asker, grant))
+        return grant
 
     def _view(self) -> ChannelView:
         rows = tuple(self._rows[epoch] for epoch in sorted(self._rows))
