@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealcast.core.secret import Secret
+from sealcast.receiver.descrambling import HeldPatterns, ScrambledReader
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.receiver.following import Follower
 from sealcast.receiver.session import ReceiverSession
@@ -26,15 +27,18 @@ from sealcast.testing import SimRandom
 
 COUNTED = {
     (ReceiverSession, "stats"),
-    (ReceiverSession, "_switch_loss"),
+    (ReceiverSession, "_output"),
     (ReceiverSession, "_opened_ns"),
     (ReceiverSession, "_first_opened_ns"),
     (ReceiverSession, "_joined"),
     (ReceiverSession, "_trains"),
     (Follower, "_stats"),
     (Stream, "_keys"),
+    *((ScrambledReader, name) for name in ("buffer", "_ask", "_note_opened", "_ready", "_stats")),
+    *((ScrambledReader, name) for name in ("_ring", "_streams", "_pending")),
+    *((HeldPatterns, name) for name in ("_ring", "_books")),
 }
-"""Figures for people, session keys kept ready, and buffers: nothing is decided by them."""
+"""Figures for people, keys and patterns kept ready, and buffers: nothing is decided by them."""
 
 WAITING = {
     (ReceiverSession, "_pending"),

@@ -1,7 +1,11 @@
 """Owns patterns by hand, strategies for rules, and scrambling bit by bit that shares no code with ours."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
+from sealcast.core.channel import ChannelSpec, Suite
+from sealcast.core.scrambling import PatternPolicy
 from sealcast.core.secret import Secret
 from sealcast.testing import SimRandom
 from sealcast.wire.cycles import Cycle, PatternBook
@@ -9,6 +13,11 @@ from sealcast.wire.patterns import BACK_MAX, SOURCES, Component, Pattern, Rule, 
 
 NUMBER = BACK_MAX
 """The pattern number of most tests: every rule can reach back from it."""
+
+
+def scrambled(spec: ChannelSpec, policy: str) -> ChannelSpec:
+    """Return the channel, scrambled by a policy."""
+    return replace(spec, suite=Suite.SCRAMBLE, patterns=PatternPolicy.parse(policy))
 
 
 def of_bits(text: str) -> Pattern:

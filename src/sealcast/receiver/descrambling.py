@@ -10,7 +10,6 @@ alive: a SEAL packet does, a grant does. What is forged can be given out, late, 
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
@@ -28,7 +27,7 @@ from sealcast.wire import scramble
 from sealcast.wire.counters import AHEAD_NS_PER_PACKET, AHEAD_PACKETS, LATE_NS
 from sealcast.wire.cycles import Cycle, PatternBook
 from sealcast.wire.patterns import Rule
-from sealcast.wire.seal import PatternState
+from sealcast.wire.seal import PatternState, Seal
 
 BEHIND_NUMBERS = 8
 """Late packets are taken under so many numbers before the one told, however slowly patterns change."""
@@ -66,15 +65,6 @@ class PatternReach:
         return min(passed, NUMBERS_MAX)
 
 
-@dataclass(slots=True)
-class _KeyPatterns:
-    """The patterns of one key, and what its last SEAL packet said of them."""
-
-    book: PatternBook
-    number: int | None = None
-    told_ns: int = 0
-
-
 class HeldPatterns:
     """The patterns of the keys in a ring: which numbers are believed, and their cycles."""
 
@@ -84,47 +74,46 @@ class HeldPatterns:
         self._reach = PatternReach(policy)
         self._behind = max(BEHIND_NUMBERS, self._reach.passed_max(LATE_NS))
         self._ring = ring
-        self._keys: dict[KeyId, _KeyPatterns] = {}
+        self._told: dict[KeyId, tuple[int, int]] = {}
+        """The number in the last SEAL packet under a key, and when that was heard, in monotonic ns."""
+        self._books: dict[KeyId, PatternBook] = {}
 
     def announce(self, key_id: KeyId, state: PatternState, now: int) -> None:
         """Take a sender's signed word for the number in use; patterns long before it are erased."""
-        patterns = self._of(key_id)
-        if patterns is not None:
-            patterns.number, patterns.told_ns = state.number, now
-            patterns.book.drop_before(max(self._rule.first_number, state.number - self._behind))
+        self._told[key_id] = state.number, now
+        if key_id in self._books:
+            self._books[key_id].drop_before(max(self._rule.first_number, state.number - self._behind))
 
     def numbers(self, key_id: KeyId, now: int) -> range | None:
         """Return the numbers that are believed under a held key; None while nothing is known of them.
 
         Of a key that is still to come the first are: its SEAL packets may be lost, or come after its data.
         """
-        patterns, first = self._keys.get(key_id), self._rule.first_number
-        if patterns is not None and patterns.number is not None:
-            told = patterns.number
-            lowest = max(first, told - self._behind)
-            return range(lowest, told + self._reach.passed_max(now - patterns.told_ns) + 1)
+        first = self._rule.first_number
+        if key_id in self._told:
+            number, told_ns = self._told[key_id]
+            return range(
+                max(first, number - self._behind), number + self._reach.passed_max(now - told_ns) + 1
+            )
         if self._ring.current is not None and key_id > self._ring.current:
             return range(first, first + self._reach.passed_max(UNTOLD_NS) + 1)
         return None
 
     def cycle(self, key_id: KeyId, number: int) -> Cycle | None:
         """Return the cycle of a number that is believed; None if the key is not held."""
-        patterns = self._of(key_id)
-        return patterns.book.cycle(number) if patterns is not None else None
+        tek, book = self._ring.tek(key_id), self._books.get(key_id)
+        if tek is None:
+            return None
+        if book is None:
+            derive = partial(derive_pattern_bits, tek)
+            book = self._books[key_id] = PatternBook(self._rule, derive=derive, bits=self._bits)
+        return book.cycle(number)
 
     def keep_only(self, held: Collection[KeyId]) -> None:
         """Erase the patterns of keys that are no longer held."""
-        for key_id in [key_id for key_id in self._keys if key_id not in held]:
-            self._keys.pop(key_id).book.erase()
-
-    def _of(self, key_id: KeyId) -> _KeyPatterns | None:
-        patterns, tek = self._keys.get(key_id), self._ring.tek(key_id)
-        if tek is None:
-            return None
-        if patterns is None:
-            book = PatternBook(self._rule, derive=partial(derive_pattern_bits, tek), bits=self._bits)
-            patterns = self._keys[key_id] = _KeyPatterns(book)
-        return patterns
+        for key_id in [key_id for key_id in self._books if key_id not in held]:
+            self._books.pop(key_id).erase()
+        self._told = {key_id: told for key_id, told in self._told.items() if key_id in held}
 
 
 class ScrambledReader:
@@ -155,6 +144,15 @@ class ScrambledReader:
         self._note_opened = note_opened
         self._stats = stats
         self._ready: list[Slab] = []
+
+    def note_told(self, seal: Seal, now: int) -> None:
+        """Take what a verified SEAL packet says."""
+        if seal.patterns is not None:
+            self.patterns.announce(seal.current, seal.patterns, now)
+
+    def keep_only(self, held: Collection[KeyId]) -> None:
+        """Erase the patterns of keys that are no longer held."""
+        self.patterns.keep_only(held)
 
     def pop_ready(self) -> list[Slab]:
         """Return what came in order; it leaves before what waits."""
@@ -243,12 +241,12 @@ class ScrambledReader:
         if stream is None or numbers is None:
             self._pending.hold_run(held.key_id, _apart(run, packet_bytes), now)
             return None
-        indices = stream.counter.guesses(seq, now)
-        cycle = self.patterns.cycle(held.key_id, number) if indices and number in numbers else None
-        if cycle is None:
+        index = stream.counter.unproven(seq, now)
+        cycle = self.patterns.cycle(held.key_id, number) if number in numbers else None
+        if cycle is None or index is None:
             self._stats.refused += len(run) // packet_bytes
             return None
-        return cycle, stream, indices[0]
+        return cycle, stream, index
 
     def _note(self, stream: Stream, index: int, count: int, size_bytes: int, now: int) -> None:
         stream.note_unproven(index, count)

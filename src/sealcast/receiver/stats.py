@@ -16,7 +16,7 @@ class ReceiverStats:
     received: int = 0
     """Datagrams on the data port."""
     opened: int = 0
-    """Verified and deciphered, each index once."""
+    """Verified and deciphered, each index once; of a scrambled channel descrambled, and not verified."""
     opened_bytes: int = 0
     """Payload of the opened."""
     late: int = 0
@@ -24,7 +24,7 @@ class ReceiverStats:
     replayed: int = 0
     """Seen before, or too old to tell."""
     refused: int = 0
-    """Tag or shape wrong."""
+    """Tag or shape wrong, or a pattern number that is not of now."""
     foreign: int = 0
     """Keys of another channel."""
     dropped: int = 0
