@@ -18,17 +18,16 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, ReplayError
 from sealcast.core.ids import KEY_ID_BYTES, KeyId
 from sealcast.core.ports import NS_PER_MS, Random
-from sealcast.core.scrambling import PatternPolicy
 from sealcast.keys.policy import SPREAD_MS_MAX, Window
 from sealcast.messages.answers import Grant
 from sealcast.receiver.control import ControlJudge
-from sealcast.receiver.descrambling import ScrambledReader
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.receiver.following import Follower
 from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_keys
 from sealcast.receiver.notices import Notices
 from sealcast.receiver.ordering import OrderedOutput
 from sealcast.receiver.pending import PendingPackets
+from sealcast.receiver.readers import Parts, Reader, reader_of
 from sealcast.receiver.stats import ReceiverStats
 from sealcast.receiver.streams import Stream, Streams
 from sealcast.receiver.trains import TrainReader
@@ -63,11 +62,10 @@ class ReceiverSession:
         self._streams = Streams(reorder_ms)
         self.stats = ReceiverStats()
         self._follower = Follower(self._ring, self.stats)
-        singly, hold, opened = self._take_one, self._hold_without_key, self._note_opened
-        self._trains: TrainReader | ScrambledReader = TrainReader(
-            self._ring, self._streams, singly, hold, opened, stats=self.stats
-        )
-        self._scrambled: ScrambledReader | None = None
+        ways = self._take_one, self._hold_without_key, self._note_opened
+        self._trains: TrainReader | Reader = TrainReader(self._ring, self._streams, *ways, stats=self.stats)
+        self.reader: Reader | None = None
+        """Takes the packets of a channel that is scrambled, or whose packets carry no key ID."""
         self._output = OrderedOutput(self._streams, self.stats)
         self._ends_ns = now
         self._extended = False
@@ -115,6 +113,12 @@ class ReceiverSession:
         self.stats.control += 1
         self._apply(seal, now)
 
+    def handle_told(self, seal: Seal, now: int) -> None:
+        """Take what a sender answered to a question, verified and fresh, as if it were a SEAL packet."""
+        if self._ring.find(seal.current.pack()) is None and not self._is_past(seal.current):
+            self._ask_for(seal.current, now)
+        self._apply(seal, now)
+
     def handle_grant(self, grant: Grant, now: int) -> None:
         """Take a grant from a key server; raises FormatError, and changes nothing, if it does not fit."""
         spec = granted_channel(grant, self._spec)
@@ -122,8 +126,8 @@ class ReceiverSession:
         self._judge.set_senders([sender.key.raw_public() for sender in grant.senders])
         self._spec = spec
         self._spread_ms = max(0, min(grant.spread_ms, SPREAD_MS_MAX))
-        if spec.patterns is not None and self._scrambled is None:
-            self._begin_descrambling(spec.patterns)
+        if self.reader is None:
+            self._choose_reader(spec)
         for stream in grant.streams:
             self._streams.vouch(stream.ssrc).counter.add_candidate(stream.roc, stream.seq)
         for tek, key in teks:
@@ -186,8 +190,7 @@ class ReceiverSession:
 
     def next_timeout(self) -> int | None:
         """Return when to call `handle_timeout` and the outputs again, in monotonic ns."""
-        times = [self._ring.next_timeout(), self._pending.next_timeout()]
-        times.append(self._output.next_timeout())
+        times = [self._ring.next_timeout(), self._pending.next_timeout(), self._output.next_timeout()]
         if self._channel_to_ask() is not None:
             times.append(self._fetch.next_timeout())
         if self._bye is not None:
@@ -240,16 +243,15 @@ class ReceiverSession:
 
     # Below this line nobody calls from outside.
 
-    def _begin_descrambling(self, policy: PatternPolicy) -> None:
-        ring, streams, stats, buffer = self._ring, self._streams, self.stats, self._trains.buffer
-        ask, noted = self._hold_without_key, self._note_unproven
-        self._trains = self._scrambled = ScrambledReader(
-            policy, ring, streams, self._pending, ask=ask, note_opened=noted, buffer=buffer, stats=stats
-        )
+    def _choose_reader(self, spec: ChannelSpec) -> None:
+        parts = Parts(self._ring, self._streams, self._pending, self._trains.buffer, self.stats)
+        noted = self._note_opened, self._note_unproven
+        self.reader = reader_of(spec, parts, self._hold_without_key, noted)
+        self._trains = self.reader or self._trains
 
     def _take_one(self, packet: bytes, now: int) -> None:
-        if self._scrambled is not None:
-            self._scrambled.take_packets([packet], now)
+        if self.reader is not None:
+            self.reader.take_packets([packet], now)
             return
         if len(packet) < PACKET_OVERHEAD_BYTES:
             self.stats.refused += 1
@@ -329,8 +331,8 @@ class ReceiverSession:
         stream = self._streams.vouch(seal.ssrc)
         stream.counter.check(seal.roc, seal.seq, now)
         self._set_current(seal.current, seal.remaining_ms, now, extended=seal.extended)
-        if self._scrambled is not None and seal.patterns is not None:
-            self._scrambled.patterns.announce(seal.current, seal.patterns, now)
+        if self.reader is not None:
+            self.reader.note_told(seal, now)
         self._open_pending(now)
         if self._ring.current != seal.current:
             return  # What an earlier run said when it ended, or planned, is not of this one.
@@ -369,13 +371,13 @@ class ReceiverSession:
         held = self._ring.held
         for stream in self._streams.values():
             stream.keep_only(held)
-        if self._scrambled is not None:
-            self._scrambled.patterns.keep_only(held)
+        if self.reader is not None:
+            self.reader.keep_only(held)
 
     def _open_pending(self, now: int) -> None:
         for key_id in sorted(self._ring.held):
-            if self._scrambled is not None:
-                self._scrambled.take_waiting(key_id, now)
+            if self.reader is not None:
+                self.reader.take_waiting(key_id, now)
                 continue
             held = self._ring.find(key_id.pack())
             if held is None:

@@ -1,0 +1,131 @@
+"""Owns which pattern a scrambled payload of MPEG-TS has that does not say so: its sync bytes decide (S1-15).
+
+```
+sender's word: key, number, both remaining times ──► what should be in use now ──► 0x47 each 188 bytes?
+                                                     else the last that fitted, the next, those around
+```
+Which are tried is bounded by what the sender signed and the time since, never by packets. One sync byte fits
+a wrong pattern once in 256 times, seven of them never; but where patterns are shorter than 128 bits, fewer of
+their bits meet sync bytes, and two patterns may be alike there.
+"""
+
+from collections.abc import Collection, Iterator
+
+from sealcast.core.channel import ChannelSpec
+from sealcast.core.ids import KeyId
+from sealcast.core.ports import NS_PER_MS, NS_PER_S
+from sealcast.receiver.descrambling import HeldPatterns
+from sealcast.receiver.keyring import KeyRing
+from sealcast.wire.cycles import Cycle
+from sealcast.wire.patterns import Rule
+from sealcast.wire.scramble import scramble_payload
+from sealcast.wire.seal import Seal
+
+TS_PACKET_BYTES = 188
+SYNC_BYTE = 0x47
+
+LATE_NS = 5 * NS_PER_S
+"""A packet is descrambled this late: as long as packets wait for their key (`pending`)."""
+
+PatternPlace = tuple[KeyId, int]
+"""A key ID and a pattern number under it."""
+
+
+class PatternFinder:
+    """Finds the pattern of a scrambled payload of MPEG-TS, among those that may be in use."""
+
+    def __init__(self, spec: ChannelSpec, ring: KeyRing, patterns: HeldPatterns) -> None:
+        policy = spec.patterns
+        after_ms = None if policy is None else policy.after_ms
+        self._after_ns = NS_PER_MS * (after_ms or spec.lifetime_ms)
+        self._first = 0 if policy is None else Rule.parse(policy.rule).first_number
+        self._behind = 1 + LATE_NS // self._after_ns
+        self._ring = ring
+        self._patterns = patterns
+        self._told: tuple[Seal, int] | None = None
+        self._over: PatternPlace | None = None
+        self._last: PatternPlace | None = None
+
+    def note_told(self, seal: Seal, now: int) -> None:
+        """Take what a sender signed of its key and its pattern."""
+        before = None if self._told is None else self._told[0].current
+        if before is not None and before != seal.current:
+            self._over = before, dict(self._expected(now))[before]
+        self._told = seal, now
+        if seal.patterns is not None:
+            self._patterns.announce(seal.current, seal.patterns, now)
+
+    def keep_only(self, held: Collection[KeyId]) -> None:
+        """Erase the patterns of keys that are no longer held."""
+        self._patterns.keep_only(held)
+
+    def place(self, now: int) -> PatternPlace | None:
+        """Return which pattern should be in use now; None while nothing was told."""
+        return next(iter(self._expected(now)), None)
+
+    def find(self, body: bytes, seq: int, now: int) -> tuple[KeyId, bytes] | None:
+        """Return the key under which a payload has its sync bytes, and the payload; None if it fits none.
+
+        About 5 µs, and 1 µs more for each pattern that is tried before.
+        """
+        for place in self._in_line(now):
+            key_id, number = place
+            cycle = self._patterns.cycle(key_id, number)
+            payload = None if cycle is None else _descrambled(cycle, body, seq)
+            if payload is not None:
+                self._last = place
+                return key_id, payload
+        return None
+
+    def _in_line(self, now: int) -> list[PatternPlace]:
+        """Return the patterns in the order in which they are tried.
+
+        First what should be in use by the sender's word and the time; then the last that fitted and the one
+        after it, of a stream that is late; then those around.
+        """
+        expected = dict(self._expected(now))
+        wanted = list(expected.items())[:1]
+        if self._last is not None:
+            wanted += [self._last, (self._last[0], self._last[1] + 1)]
+        wanted += expected.items()
+        wanted += [(key_id, number + step) for key_id, number in expected.items() for step in (-1, 1)]
+        if self._over is not None:
+            wanted.append(self._over)
+            expected.setdefault(*self._over)
+        # No packet, whoever made it, leads away from what is expected.
+        return [
+            (key_id, number)
+            for key_id, number in dict.fromkeys(wanted)
+            if key_id in expected
+            and -self._behind <= number - expected[key_id] <= 1
+            and self._first <= number
+        ]
+
+    def _expected(self, now: int) -> Iterator[PatternPlace]:
+        """Give the number that is due under each key from that on air on, the likeliest first."""
+        if self._told is None:
+            return
+        seal, told_ns = self._told
+        since_ns = now - told_ns
+        number = self._first
+        if seal.patterns is not None:
+            passed_ns = since_ns - seal.patterns.remaining_ms * NS_PER_MS
+            number = seal.patterns.number + (1 + passed_ns // self._after_ns if passed_ns >= 0 else 0)
+        over_ns = since_ns - seal.remaining_ms * NS_PER_MS
+        if over_ns < 0:
+            yield seal.current, number
+        for key_id in sorted(self._ring.held):
+            if key_id > seal.current:
+                yield key_id, self._first + max(0, over_ns) // self._after_ns
+        if over_ns >= 0:
+            yield seal.current, number
+
+
+def _descrambled(cycle: Cycle, body: bytes, seq: int) -> bytes | None:
+    """Return the payload if it has a sync byte at each step of 188 bytes; 0.5 µs if the first is another."""
+    size = len(body)
+    if body[0] ^ cycle.mask(size, seq) >> 8 * (size - 1) != SYNC_BYTE:
+        return None
+    payload = scramble_payload(cycle, body, seq)
+    syncs = payload[::TS_PACKET_BYTES]
+    return payload if syncs.count(SYNC_BYTE) == len(syncs) else None

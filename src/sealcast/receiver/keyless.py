@@ -1,0 +1,219 @@
+"""Owns finding the key of packets that do not name it (S1-15): the tag, or the sync bytes, decide.
+
+```
+aes-gcm   keys held: the last that fitted, current, next, previous ──► tag verifies ──► opened
+scramble  (key, number) by the sender's word and the time since    ──► 0x47 each 188 bytes ──► descrambled
+neither   waits for the next key or word; the sender is asked
+```
+What is tried first depends on packets; what may be tried only on what the sender signed, and time.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+
+from sealcast.core.channel import ChannelSpec, Framing
+from sealcast.core.errors import AuthenticationError, FormatError, ReplayError
+from sealcast.core.ids import Epoch, KeyId
+from sealcast.core.ports import NS_PER_S
+from sealcast.receiver.descrambling import HeldPatterns
+from sealcast.receiver.finding import PatternFinder
+from sealcast.receiver.keyring import HeldKey, KeyRing
+from sealcast.receiver.pending import PendingPackets
+from sealcast.receiver.stats import ReceiverStats
+from sealcast.receiver.streams import Stream
+from sealcast.receiver.values import Slab
+from sealcast.wire import rtp
+from sealcast.wire.counters import estimate_index
+from sealcast.wire.seal import Seal
+from sealcast.wire.srtp import TAG_BYTES
+
+TOLD_NS = 2 * NS_PER_S
+"""Without a sender's word for so long, the order of scrambled packets goes by those before them."""
+
+NoteOpened = Callable[[HeldKey, Stream, int, int, int], None]
+"""Takes key, stream, packets, bytes and now of what was verified."""
+
+NoteUnproven = Callable[[Stream, int], None]
+"""Takes stream and now of what was descrambled."""
+
+
+class KeylessReader:
+    """Takes the packets of a channel without key IDs for one receiver session, whose parts it borrows.
+
+    A sealed packet takes 10 µs, a scrambled one 7; one that fits nothing 5 µs for each key held, and again
+    when there is another key, run or number to try.
+    """
+
+    def __init__(
+        self,
+        spec: ChannelSpec,
+        ring: KeyRing,
+        streams: dict[int, Stream],
+        pending: PendingPackets,
+        *,
+        patterns: HeldPatterns | None,
+        noted: tuple[NoteOpened, NoteUnproven],
+        buffer: memoryview,
+        stats: ReceiverStats,
+    ) -> None:
+        """Have `noted` called after each packet that is given out; trains are received in `buffer`."""
+        self._ring = ring
+        self._streams = streams
+        self._pending = pending
+        self._note_opened, self._note_unproven = noted
+        self._stats = stats
+        self.buffer = buffer
+        self._hold_as = KeyId(spec.number, Epoch(0))
+        """Packets that fit nothing wait under it; no packet is ever sealed for this epoch's name."""
+        self._tried: tuple[object, ...] = ()
+        self._last_key: KeyId | None = None
+        self._finder = None if patterns is None else PatternFinder(spec, ring, patterns)
+        self._is_bare = spec.framing is Framing.UDP
+        self._ssrc: int | None = None
+        self._references: dict[int, int] = {}
+        self._told_ns = 0
+        self._wants_word = False
+        self.told: tuple[Seal, int] | None = None
+        """What the sender last said of itself, and when we heard it."""
+
+    def pop_wish(self) -> bool:
+        """Whether to ask the sender: since the last call something did not fit, or a newer key did."""
+        wish, self._wants_word = self._wants_word, False
+        return wish
+
+    def pop_ready(self) -> list[Slab]:
+        """Return nothing: every payload takes its place in the order of its stream."""
+        return []
+
+    def note_told(self, seal: Seal, now: int) -> None:
+        """Take what a sender signed, in a SEAL packet or an answer."""
+        self.told = seal, now
+        self._ssrc, self._told_ns = seal.ssrc, now
+        self._references[seal.ssrc] = seal.roc << 16 | seal.seq
+        for ssrc in [ssrc for ssrc in self._references if ssrc not in self._streams]:
+            del self._references[ssrc]
+        if self._finder is not None:
+            self._finder.note_told(seal, now)
+
+    def keep_only(self, held: Collection[KeyId]) -> None:
+        """Erase the patterns of keys that are no longer held."""
+        if self._finder is not None:
+            self._finder.keep_only(held)
+
+    def take(self, size_bytes: int, packet_bytes: int, now: int) -> int:
+        """Take the train in `buffer`, datagrams of `packet_bytes` and a last shorter one; return how many."""
+        ends = range(0, size_bytes, packet_bytes)
+        packets = [bytes(self.buffer[at : min(at + packet_bytes, size_bytes)]) for at in ends]
+        self.take_packets(packets, now)
+        return len(packets)
+
+    def take_packets(self, packets: Sequence[bytes], now: int) -> None:
+        """Take packets one by one; those that fit nothing wait."""
+        for fits, alike in groupby(packets, lambda packet: self._take(packet, now)):
+            if not fits:
+                self._pending.hold_run(self._hold_as, list(alike), now)
+                self._wants_word = True
+
+    def take_waiting(self, key_id: KeyId, now: int) -> None:
+        """Try again what waits, for whichever key, if there is something new to try."""
+        del key_id
+        place = None if self._finder is None else self._finder.place(now)
+        known = (*self._ring.held, *self._streams, self._ssrc, place)
+        if known == self._tried:
+            return
+        self._tried = known
+        for arrived_ns, packet in self._pending.take(self._hold_as):
+            if not self._take(packet, now):
+                self._pending.hold(self._hold_as, packet, arrived_ns)
+
+    def _take(self, packet: bytes, now: int) -> bool:
+        """Give a packet's payload out if it fits; what is no packet at all is refused."""
+        if self._is_bare:
+            return self._descramble(packet, 0, None, now)
+        try:
+            header = rtp.parse_header(packet)
+        except FormatError:
+            self._stats.refused += 1
+            return True
+        if self._finder is None:
+            return self._open(packet, header, now)
+        if header.padded:
+            self._stats.refused += 1
+            return True
+        return self._descramble(packet, header.length_bytes, header, now)
+
+    def _open(self, packet: bytes, header: rtp.RtpHeader, now: int) -> bool:
+        """Try the keys held on a sealed packet; the tag decides."""
+        if len(packet) < header.length_bytes + TAG_BYTES:
+            self._stats.refused += 1
+            return True
+        stream = self._streams.get(header.ssrc)
+        if stream is None:
+            return False
+        is_replayed = False
+        for key_id in self._keys_in_line():
+            mki = key_id.pack()
+            held = self._ring.find(mki)
+            if held is None:
+                continue
+            is_announced = key_id == self._ring.current
+            try:
+                index, payload = stream.open(held, packet + mki, now, is_announced=is_announced)
+            except AuthenticationError:
+                continue
+            except ReplayError:
+                is_replayed = True
+                continue
+            self._note_fit(key_id)
+            self._note_opened(held, stream, 1, len(payload), now)
+            self._stats.late += not stream.reorder.push(index, payload, now)
+            return True
+        self._stats.replayed += is_replayed
+        return is_replayed
+
+    def _keys_in_line(self) -> Iterator[KeyId]:
+        """Give the keys held, in the order in which they are tried."""
+        held, current = self._ring.held, self._ring.current
+        if self._last_key in held:
+            yield self._last_key
+        newer = sorted(key_id for key_id in held if current is None or key_id >= current)
+        older = sorted((key_id for key_id in held if key_id not in newer), reverse=True)
+        yield from (key_id for key_id in (*newer, *older) if key_id != self._last_key)
+
+    def _descramble(self, packet: bytes, start: int, header: rtp.RtpHeader | None, now: int) -> bool:
+        """Try the patterns in line on a scrambled packet; its sync bytes decide."""
+        ssrc = self._ssrc if header is None else header.ssrc
+        stream = None if ssrc is None else self._streams.get(ssrc)
+        if len(packet) == start:
+            self._stats.refused += 1
+            return True
+        if self._finder is None or stream is None:
+            return False
+        found = self._finder.find(packet[start:], 0 if header is None else header.seq, now)
+        if found is None:
+            return False
+        key_id, payload = found
+        self._note_fit(key_id)
+        index = self._index(stream, None if header is None else header.seq, now)
+        stream.note_unproven(index, 1)
+        self._stats.opened += 1
+        self._stats.opened_bytes += len(payload)
+        self._note_unproven(stream, now)
+        self._stats.late += not stream.reorder.push(index, payload, now)
+        return True
+
+    def _index(self, stream: Stream, seq: int | None, now: int) -> int:
+        """Return the place of a scrambled packet; without SEQ it comes behind the one before."""
+        reference = self._references.get(stream.ssrc, 0)
+        if seq is None:
+            return stream.last_index + 1 if stream.opened else reference
+        index = estimate_index(reference, seq)
+        if now - self._told_ns > TOLD_NS:
+            # While the sender's word is heard, no packet moves what the next one is measured by.
+            self._references[stream.ssrc] = max(reference, index)
+        return index
+
+    def _note_fit(self, key_id: KeyId) -> None:
+        self._last_key = key_id
+        if self._ring.current is not None and key_id > self._ring.current:
+            self._wants_word = True
