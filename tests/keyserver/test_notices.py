@@ -18,7 +18,9 @@ SPEC = ChannelSpec(number=NUMBER, name="news", group="239.1.2.3", port=5004)
 NOW = 50_000 * NS_PER_MS
 
 
-def window(*fences: Fence, remaining_ms: int | None, epoch: int = 13) -> tuple[int, int]:
+def window(
+    *fences: Fence, remaining_ms: int | None, epoch: int = 13, is_chained: bool = False
+) -> tuple[int, int]:
     """Return the window told for a key, 2 s after a report that so much of the epoch is left."""
     air = AirState()
     rows: tuple[EpochRow, ...] = ()
@@ -35,7 +37,7 @@ def window(*fences: Fence, remaining_ms: int | None, epoch: int = 13) -> tuple[i
         )
         air.note(NUMBER, Ssrc(1), report)
     view = ChannelView(SPEC, senders=("a",), sender_keys=(), epochs=rows, fences=fences)
-    event = key_change(view, air, KeyId(NUMBER, Epoch(epoch)), NOW)
+    event = key_change(view, air, KeyId(NUMBER, Epoch(epoch)), NOW, is_chained=is_chained)
     assert (event.kind, event.channel, event.key_id) == ("key-change", 7, f"00000007{epoch:08x}")
     return event.opens_in_ms, event.closes_in_ms
 
@@ -62,3 +64,8 @@ def test_a_hurried_key_has_the_window_of_its_fence() -> None:
         150_000,
         270_000,
     )
+
+
+def test_a_chained_key_is_asked_for_by_those_who_missed_its_update() -> None:
+    """Its update comes over the air in the first half of the window: the other half is for repairs."""
+    assert window(remaining_ms=300_000, is_chained=True) == (210_000, 270_000)

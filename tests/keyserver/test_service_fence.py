@@ -5,7 +5,7 @@ import pytest
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import ChannelNumber, Epoch, Ssrc
 from sealcast.keys.table import KeyState
-from sealcast.keyserver.service_fence import order_for, plan_fence
+from sealcast.keyserver.service_fence import FIRST_EPOCH, order_for, plan_fence, plan_fresh_start
 from sealcast.keyserver.values import ChannelView, EpochRow, Fence
 from sealcast.messages.answers import FenceOrder
 
@@ -59,6 +59,91 @@ def test_the_fence_of_a_removed_device(
         assert (made.epoch, made.skipped) == plan[:2]
         expected = Fence(made.epoch, is_urgent, 3_000) if plan[2 + is_urgent] else None
         assert made.fence == expected
+
+
+def chain(on_air: int | None, *epochs: tuple[int, int | None, int]) -> ChannelView:
+    """Return a chain as (epoch, what it follows, its next fresh start), all published but that on air."""
+    rows = tuple(
+        EpochRow(
+            epoch=Epoch(epoch),
+            sender="a",
+            ssrc=Ssrc(epoch),
+            consumed=epoch == on_air,
+            state=KeyState.ACTIVE if epoch == on_air else KeyState.PUBLISHED,
+            has_key=True,
+            follows=None if follows is None else Epoch(follows),
+            fresh_at=Epoch(fresh_at),
+        )
+        for epoch, follows, fresh_at in epochs
+    )
+    return ChannelView(SPEC, senders=(), sender_keys=(), epochs=rows)
+
+
+ALONE, TWO = chain(12, (12, 11, 16)), chain(12, (12, 11, 16), (13, 12, 16))
+THREE = chain(12, (12, 11, 16), (13, 12, 16), (14, 13, 16))
+FRESH = chain(12, (12, 11, 13), (13, None, 19))
+CHAIN_CASES = [
+    ("it can follow to the next", TWO, 12, (16,), (14, (13,), True, True)),
+    ("it joined long ago", TWO, 3, (16,), (14, (13,), True, True)),
+    ("nothing is published", ALONE, 12, (16,), (13, (), True, True)),
+    ("two are published", THREE, 12, (16,), (15, (13, 14), True, True)),
+    ("the next is a fresh start", FRESH, 12, (13,), (13, (), True, True)),
+    ("it has the fresh start too", FRESH, 13, (13, 19), (14, (13,), True, True)),
+    ("of an earlier chain only", TWO, 9, (10,), (13, (), False, True)),
+    ("it never asked", TWO, None, (), (13, (), False, True)),
+    ("off the air, the next is published", chain(None, (13, 12, 16)), 12, (16,), (14, (13,), True, True)),
+]
+
+
+@pytest.mark.parametrize(
+    ("channel", "granted", "chains", "plan"),
+    [case[1:] for case in CHAIN_CASES],
+    ids=[c[0] for c in CHAIN_CASES],
+)
+def test_the_fence_of_a_device_that_can_follow(
+    channel: ChannelView,
+    granted: int | None,
+    chains: tuple[int, ...],
+    plan: tuple[int, tuple[int, ...], bool, bool],
+) -> None:
+    """It is beyond all that its chains reach, and its sender hears of it whenever one of them is on air.
+
+    No key that is published follows across an urgent fence either, whoever it is for.
+    """
+    for is_urgent in (False, True):
+        ends = frozenset(Epoch(end) for end in chains)
+        made = plan_fence(channel, 12, granted, is_urgent=is_urgent, window_ms=3_000, chains=ends)
+        is_needed = plan[2 + is_urgent]
+        if plan[2] or not is_urgent:
+            assert (made.epoch, made.skipped) == plan[:2]
+        assert (made.fence is not None) is is_needed
+        crossing = [
+            row.epoch
+            for row in channel.epochs
+            if row.follows is not None and row.epoch >= made.epoch > row.follows
+        ]
+        assert not (is_needed and crossing)
+
+
+@pytest.mark.parametrize(
+    ("channel", "on_air", "expected"),
+    [
+        (TWO, 12, (14, (13,), True)),
+        (FRESH, 12, (14, (13,), True)),
+        (ALONE, 12, (13, (), True)),
+        (chain(None, (1, None, 7)), None, (2, (1,), True)),
+        (view((12, KeyState.DRAINING)), 12, (13, (), False)),
+        (view(), None, (FIRST_EPOCH, (), False)),
+    ],
+)
+def test_a_commanded_fresh_start(
+    channel: ChannelView, on_air: int | None, expected: tuple[int, tuple[int, ...], bool]
+) -> None:
+    """Every key that is made already is skipped, also a fresh start; with none there is nothing to order."""
+    made = plan_fresh_start(channel, on_air, is_urgent=True, window_ms=3_000)
+    assert (made.epoch, made.skipped, made.fence is not None) == expected
+    if made.fence is not None:
+        assert made.fence == Fence(made.epoch, is_urgent=True, window_ms=3_000)
 
 
 def test_all_fences_ahead_are_one_order() -> None:

@@ -1,8 +1,6 @@
 """Shows a chain at the key server: what is taken, what devices are given, fences and fresh starts."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import pytest
 
 from sealcast.core.secret import Secret
+from sealcast.device.newkeys import KeyKind
 from sealcast.keys.material import Origin, Tek
 from sealcast.keys.schedule import link_of
 from sealcast.keyserver.wrapped import unwrap_tek
@@ -18,17 +17,13 @@ from sealcast.messages.answers import ChainGrant, FenceOrder, Grant, KeyMaterial
 from sealcast.messages.material import key_material, read_key, update_material
 from sealcast.server.state import load_server_state
 from server.chains import Chain
+from server.newcomers import enrolled, rows
 from server.running import Caller, material, running
+from server.withdrawals import begin, erasures, receipt_of, signed, statement_of, withdraw
 
 GRANTS = "SELECT device, epoch, until_epoch FROM grants ORDER BY device, epoch"
 FENCES = "SELECT epoch, is_urgent FROM fences ORDER BY number"
-AUDIT = "SELECT what, subject FROM audit WHERE what IN ('channel-fresh-start', 'certificate-revoke')"
-
-
-def rows(directory: Path, query: str) -> list[tuple[Any, ...]]:
-    """Return what the database says on disk."""
-    with closing(sqlite3.connect(directory / "keyserver.sqlite")) as database:
-        return database.execute(query).fetchall()
+AUDIT = "SELECT what, subject FROM audit WHERE what = 'channel-fresh-start'"
 
 
 async def keys_of(device: Caller, *held: str) -> Grant:
@@ -306,6 +301,53 @@ def test_a_commanded_fresh_start(tmp_path: Path) -> None:
                 ("channel-fresh-start", "news 4 command"),
             ]
             assert rows(tmp_path, FENCES) == [(3, 1), (4, 0)]
+
+    asyncio.run(story())
+
+
+def test_a_revoked_device_is_shut_out_of_a_chain(tmp_path: Path) -> None:
+    """Its certificate revoked, it stays on the list, and the keys that it can follow to go on air no more."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            chain = await Chain.at(server)
+            tv = await enrolled(server, KeyKind.P256, id="tv", channels=["news"])
+            await keys_of(tv)
+            await server.operator.must(operations.CERTIFICATE_REVOKE, id="tv")
+            assert await chain.report(1) == FenceOrder(epoch=3, window_ms=2_000, urgent=False)
+            assert (await chain.offer(chain.make(3, follows=2))).problem == "fresh-start-needed"
+            assert (await tv.ask(operations.KEYS, channel="news")).problem == "certificate-revoked"
+
+    asyncio.run(story())
+
+
+def test_withdrawal_ends_a_chain_grant(tmp_path: Path) -> None:
+    """Keys that followed are told and erased as well; who comes back within the chain is granted anew."""
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            chain = await Chain.at(server)
+            await server.add_channel("sport", port=6004)
+            tv = await server.register("tv", "device", channels=["news", "sport"])
+            await keys_of(tv)
+            await chain.report(2)
+            begun = await begin(tv)
+            assert begun.key_ids == chain.held(1, 2)
+            token = signed(tv, statement_of(tv, begun, erased=chain.held(2)))
+            assert receipt_of(server, await withdraw(tv, token), token).erased == chain.held(2)
+            await chain.publish(3, follows=2)
+            await chain.report(3)
+            await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
+            back = await keys_of(tv)
+            assert back.chain == ChainGrant(first_epoch=3, fresh_at=7)
+            assert rows(tmp_path, GRANTS) == [("tv", 1, 7), ("tv", 3, 7)]
+            assert erasures(tmp_path) == [(1, 2, False)]
+            token = signed(tv, statement_of(tv, await begin(tv), erased=chain.held(2, 3)))
+            assert receipt_of(server, await withdraw(tv, token), token).erased == chain.held(2, 3)
+            await server.operator.must(operations.SUBSCRIBER_ADD, channel="news", device="tv")
+            await keys_of(tv)
+            assert rows(tmp_path, GRANTS) == [("tv", 1, 7), ("tv", 3, 7)]
+            assert erasures(tmp_path) == [(1, 2, False), (1, 2, False), (1, 3, True)]
 
     asyncio.run(story())
 

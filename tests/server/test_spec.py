@@ -35,7 +35,13 @@ def test_problem_stands_in_the_table(name: str) -> None:
 def test_tokens_labels_and_limits_are_told() -> None:
     """Kinds of tokens, labels of keys at rest and limits are those of the code."""
     kinds = (jose.TYP_REQUEST, jose.TYP_ANSWER, jose.TYP_SEALED_ANSWER, jose.TYP_SEALED_KEY, jose.TYP_VAULT)
-    labels = (wrapped.LABEL_TEK, store_principals.LABEL_KEK, store_principals.LABEL_MAC, state.VAULT_LABEL)
+    labels = (
+        wrapped.LABEL_TEK,
+        wrapped.LABEL_LINK,
+        store_principals.LABEL_KEK,
+        store_principals.LABEL_MAC,
+        state.VAULT_LABEL,
+    )
     for word in (*kinds, *(label.decode() for label in labels)):
         assert f"`{word}`" in TEXT
     assert f"{MESSAGE_BYTES_MAX:,} bytes" in TEXT

@@ -94,14 +94,14 @@ class SenderDesk:
             store_epochs.add_slots(call.connection, number, call.caller.id, plan.fresh, call.wall_ms)
             store_channels.set_next_epoch(call.connection, number, plan.fresh[-1].epoch + 1)
             call.record("lease", f"{view.spec.name} {plan.fresh[0].epoch}-{plan.fresh[-1].epoch}")
-        teks = [self._views.tek(call.connection, view, epoch) for epoch in plan.published]
+        published = [key_material(self._views.tek(call.connection, view, epoch)) for epoch in plan.published]
         self._views.forget(number)
         slots = [RunSlotData(ssrc=slot.ssrc, epoch=slot.epoch) for slot in plan.slots]
         answer = LeaseAnswer(
             jti=request.jti,
             channel=channel_data(view.spec),
             slots=slots,
-            published=[key_material(tek) for tek in teks],
+            published=published,
             key_servers=list(self.key_servers),
             events=list(self.events),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import fetch_window, repair_window, spread_ms
+from sealcast.keys.schedule import link_of
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.air import AirReport
 from sealcast.keyserver.values import ChannelView
@@ -125,7 +126,7 @@ def _granted_keys(
         is_update = not is_current and follows is not None and (follows in linked or follows in held)
         material = update_material(tek) if is_update else key_material(tek)
         made.append(_granted(view, report if is_current else None, material, now))
-        if tek.origin is not None:
+        if link_of(tek) is not None:
             linked.add(tek.key_id)
     return made
 

@@ -52,13 +52,16 @@ class Views:
         return tek
 
     def forget(self, number: ChannelNumber) -> None:
-        """Drop what is remembered of a channel that changes."""
+        """Drop what is remembered of a channel that changes; keys that `tek` gave are erased with it."""
         self._views = {name: view for name, view in self._views.items() if view.spec.number != number}
-        self._teks = {key_id: tek for key_id, tek in self._teks.items() if key_id.channel != number}
+        for key_id in [key_id for key_id in self._teks if key_id.channel == number]:
+            self._teks.pop(key_id).erase()
 
     def clear(self) -> None:
         """Drop everything, for instance when a transaction was undone."""
         self._views.clear()
+        for tek in self._teks.values():
+            tek.erase()
         self._teks.clear()
 
     def _unwrap(self, view: ChannelView, key_id: KeyId, wrapped: bytes) -> Tek:
