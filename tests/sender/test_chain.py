@@ -146,20 +146,37 @@ def test_a_removal_starts_afresh(is_urgent: bool) -> None:  # noqa: FBT001  # a 
 
 
 def test_a_key_that_follows_is_dropped_also_beyond_the_fence() -> None:
-    """A fence that crossed a publication: the key server refuses what follows, and the sender gave it up."""
-    air = ChainAir(SPEC, delay_ns=300 * MS)
-    started(air)
-    air.run(5 * SECOND + 400 * MS)
-    assert Epoch(2) not in air.published_ns
+    """A fence heard before the publication arrived: what follows is not even offered to the key server."""
+    air = started(ChainAir(SPEC))
+    air.run(5 * SECOND - MS)
+    air.is_silent = True
+    air.run(5 * SECOND + MS)
+    assert [tek.key_id.epoch for tek in air.made] == [1, 2]
+    air.is_silent = False
     air.server.remove(is_urgent=True)
     assert air.server.fences[0].epoch == 2
     assert air.session is not None
     air.session.handle_hint(air.now)
     air.run(3 * END_NS)
-    epochs = [epoch for _, epoch in air.switches]
-    assert epochs[:2] == [1, 3]
+    assert [epoch for _, epoch in air.switches][:3] == [1, 3, 4]
     assert not is_chained(air.key(3))
-    assert len({tek.key_id for tek in air.made}) == len(air.made)
+    assert air.first_unused > 2
+    assert not air.server.refused
+
+
+def test_a_fence_that_crosses_a_publication() -> None:
+    """The key server refuses what follows across a fence; the sender gave it up already, its answer is no news."""
+    air = started(ChainAir(SPEC, delay_ns=300 * MS))
+    air.run(5_700 * MS)
+    assert [tek.key_id.epoch for tek in air.made] == [1, 2]
+    air.server.remove(is_urgent=True)
+    assert air.session is not None
+    air.session.handle_hint(air.now)
+    air.run(3 * END_NS)
+    assert [epoch for _, epoch in air.switches][:3] == [1, 3, 4]
+    assert air.server.refused == [2]
+    dropped = next(tek for tek in air.made if tek.key_id.epoch == 2)
+    assert not any(len(secret) for secret in secrets_of(dropped))
 
 
 def test_a_refused_key_is_followed_by_a_fresh_start() -> None:
@@ -171,6 +188,23 @@ def test_a_refused_key_is_followed_by_a_fresh_start() -> None:
     assert [is_chained(air.key(epoch)) for epoch in (2, 3, 4)] == [True, False, True]
     refused = next(tek for tek in air.made if tek.key_id.epoch == 2)
     assert not any(len(secret) for secret in secrets_of(refused))
+
+
+def test_after_a_key_on_air_that_was_refused_nothing_follows() -> None:
+    """A restart without the key server went on air under a key that it will not have: the next is fresh."""
+    air = started(ChainAir(SPEC))
+    air.run(6 * SECOND)
+    air.is_silent = True
+    for epoch in (1, 2):
+        air.server.keys.pop(Epoch(epoch))
+    air.start()
+    air.run(air.now + 3 * SECOND)
+    assert air.starts == [1, 2]
+    air.is_silent = False
+    air.run(air.now + 2 * END_NS)
+    assert air.server.refused == [2]
+    assert [epoch for _, epoch in air.switches][:3] == [1, 2, 3]
+    assert not is_chained(air.key(3))
 
 
 def test_consumed_secrets_are_destroyed() -> None:
@@ -228,7 +262,7 @@ def test_a_restart_without_a_key_starts_afresh() -> None:
     assert air.key(4).origin.fresh_at == 10  # type: ignore[union-attr]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_happens(data: st.DataObject) -> None:
     """Changes, removals, refusals, silences and crashes at any time: no key returns, each change is whole.
