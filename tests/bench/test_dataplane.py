@@ -23,6 +23,8 @@ FIELDS = {
     "receive_open_us",
     "receive_open_live_us",
     "receive_open_nogro_us",
+    "scramble_us",
+    "descramble_us",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 RUN_S_MAX = 30.0

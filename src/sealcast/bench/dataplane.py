@@ -12,6 +12,8 @@
 | receive_open_live | one train of 2 ms at 150 Mbit/s a wake-up, the wake-up included |
 | receive_open_1 | one datagram a wake-up, the wake-up included |
 | receive_open_nogro | receive and open what the kernel does not gather |
+| scramble | the sender's session on a scrambled channel, batches of 48; ratio to floor |
+| descramble | the receiver's session on it, trains of 48 that are in memory; ratio to open_floor |
 
 Time is the thread's processor time, as that of the peers is: what other programs take does not count. Each
 figure is the best of several rounds, taken in turn, so that a machine that changes its speed changes all of
@@ -30,6 +32,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sealcast.bench.processes import one_core
 from sealcast.bench.stage import BATCH, GROUP, PAYLOAD_BYTES, PORT, Stage
 from sealcast.core.ports import NS_PER_S, Clock, Random
+from sealcast.messages.scrambling import default_policy
 from sealcast.transport.interfaces import choose_interface
 from sealcast.transport.multicast import MulticastReceiver, MulticastSender, open_receiver, open_sender
 from sealcast.wire import rtp, srtp
@@ -77,7 +80,7 @@ def measure_dataplane(clock: Clock, random: Random, seconds: float) -> Dataplane
 
 
 def _floor_of(name: str) -> str:
-    return "open_floor" if "open" in name else "floor"
+    return "open_floor" if "open" in name or name == "descramble" else "floor"
 
 
 Case = Callable[[], float]
@@ -89,6 +92,8 @@ def _cases(stack: contextlib.ExitStack, random: Random, clock: Clock) -> dict[st
     gathers, singles = _Link(stack, PORT), _Link(stack, PORT + 2)
     gathers.receiver.take_trains()
     bench = _Bench(stage, clock)
+    policy = default_policy("film")
+    scrambled = _Bench(Stage(random, clock.monotonic_ns(), patterns=policy), clock)
     return {
         "floor": bench.timed(_bare_encrypt(random)),
         "seal": bench.timed(bench.seal),
@@ -100,6 +105,8 @@ def _cases(stack: contextlib.ExitStack, random: Random, clock: Clock) -> dict[st
         "receive_open_live": bench.waking(gathers, LIVE_PACKETS),
         "receive_open_1": bench.waking(gathers, 1),
         "receive_open_nogro": bench.emptying(singles),
+        "scramble": scrambled.timed(scrambled.seal),
+        "descramble": scrambled.descramble,
     }
 
 
@@ -141,6 +148,11 @@ class _Bench:
     def seal_and_send(self, sender: MulticastSender, packets: int) -> Callable[[], None]:
         """Seal and send to nobody: what is measured is sending, not what a receiver costs."""
         return lambda: _seal_and_send(self._stage, sender, ROUND_PACKETS // packets, packets)
+
+    def descramble(self) -> float:
+        """Descramble trains that stand in memory; what the sender says of itself is heard before them."""
+        self._stage.tell(self._clock.monotonic_ns())
+        return self.open()
 
     def open(self) -> float:
         """Open trains that stand in memory."""
