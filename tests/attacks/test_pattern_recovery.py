@@ -8,7 +8,19 @@ from sealcast.wire import scramble
 from sealcast.wire.cycles import Cycle
 from sealcast.wire.patterns import Rule
 from sender.streams import packet
-from wire.patterning import NUMBER, full_book
+from simulation.parts import (
+    MS,
+    SECOND,
+    Media,
+    copy_key,
+    make_grant,
+    make_receiver,
+    make_sender,
+    make_spec,
+    on_air,
+    seal,
+)
+from wire.patterning import NUMBER, full_book, scrambled
 
 PAT = packet(0, payload=bytes.fromhex("0000b00d0001c100000001f0002ab104b2"), starts=True)
 LENGTHS = (32, 64, 128, 256, 512, 1_024)
@@ -67,3 +79,31 @@ def test_pictures_alone_are_not_taken_for_tables() -> None:
     """Where no TS packet ends in stuffing, nothing is found: what is found above is no accident."""
     scrambled = scramble.scramble_payload(cycle_of("single", 512), pictures(7, 1))
     assert pattern_thief.recover(scrambled, LENGTHS) is None
+
+
+@pytest.mark.parametrize("rule", ["single", "inverted", "two-times", "a,~a1"])
+@pytest.mark.parametrize("bits", [32, 128, 512])
+def test_one_packet_on_the_air(rule: str, bits: int) -> None:
+    """A packet as a sender sends it, with its 0x47 and a table, gives away all until the pattern changes.
+
+    Whoever found a pattern can also make packets that a receiver gives out. The next pattern is another.
+    """
+    spec = scrambled(make_spec(600_000), f"{rule};{bits};1000ms")
+    sender, receiver = make_sender(spec), make_receiver()
+    tek = copy_key(on_air(sender, 0))
+    clear = [pictures(2, 1) + PAT + pictures(4, 3), *(pictures(7, 9 + number) for number in range(3))]
+    first, *later = seal(sender, [Media(payload, 0) for payload in clear], 0)
+    found = pattern_thief.recover(first[12:-12], LENGTHS)
+    assert found is not None
+    assert [pattern_thief.undo(each[12:-12], found) for each in later] == clear[1:]
+
+    forged = later[-1][:2] + bytes([0, 4]) + later[-1][4:12]
+    forged += pattern_thief.undo(pictures(7, 99), found) + later[-1][-12:]
+    receiver.poll_fetch(0)
+    receiver.handle_grant(make_grant(spec, tek), 0)
+    receiver.handle_control(sender.poll_control(0)[0], 0)
+    receiver.handle_data([first, *later, forged], 0)
+    assert receiver.drain(MS) == [*clear, pictures(7, 99)]
+
+    (changed,) = seal(sender, [Media(clear[1], 0)], SECOND)
+    assert pattern_thief.undo(changed[12:-12], found) != clear[1]
