@@ -10,6 +10,7 @@ from sealcast.core.channel import KeyMaker
 from sealcast.testing import Bursts, Link, SimRandom
 from simulation.harness import Scene
 from simulation.parts import MS, SECOND, make_spec
+from simulation.recorder import Recorder
 from simulation.viewer import Viewer
 
 Drawn = TypeVar("Drawn")
@@ -43,10 +44,12 @@ class Dice:
         )
 
 
-def make_scene(folder: Path, seed: int) -> tuple[Scene, Dice]:
-    """Return a scene whose sender and four receivers begin at various times."""
+def make_scene(folder: Path, seed: int, fresh_epochs: int | None = None) -> tuple[Scene, Dice]:
+    """Return a scene whose sender and receivers begin at various times; `fresh_epochs` as in `make_spec`."""
     dice = Dice(SimRandom(seed))
-    spec = make_spec(dice.one_of(3_000, 4_000, 5_000), keys=dice.one_of(*KeyMaker))
+    lifetime_ms, keys = dice.one_of(3_000, 4_000, 5_000), dice.one_of(*KeyMaker)
+    keys = keys if fresh_epochs is None else KeyMaker.SENDER
+    spec = make_spec(lifetime_ms, keys=keys, fresh_epochs=fresh_epochs)
     scene = Scene(
         folder,
         spec,
@@ -79,9 +82,9 @@ def assert_sound(viewer: Viewer) -> None:
         assert viewer.numbers == sorted(viewer.numbers)
 
 
-def check_calm(folder: Path, seed: int) -> None:
+def check_calm(folder: Path, seed: int, fresh_epochs: int | None = None) -> None:
     """Without faults everything that arrived opens, but for the moments of joining and ending."""
-    scene, _ = make_scene(folder, seed)
+    scene, _ = make_scene(folder, seed, fresh_epochs)
     scene.world.run_until(END_NS)
     scene.finish()
     for viewer in scene.viewers:
@@ -91,9 +94,9 @@ def check_calm(folder: Path, seed: int) -> None:
         assert missing <= len(viewer.arrived) // 20, f"{missing} of {len(viewer.arrived)}: {stats}"
 
 
-def check_faults(folder: Path, seed: int) -> None:
+def check_faults(folder: Path, seed: int, fresh_epochs: int | None = None) -> None:
     """After outages of the key server, and perhaps a crash, the stream goes on for everybody."""
-    scene, dice = make_scene(folder, seed)
+    scene, dice = make_scene(folder, seed, fresh_epochs)
 
     def set_up(*, is_up: bool) -> None:
         scene.world.is_keyserver_up = is_up
@@ -133,11 +136,21 @@ def test_an_evening_of_faults(tmp_path: Path, seed: int) -> None:
     check_faults(tmp_path, seed)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_an_evening_of_chained_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Scenes of either kind whose keys follow from each other, two to four of them; no nonce comes twice."""
+    recorder = Recorder.install(monkeypatch)
+    check = check_faults if seed % 2 else check_calm
+    check(tmp_path, seed, 2 + seed % 3)
+    recorder.assert_fresh(100)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 250))
 def test_many_evenings(tmp_path: Path, seed: int) -> None:
-    """A hundred and fifty more of either kind."""
+    """A hundred and fifty more of either kind, with keys that are fetched and keys that follow."""
     for name, check in (("calm", check_calm), ("faults", check_faults)):
-        folder = tmp_path / name
-        folder.mkdir()
-        check(folder, seed)
+        for fresh_epochs in (None, 2 + seed % 3):
+            folder = tmp_path / f"{name}{fresh_epochs}"
+            folder.mkdir()
+            check(folder, seed, fresh_epochs)
