@@ -1,5 +1,7 @@
 """The instants of a key change."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from sealcast.keys.policy import (
     fetch_window,
     grace_ms,
     publish_in_ms,
+    repair_window,
     spread_ms,
+    update_spacing_ms,
 )
 
 
@@ -49,6 +53,30 @@ def test_fetch_window() -> None:
     assert (early.opens_in_ms, early.closes_in_ms) == (7_500, 9_500)
     assert (late.opens_in_ms, late.closes_in_ms) == (0, 500)
     assert (over.opens_in_ms, over.closes_in_ms) == (0, 0)
+
+
+def test_updates_first_then_repairs() -> None:
+    """Of a chain's window the first half is for the updates, the later for those who missed them."""
+    spec = replace(channel(10_000), repeats=4)
+    early, late, over = (repair_window(spec, remaining) for remaining in (10_000, 1_000, 200))
+    assert (early.opens_in_ms, early.closes_in_ms) == (8_500, 9_500)
+    assert (late.opens_in_ms, late.closes_in_ms) == (0, 500)
+    assert (over.opens_in_ms, over.closes_in_ms) == (0, 0)
+    assert update_spacing_ms(spec) == 250
+    window = repair_window(spec, 3_000, 3_000)
+    assert (window.opens_in_ms, window.closes_in_ms) == (1_200, 2_400)
+    assert update_spacing_ms(spec, 3_000) == 300
+
+
+@given(st.integers(1_000, 7 * 86_400_000), st.integers(0, 7 * 86_400_000), st.integers(1, 16))
+def test_a_repair_window_lies_in_the_fetch_window(lifetime_ms: int, remaining_ms: int, repeats: int) -> None:
+    """Both close together, the repairs open later, and every update is on the air by then."""
+    spec = replace(channel(lifetime_ms), repeats=repeats)
+    fetch, repair = fetch_window(spec, remaining_ms), repair_window(spec, remaining_ms)
+    assert 0 <= fetch.opens_in_ms <= repair.opens_in_ms <= repair.closes_in_ms == fetch.closes_in_ms
+    assert repair.closes_in_ms <= remaining_ms
+    from_the_opening = repair_window(spec, lifetime_ms // 4, lifetime_ms // 4)
+    assert update_spacing_ms(spec, lifetime_ms // 4) * (repeats - 1) <= from_the_opening.opens_in_ms
 
 
 def test_the_guard_has_a_floor() -> None:

@@ -165,7 +165,7 @@ def test_a_key_that_follows_is_dropped_also_beyond_the_fence() -> None:
 
 
 def test_a_fence_that_crosses_a_publication() -> None:
-    """The key server refuses what follows across a fence; the sender gave it up already, its answer is no news."""
+    """The key server refuses what follows across a fence; the sender gave it up, and no answer moves it."""
     air = started(ChainAir(SPEC, delay_ns=300 * MS))
     air.run(5_700 * MS)
     assert [tek.key_id.epoch for tek in air.made] == [1, 2]

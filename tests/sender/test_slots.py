@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from sealcast.core.errors import LocalError, UsageError
-from sealcast.core.ids import Epoch
+from sealcast.core.ids import Epoch, KeyId
 from sealcast.device.vault import Credential
+from sealcast.keys.schedule import schedule_of
 from sealcast.messages.material import key_material
 from sealcast.sender.slots import NO_RECORD, SlotStore
+from sealcast.testing import SimRandom
+from sender.chaining import chain_spec
 from simulation.credentials import make_credential
 from simulation.parts import make_key, make_slots, make_spec
 
@@ -42,6 +45,43 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
     again = opened(tmp_path)
     assert (again.spec, again.lease.slots, again.first_unused) == (SPEC, make_slots(5, 16), 5)
     assert again.known == {5: make_key(5), 6: make_key(6)}
+    again.close()
+
+
+def test_a_chained_key_survives_with_its_place_in_the_chain(tmp_path: Path) -> None:
+    """Link, end of the chain, what it follows and its Ku are read back; a copy given out is its own."""
+    spec = chain_spec()
+    schedule = schedule_of(spec, SimRandom("chain"))
+    first = schedule.make(KeyId(spec.number, Epoch(5)), None, is_fresh=False).tek
+    second = schedule.make(KeyId(spec.number, Epoch(6)), first, is_fresh=False).tek
+    store = opened(tmp_path)
+    store.take_lease(spec, make_slots(5, 16), [key_material(second)])
+    store.remember_key(first)
+    store.close()
+    again = opened(tmp_path)
+    assert again.spec == spec
+    assert [again.known[epoch].origin for epoch in (Epoch(5), Epoch(6))] == [first.origin, second.origin]
+    again.known[Epoch(6)].erase()
+    again.consume(Epoch(5))
+    again.close()
+    third = opened(tmp_path)
+    assert {epoch: tek.origin for epoch, tek in third.known.items()} == {6: second.origin}
+    third.close()
+
+
+def test_a_used_key_is_not_kept_again(tmp_path: Path) -> None:
+    """A key published late, when its slot is consumed, does not come back; nor does one below a lease."""
+    store = opened(tmp_path)
+    store.take_lease(SPEC, make_slots(5, 16), [])
+    store.remember_key(make_key(6))
+    store.consume(Epoch(5))
+    store.remember_key(make_key(5))
+    assert store.known == {6: make_key(6)}
+    store.take_lease(SPEC, make_slots(9, 16), [key_material(make_key(8)), key_material(make_key(9))])
+    assert store.known == {9: make_key(9)}
+    store.close()
+    again = opened(tmp_path)
+    assert again.known == {9: make_key(9)}
     again.close()
 
 
