@@ -4,7 +4,11 @@
 
 from typing import Any
 
+from sealcast.core.channel import Suite
+from sealcast.core.ids import KeyId
 from sealcast.core.secret import Secret
+from sealcast.keys.material import Tek
+from sealcast.keys.patterns import derive_pattern_bits
 from sealcast.testing import SimRandom
 from sealcast.wire.cycles import Cycle, PatternBook
 from sealcast.wire.patterns import Component, Pattern, Rule
@@ -40,6 +44,22 @@ def scramble_vectors(_: object) -> Content:
             _figure("32: descrambling with the inverted pair", "a,~a", "0100100001001000"),
         ],
         "packets": [_packet(name, rule, bits) for name, (rule, bits) in RULES.items()],
+        "derived": [_derived(number, bits) for number, bits in ((0, 128), (1, 128), (7, 37), (7, 512))],
+    }
+
+
+def _derived(number: int, bits: int) -> Content:
+    """Return a pattern of source a that follows from a TEK."""
+    key, salt = Secret(bytes(range(16))), Secret(bytes(range(16, 28)))
+    tek = Tek(KeyId.unpack(KEY_ID), Suite.SCRAMBLE, key, salt)
+    return {
+        "key": key.reveal().hex(),
+        "salt": salt.reveal().hex(),
+        "key_id": KEY_ID.hex(),
+        "source": "a",
+        "number": number,
+        "bits": bits,
+        "bytes": derive_pattern_bits(tek, "a", number, bits).reveal().hex(),
     }
 
 

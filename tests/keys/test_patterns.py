@@ -1,5 +1,7 @@
 """Patterns that follow from a key."""
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -10,6 +12,7 @@ from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
 from sealcast.keys.patterns import derive_pattern_bits
 from sealcast.wire.patterns import Pattern
+from wire.oracle import load_vectors
 
 KEY_ID = KeyId(ChannelNumber(7), Epoch(3))
 TEK = Tek(KEY_ID, Suite.SCRAMBLE, Secret(bytes(range(16))), Secret(bytes(range(16, 28))))
@@ -35,6 +38,17 @@ def test_as_the_specification_says(bits: int) -> None:
     label = b"sealcast pattern 1" + KEY_ID.pack() + b"a" + bytes([0, 0, 0, 9])
     expected = int.from_bytes(expand(label, (bits + 7) // 8)) >> -bits % 8
     assert Pattern(bits, derived).value() == expected
+
+
+@pytest.mark.parametrize(
+    "vector", load_vectors("scramble.json")["derived"], ids=lambda each: str(each["bits"])
+)
+def test_published_vectors(vector: dict[str, Any]) -> None:
+    """What is published follows from its key."""
+    key, salt = (Secret(bytes.fromhex(vector[name])) for name in ("key", "salt"))
+    tek = Tek(KeyId.unpack(bytes.fromhex(vector["key_id"])), Suite.SCRAMBLE, key, salt)
+    derived = derive_pattern_bits(tek, vector["source"], vector["number"], vector["bits"])
+    assert derived.reveal().hex() == vector["bytes"]
 
 
 def test_each_is_another() -> None:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: INP001 - beside a program, not in a package
 
+import hmac
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,7 +17,26 @@ def verify_scramble(content: Json) -> int:
     for each in content["packets"]:
         if _packet(each) != each["packet"]:
             raise ValueError(f"packet {each['name']}")
-    return len(content["figures"]) + len(content["packets"])
+    for each in content["derived"]:
+        if _derived(each) != each["bytes"]:
+            raise ValueError(f"derived pattern {each['number']} of {each['bits']} bits")
+    return sum(len(content[kind]) for kind in ("figures", "packets", "derived"))
+
+
+def _derived(each: Json) -> str:
+    """Return the pattern that follows from a TEK, in hexadecimal: HKDF-Expand of RFC 5869 with SHA-256."""
+    key = bytes.fromhex(each["key"] + each["salt"])
+    info = b"sealcast pattern 1" + bytes.fromhex(each["key_id"]) + each["source"].encode()
+    info += each["number"].to_bytes(4, "big")
+    made = block = b""
+    for counter in range(1, 1 + -(-each["bits"] // 256)):
+        block = hmac.digest(key, block + info + bytes([counter]), "sha256")
+        made += block
+    size, spare = (each["bits"] + 7) // 8, -each["bits"] % 8
+    value = int.from_bytes(made[:size], "big") >> spare
+    if value in {0, (1 << each["bits"]) - 1}:
+        value ^= 1
+    return (value << spare).to_bytes(size, "big").hex()
 
 
 def _packet(each: Json) -> str:

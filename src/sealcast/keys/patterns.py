@@ -22,7 +22,7 @@ def derive_pattern_bits(tek: Tek, source: str, number: int, bits: int) -> Secret
     """Return the `bits` bits of a pattern, the first as the first byte's highest, then zeros to a byte.
 
     As `wire.patterns.Pattern` takes them; one of equal bits, which would hide nothing, has its last inverted.
-    About 4 µs.
+    About 10 µs for 128 bits.
     """
     size, spare = (bits + 7) // 8, -bits % 8
     info = _LABEL + tek.key_id.pack() + source.encode() + _NUMBER.pack(number)

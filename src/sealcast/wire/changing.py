@@ -43,8 +43,10 @@ class PatternSchedule:
         self.is_used_up = False
 
     def follow(self, now: int) -> int:
-        """Return the number in use by now, in ns; the first call, or the first `plan`, starts the time."""
+        """Return the number that a packet has now, in ns. The first call of this or `plan` starts the time."""
         self._follow_time(now)
+        if self._is_full(self._bytes, self._packets):
+            self._advance()
         return self.number
 
     def plan(self, sizes: Sequence[int], now: int) -> tuple[int, int]:
@@ -53,9 +55,7 @@ class PatternSchedule:
         `sizes` are the lengths of their payloads in bytes, at least one; `now` is in ns. Which packet goes
         under which number does not depend on how many are in line, as long as `now` stands.
         """
-        self._follow_time(now)
-        if self._is_full(self._bytes, self._packets):
-            self._advance()
+        self.follow(now)
         bytes_ = self._bytes
         for count, size in enumerate(sizes, 1):
             bytes_ += size

@@ -91,7 +91,7 @@ class PatternBook:
     def cycle(self, number: int) -> Cycle | None:
         """Return the cycle of a pattern number; None while a pattern for it is missing.
 
-        About 15 µs for one that is not ready; patterns that are derived for it stay until `drop_before`.
+        About 25 µs for one that is not ready; patterns that are derived for it stay until `drop_before`.
         """
         return self._cycles.get(number) or self._make_cycle(number)
 
