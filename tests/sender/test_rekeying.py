@@ -17,10 +17,10 @@ UPDATE = Update(KeyId(ChannelNumber(7), Epoch(4)), KeyId(ChannelNumber(7), Epoch
 def dues(rekeying: Rekeying) -> list[int]:
     """Return all instants, each taken when it is due and not before."""
     found: list[int] = []
-    while (due_ns := rekeying.due_ns) is not None:
-        assert not rekeying.take(due_ns - 1)
-        assert rekeying.take(due_ns)
-        found.append(due_ns)
+    while rekeying.left:
+        found.append(rekeying.due_ns)
+        assert not rekeying.take(found[-1] - 1)
+        assert rekeying.take(found[-1])
     return found
 
 

@@ -33,6 +33,8 @@ class NextEpoch:
     window_ms: int
     update: Update | None = None
     rekeying: Rekeying | None = None
+    """The repeats of the update that are still to come, once the switch is set."""
+
     state: KeyState = KeyState.PLANNED
     switch_ns: int | None = None
     consumed: bool = False

@@ -250,8 +250,13 @@ class EpochPlanner:
 
     def take_update(self, now: int) -> tuple[bytes, ...]:
         """Return the rekey message that a SEAL packet carries now, counted as sent; mostly there is none."""
-        rekeying = self.next.rekeying if self.next is not None else None
-        return (rekeying.message,) if rekeying is not None and rekeying.take(now) else ()
+        coming = self.next
+        if coming is None or coming.rekeying is None or not coming.rekeying.take(now):
+            return ()
+        message = coming.rekeying.message
+        if not coming.rekeying.left:
+            coming.rekeying = None
+        return (message,)
 
     @property
     def update_ns(self) -> int | None:

@@ -8,31 +8,29 @@ from sealcast.wire.rekey import Rekey, pack_rekey
 
 
 class Rekeying:
-    """The repeats of one update; the first is due when the window opens, or at once if it is open."""
+    """The repeats of one update; the first is due when the window opens, or at once if it is open.
 
-    __slots__ = ("_left", "_next_ns", "_spacing_ns", "message")
+    `left` are to be sent, the next one at `due_ns`; both are read with each batch of packets.
+    """
+
+    __slots__ = ("_spacing_ns", "due_ns", "left", "message")
 
     def __init__(
         self, update: Update, spec: ChannelSpec, *, switch_ns: int, window_ms: int, now: int
     ) -> None:
         """Plan the repeats in the window of `window_ms` that ends with the switch."""
         self.message = pack_rekey(Rekey(update.follows, update.key_id, update.wrapped))
-        self._left = spec.repeats
-        self._next_ns = max(now, switch_ns - window_ms * NS_PER_MS)
+        self.left = spec.repeats
+        self.due_ns = max(now, switch_ns - window_ms * NS_PER_MS)
         self._spacing_ns = update_spacing_ms(spec, window_ms) * NS_PER_MS
-
-    @property
-    def due_ns(self) -> int | None:
-        """When the next repeat is due, None after the last."""
-        return self._next_ns if self._left else None
 
     def take(self, now: int) -> bool:
         """Whether a repeat leaves now; it is counted as sent.
 
         One that is late does not put the next one off: all leave before the receivers that missed them ask.
         """
-        if not self._left or now < self._next_ns:
+        if not self.left or now < self.due_ns:
             return False
-        self._left -= 1
-        self._next_ns += self._spacing_ns
+        self.left -= 1
+        self.due_ns += self._spacing_ns
         return True

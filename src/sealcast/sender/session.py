@@ -193,9 +193,10 @@ class SenderSession:
 
     def poll_control(self, now: int) -> list[bytes]:
         """Return the SEAL packets that leave now: none or one, more only if updates of a key are late."""
-        if self._epochs.next is not None:
+        if (coming := self._epochs.next) is not None:
             self._switch_if_due(now)
-            if updates := self._updates(now):
+            rekeying = coming.rekeying
+            if rekeying is not None and now >= rekeying.due_ns and (updates := self._updates(now)):
                 return updates
         if not self._control.is_due(now) or not self.is_on_air or self._ended:
             return []
