@@ -168,7 +168,7 @@ class Errands:
         if answer.fence is not None and answer.fence.epoch != self._fence_epoch:
             self._fence_epoch = answer.fence.epoch
             log.info(
-                "a device was removed: keys below its fence are skipped",
+                "the key server orders a change: keys below its fence are skipped",
                 fence=answer.fence.epoch,
                 now=answer.fence.urgent,
             )
