@@ -46,9 +46,23 @@ def local(read: Read, *seeds: bytes) -> Target:
 @cache
 def all_targets() -> dict[str, Target]:
     """Return all targets by name; the parts are imported here, so that a fuzzer can instrument them."""
-    from fuzz import targets_files, targets_messages, targets_receiver, targets_streams, targets_wire  # noqa: PLC0415
+    from fuzz import (  # noqa: PLC0415
+        targets_files,
+        targets_messages,
+        targets_receiver,
+        targets_streams,
+        targets_updates,
+        targets_wire,
+    )
 
-    parts = (targets_wire, targets_messages, targets_files, targets_streams, targets_receiver)
+    parts = (
+        targets_wire,
+        targets_messages,
+        targets_files,
+        targets_streams,
+        targets_receiver,
+        targets_updates,
+    )
     return {name: target for part in parts for name, target in part.targets().items()}
 
 

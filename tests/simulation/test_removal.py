@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sealcast.core.channel import KeyMaker
+from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.policy import command_window_ms
 from sealcast.keyserver.service_fence import FencePlan
@@ -53,10 +54,17 @@ def check_opened_nothing(viewer: Viewer, epochs: dict[int, int], plan: FencePlan
     assert not [key_id for key_id in viewer.session._ring.held if key_id.epoch >= plan.epoch]
 
 
-def remove_among(folder: Path, size: int, at_ns: int, keys: KeyMaker = KeyMaker.SENDER) -> Crowd:
-    """Remove one of `size` receivers that has fetched the next key; check all that has to be true then."""
+def remove_among(
+    folder: Path,
+    size: int,
+    at_ns: int,
+    keys: KeyMaker = KeyMaker.SENDER,
+    fresh_epochs: int | None = None,
+) -> Crowd:
+    """Remove one of `size` receivers that holds the next key; check all that has to be true then."""
     studio = {"packets_per_second": 1, "size_bytes": 1316, "report_ns": REPORT_ALONE_NS}
-    crowd = Crowd(folder, make_spec(LIFETIME_MS, keys=keys), size, **studio)
+    spec = make_spec(LIFETIME_MS, keys=keys, fresh_epochs=fresh_epochs)
+    crowd = Crowd(folder, spec, size, **studio)
     scene, world = crowd.scene, crowd.scene.world
     crowd.arrive(0, 2 * SECOND, lambda scene, _: scene.viewer())
     scene.studio.start()
@@ -110,6 +118,18 @@ def test_one_of_a_thousand_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert window_ms == 3_333
     rush = crowd.rush("W", LATE_NS, LATE_NS + 5 * SECOND, window_ms)
     assert rush.ratio < 1.5, rush
+
+
+def test_one_of_a_hundred_is_removed_from_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that follows is skipped, and what takes its place is a fresh start, which the others fetch."""
+    share_signature_checks(monkeypatch)
+    recorder = Recorder.install(monkeypatch)
+    crowd = remove_among(tmp_path, 100, IN_THE_WINDOW_NS, fresh_epochs=4)
+    origin = crowd.scene.keyserver.teks[Epoch(3)].origin
+    assert origin is not None
+    assert (origin.follows, origin.fresh_at) == (None, 3 + 4)
+    assert all(viewer.session.stats.updates == 1 for viewer in crowd.scene.viewers)
+    recorder.assert_fresh(25)
 
 
 def quiet_scene(folder: Path, keys: KeyMaker = KeyMaker.SENDER) -> tuple[Scene, Viewer, Viewer]:
