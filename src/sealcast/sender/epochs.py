@@ -11,8 +11,8 @@ server that went away between publication and fetch would leave receivers withou
 waits for a word from it after the window; if it was silent before, receivers get a whole window anew.
 
 A *fence* is the key server's word that a device was removed: no epoch below it goes on air any more but that
-which is. A next epoch below it is dropped, its slots are burned; an urgent one has the change begin at once.
-So is one that follows from the key on air, which the device could follow too: what comes is a fresh start.
+which is. A next epoch below it is dropped, and so is one whose key follows from that on air, since the device
+could follow too: their slots are burned, and a fresh start comes. An urgent one has the change begin at once.
 """
 
 from dataclasses import dataclass
