@@ -43,7 +43,7 @@ class PatternSchedule:
         self.is_used_up = False
 
     def follow(self, now: int) -> int:
-        """Return the number that a packet has now, in ns. The first call of this or `plan` starts the time."""
+        """Return the number that a packet has now, in ns; the first call, as of `plan`, starts the time."""
         self._follow_time(now)
         if self._is_full(self._bytes, self._packets):
             self._advance()
