@@ -1,4 +1,4 @@
-"""Packets without key ID: which key or pattern is theirs is found, whatever is lost, late, doubled or forged."""
+"""Packets without key ID: their key or pattern is found, whatever is lost, late, doubled or forged."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -9,6 +9,7 @@ What is tried first depends on packets; what may be tried only on what the sende
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from enum import Enum
 from itertools import groupby
 
 from sealcast.core.channel import ChannelSpec, Framing
@@ -16,6 +17,7 @@ from sealcast.core.errors import AuthenticationError, FormatError, ReplayError
 from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import NS_PER_S
 from sealcast.receiver.descrambling import HeldPatterns
+from sealcast.receiver.fetch import UNKNOWN_KEY_NS
 from sealcast.receiver.finding import PatternFinder
 from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.pending import PendingPackets
@@ -30,11 +32,21 @@ from sealcast.wire.srtp import TAG_BYTES
 TOLD_NS = 2 * NS_PER_S
 """Without a sender's word for so long, the order of scrambled packets goes by those before them."""
 
+SILENT_NS = 5 * NS_PER_S
+"""Packets fit nothing and the sender has said nothing for so long: the key server may know more."""
+
 NoteOpened = Callable[[HeldKey, Stream, int, int, int], None]
 """Takes key, stream, packets, bytes and now of what was verified."""
 
 NoteUnproven = Callable[[Stream, int], None]
 """Takes stream and now of what was descrambled."""
+
+
+class Wish(Enum):
+    """Why the sender should be asked."""
+
+    FITS_NOTHING = "packets fit nothing"
+    FITS_NEWER = "packets fit a newer key"
 
 
 class KeylessReader:
@@ -52,14 +64,20 @@ class KeylessReader:
         pending: PendingPackets,
         *,
         patterns: HeldPatterns | None,
+        ask: Callable[[int], None],
         noted: tuple[NoteOpened, NoteUnproven],
         buffer: memoryview,
         stats: ReceiverStats,
     ) -> None:
-        """Have `noted` called after each packet that is given out; trains are received in `buffer`."""
+        """Have `noted` called after each packet that is given out; trains are received in `buffer`.
+
+        `ask`, with now, has the key server asked, at once or a little later.
+        """
         self._ring = ring
         self._streams = streams
         self._pending = pending
+        self._ask = ask
+        self._key_asked_ns: int | None = None
         self._note_opened, self._note_unproven = noted
         self._stats = stats
         self.buffer = buffer
@@ -72,13 +90,13 @@ class KeylessReader:
         self._ssrc: int | None = None
         self._references: dict[int, int] = {}
         self._told_ns = 0
-        self._wants_word = False
+        self._wish: Wish | None = None
         self.told: tuple[Seal, int] | None = None
         """What the sender last said of itself, and when we heard it."""
 
-    def pop_wish(self) -> bool:
-        """Whether to ask the sender: since the last call something did not fit, or a newer key did."""
-        wish, self._wants_word = self._wants_word, False
+    def pop_wish(self) -> Wish | None:
+        """Return why to ask the sender, of what came since the last call; None if there is no reason."""
+        wish, self._wish = self._wish, None
         return wish
 
     def pop_ready(self) -> list[Slab]:
@@ -109,10 +127,11 @@ class KeylessReader:
 
     def take_packets(self, packets: Sequence[bytes], now: int) -> None:
         """Take packets one by one; those that fit nothing wait."""
-        for fits, alike in groupby(packets, lambda packet: self._take(packet, now)):
+        for fits, alike in groupby(packets, lambda packet: self._take(packet, now, now)):
             if not fits:
                 self._pending.hold_run(self._hold_as, list(alike), now)
-                self._wants_word = True
+                self._wish = Wish.FITS_NOTHING
+                self._ask_for_key(now)
 
     def take_waiting(self, key_id: KeyId, now: int) -> None:
         """Try again what waits, for whichever key, if there is something new to try."""
@@ -123,13 +142,21 @@ class KeylessReader:
             return
         self._tried = known
         for arrived_ns, packet in self._pending.take(self._hold_as):
-            if not self._take(packet, now):
+            if not self._take(packet, arrived_ns, now):
                 self._pending.hold(self._hold_as, packet, arrived_ns)
 
-    def _take(self, packet: bytes, now: int) -> bool:
+    def _ask_for_key(self, now: int) -> None:
+        """Have the key server asked, where the sender cannot help: we hold no key, or it does not answer."""
+        since_ns = now - self._told_ns
+        is_lost = not self._ring.held or self.told is None or since_ns >= SILENT_NS
+        if is_lost and (self._key_asked_ns is None or now - self._key_asked_ns >= UNKNOWN_KEY_NS):
+            self._key_asked_ns = now
+            self._ask(now)
+
+    def _take(self, packet: bytes, arrived_ns: int, now: int) -> bool:
         """Give a packet's payload out if it fits; what is no packet at all is refused."""
         if self._is_bare:
-            return self._descramble(packet, 0, None, now)
+            return self._descramble(packet, None, arrived_ns, now)
         try:
             header = rtp.parse_header(packet)
         except FormatError:
@@ -140,7 +167,7 @@ class KeylessReader:
         if header.padded:
             self._stats.refused += 1
             return True
-        return self._descramble(packet, header.length_bytes, header, now)
+        return self._descramble(packet, header, arrived_ns, now)
 
     def _open(self, packet: bytes, header: rtp.RtpHeader, now: int) -> bool:
         """Try the keys held on a sealed packet; the tag decides."""
@@ -180,21 +207,23 @@ class KeylessReader:
         older = sorted((key_id for key_id in held if key_id not in newer), reverse=True)
         yield from (key_id for key_id in (*newer, *older) if key_id != self._last_key)
 
-    def _descramble(self, packet: bytes, start: int, header: rtp.RtpHeader | None, now: int) -> bool:
+    def _descramble(self, packet: bytes, header: rtp.RtpHeader | None, arrived_ns: int, now: int) -> bool:
         """Try the patterns in line on a scrambled packet; its sync bytes decide."""
-        ssrc = self._ssrc if header is None else header.ssrc
+        ssrc, seq, start = self._ssrc, None, 0
+        if header is not None:
+            ssrc, seq, start = header.ssrc, header.seq, header.length_bytes
         stream = None if ssrc is None else self._streams.get(ssrc)
         if len(packet) == start:
             self._stats.refused += 1
             return True
         if self._finder is None or stream is None:
             return False
-        found = self._finder.find(packet[start:], 0 if header is None else header.seq, now)
+        found = self._finder.find(packet[start:], seq or 0, arrived_ns)
         if found is None:
             return False
         key_id, payload = found
         self._note_fit(key_id)
-        index = self._index(stream, None if header is None else header.seq, now)
+        index = self._index(stream, seq, now)
         stream.note_unproven(index, 1)
         self._stats.opened += 1
         self._stats.opened_bytes += len(payload)
@@ -216,4 +245,4 @@ class KeylessReader:
     def _note_fit(self, key_id: KeyId) -> None:
         self._last_key = key_id
         if self._ring.current is not None and key_id > self._ring.current:
-            self._wants_word = True
+            self._wish = self._wish or Wish.FITS_NEWER

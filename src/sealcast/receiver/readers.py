@@ -28,12 +28,13 @@ class Parts:
 def reader_of(
     spec: ChannelSpec,
     parts: Parts,
-    ask: Callable[[list[bytes], int], None],
+    hold: Callable[[list[bytes], int], None],
+    ask: Callable[[int], None],
     noted: tuple[NoteOpened, NoteUnproven],
 ) -> Reader | None:
     """Return a channel's reader; None where `TrainReader` is the one.
 
-    `ask` takes packets that name a key that is not held, and now.
+    `hold` takes packets that name a key that is not held, and now; `ask`, with now, has the key server asked.
     """
     ring, streams, pending, buffer, stats = (
         parts.ring,
@@ -45,10 +46,10 @@ def reader_of(
     if spec.framing is not Framing.KEYED:
         patterns = None if spec.patterns is None else HeldPatterns(spec.patterns, ring)
         return KeylessReader(
-            spec, ring, streams, pending, patterns=patterns, noted=noted, buffer=buffer, stats=stats
+            spec, ring, streams, pending, patterns=patterns, ask=ask, noted=noted, buffer=buffer, stats=stats
         )
     if spec.patterns is None:
         return None
     return ScrambledReader(
-        spec.patterns, ring, streams, pending, ask=ask, note_opened=noted[1], buffer=buffer, stats=stats
+        spec.patterns, ring, streams, pending, ask=hold, note_opened=noted[1], buffer=buffer, stats=stats
     )

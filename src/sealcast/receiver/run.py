@@ -13,6 +13,7 @@ from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.messages.scrambling import SCRAMBLE_WARNING
+from sealcast.receiver.asking import SenderAsker
 from sealcast.receiver.attendance import Attendance
 from sealcast.receiver.fetch import REFUSED_RETRY_NS, SERVER_FAULT_STATUS
 from sealcast.receiver.session import ReceiverSession
@@ -111,6 +112,7 @@ class _ReceiverRun:
         self._gathering: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._done: asyncio.Future[str] = self._loop.create_future()
+        self._asker = SenderAsker(self._session, clock, random, wake=self._advance)
         self._attendance = Attendance(
             client, self._session, clock, random, wake=self._advance, refused=self._on_unwelcome
         )
@@ -119,8 +121,7 @@ class _ReceiverRun:
         self, stop: asyncio.Event, observe: Callable[[ReceiveStatus], None] | None
     ) -> ReceiveStatus:
         """Run to the end."""
-        if isinstance(self._settings.target, Endpoint):
-            target = self._settings.target
+        if isinstance(target := self._settings.target, Endpoint):
             self._join(target.host, target.port, target.source)
         self._on_timer()
         stopping = self._loop.create_task(stop.wait())
@@ -155,6 +156,7 @@ class _ReceiverRun:
         self._session.erase()
 
     def _leave(self) -> None:
+        self._asker.close()
         for handle in (self._timer, self._gathering):
             if handle is not None:
                 handle.cancel()
@@ -244,6 +246,7 @@ class _ReceiverRun:
         """Carry out what the session wants, and set the timer."""
         if self._done.done():
             return
+        self._asker.advance(now)
         self._write(self._session.poll_slabs(now))
         if self._fetching is None and (request := self._session.poll_fetch(now)) is not None:
             self._fetching = self._loop.create_task(self._fetch(request))
@@ -313,10 +316,8 @@ class _ReceiverRun:
 
     def _take_grant(self, grant: Grant) -> None:
         target = self._settings.target
-        if isinstance(target, Endpoint) and (grant.channel.group, grant.channel.port) != (
-            target.host,
-            target.port,
-        ):
+        place = grant.channel.group, grant.channel.port
+        if isinstance(target, Endpoint) and place != (target.host, target.port):
             raise RefusedError(
                 "unknown-channel", f"the stream at {target} is not channel {grant.channel.name}"
             )
@@ -335,6 +336,7 @@ class _ReceiverRun:
         log.info("granted", channel=grant.channel.name, keys=[key.material.key_id for key in grant.keys])
         if self._data is None and spec is not None:
             self._join(spec.group, spec.port, spec.source)
+        self._asker.note_grant(grant)
 
     def _on_refused(self, error: RefusedError) -> None:
         """End with the key server's reason, unless told to wait or something still opens."""

@@ -67,8 +67,7 @@ class ReceiverSession:
         self.reader: Reader | None = None
         """Takes the packets of a channel that is scrambled, or whose packets carry no key ID."""
         self._output = OrderedOutput(self._streams, self.stats)
-        self._ends_ns = now
-        self._extended = False
+        self._ends_ns, self._extended = now, False
         self._bye: tuple[int, int, int] | None = None
         self._first_opened_ns: int | None = None
         self._joined: Stream | None = None
@@ -245,8 +244,10 @@ class ReceiverSession:
 
     def _choose_reader(self, spec: ChannelSpec) -> None:
         parts = Parts(self._ring, self._streams, self._pending, self._trains.buffer, self.stats)
-        noted = self._note_opened, self._note_unproven
-        self.reader = reader_of(spec, parts, self._hold_without_key, noted)
+        hold, noted = self._hold_without_key, (self._note_opened, self._note_unproven)
+        self.reader = reader_of(
+            spec, parts, hold, lambda now: self._fetch.want_why(now, self._spread_ms), noted
+        )
         self._trains = self.reader or self._trains
 
     def _take_one(self, packet: bytes, now: int) -> None:
@@ -269,8 +270,7 @@ class ReceiverSession:
             self._count_dropped()
             return
         try:
-            is_announced = held.key_id == self._ring.current
-            index, payload = stream.open(held, packet, now, is_announced=is_announced)
+            index, payload = stream.open(held, packet, now, is_announced=held.key_id == self._ring.current)
         except ReplayError:
             self.stats.replayed += 1
             return
