@@ -11,6 +11,8 @@ from sealcast.probe.evidence import ENDINGS_MAX, Evidence, Protection, Verdict
 from sealcast.probe.looks import look_at
 from sealcast.testing import SimRandom
 from sealcast.wire import rtp
+from simulation.parts import Media, make_sender, make_spec, on_air, seal
+from wire.patterning import scrambled
 
 
 def judge(packets: list[bytes]) -> Verdict:
@@ -66,6 +68,16 @@ def test_conditional_access_is_scrambled() -> None:
     """A transport stream whose packets say that they are scrambled is not called clear."""
     scrambled = (b"\x47\x01\x00\x90" + bytes(184)) * 7
     assert judge(clear(10, payload=scrambled)).protection is Protection.SCRAMBLED
+
+
+def test_xor_with_patterns_is_scrambled() -> None:
+    """A scrambled channel is not taken for an encrypted one, whatever its packets and patterns are."""
+    for policy in ("single;32;10000ms", "inverted;512;20p"):
+        sender = make_sender(scrambled(make_spec(), policy))
+        on_air(sender, 0)
+        verdict = judge(seal(sender, [Media(TS, 0)] * 200, 0))
+        assert verdict.protection is Protection.SCRAMBLED
+        assert "protects nothing" in verdict.why
 
 
 def test_some_packets_in_the_clear_are_told() -> None:

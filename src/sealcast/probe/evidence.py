@@ -14,6 +14,7 @@ from enum import StrEnum
 from sealcast.core.ids import KEY_ID_BYTES
 from sealcast.probe.looks import TS_PACKET_BYTES, Look
 from sealcast.wire.rtp import PAYLOAD_TYPE_MP2T
+from sealcast.wire.scramble import TRAILER_BYTES
 from sealcast.wire.srtp import OVERHEAD_BYTES
 
 SAMPLE_BYTES_MAX = 1 << 16
@@ -40,6 +41,9 @@ PACKETS_OF_AN_ENDING = 4
 MOSTLY = 0.9
 MKI_LENGTHS = (KEY_ID_BYTES, 4)
 """Sealcast's, and the one that other systems use most."""
+
+ENDING_LENGTHS = (TRAILER_BYTES, *MKI_LENGTHS)
+"""A pattern number and key ID stay for many packets; of what is sealed a tag stands there, ever new."""
 
 TAGS = {16: "AES-GCM, 128 or 256 bits", 10: "AES-CM with HMAC-SHA1-80", 4: "AES-CM with HMAC-SHA1-32"}
 """Length of the tag by suite (RFC 7714 §12, RFC 3711 §5)."""
@@ -77,7 +81,7 @@ class Evidence:
         self._histogram: Counter[int] = Counter()
         self._sample_bytes = 0
         self._remainders: Counter[int] = Counter()
-        self._endings: dict[int, Counter[bytes]] = {length: Counter() for length in MKI_LENGTHS}
+        self._endings: dict[int, Counter[bytes]] = {length: Counter() for length in ENDING_LENGTHS}
 
     def add(self, look: Look) -> None:
         """Take one packet in."""
@@ -106,13 +110,14 @@ class Evidence:
 
     def mki_bytes(self) -> int:
         """Return how long the MKI seems to be: 8, 4, or 0 where packets end in ever new bytes."""
-        opaque = self.packets - self.clear
-        for length, endings in self._endings.items():
-            kept = sum(endings.values())
-            shared = kept >= PACKETS_OF_AN_ENDING * len(endings) and kept >= MOSTLY * opaque
-            if kept >= ENDINGS_PACKETS_MIN and shared:
-                return length
-        return 0
+        return next((length for length in MKI_LENGTHS if self._is_shared(length)), 0)
+
+    def _is_shared(self, length: int) -> bool:
+        """Whether most packets end in few different strings of that length."""
+        endings = self._endings[length]
+        kept = sum(endings.values())
+        is_most = kept >= MOSTLY * (self.packets - self.clear)
+        return kept >= max(ENDINGS_PACKETS_MIN, PACKETS_OF_AN_ENDING * len(endings)) and is_most
 
     def verdict(self) -> Verdict:
         """Judge what was seen so far."""
@@ -133,6 +138,9 @@ class Evidence:
         return Verdict(Protection.CLEAR, why)
 
     def _opaque(self) -> Verdict:
+        if self._is_shared(TRAILER_BYTES):
+            why = "packets end in a pattern number and a key ID: XOR with patterns, which protects nothing"
+            return Verdict(Protection.SCRAMBLED, why, mki_bytes=KEY_ID_BYTES)
         statistic, mki = self.chi_squared(), self.mki_bytes()
         suite, tag = self._suite(mki)
         if statistic is not None and statistic > EVEN_MAX:

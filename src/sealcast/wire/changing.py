@@ -26,21 +26,18 @@ class Change:
 
 
 class PatternSchedule:
-    """Counts what goes under a pattern and gives the number of the next, from `first` to `last`.
+    """Counts what goes under a pattern and gives the number of the next, from `first` on.
 
-    For each batch: `plan`, then `record` what left. `last` is the highest number for which there are
-    patterns: the sender stays with it, and `is_used_up` says so, rather than that the stream stops.
+    For each batch: `plan`, then `record` what left. The last number of 32 bits is stayed with.
     """
 
-    def __init__(self, change: Change, first: int = 0, last: int = U32_MAX) -> None:
-        if not 0 <= first <= last <= U32_MAX:
-            raise LocalError("pattern numbers have 32 bits, and the first is not above the last")
+    def __init__(self, change: Change, first: int = 0) -> None:
+        if not 0 <= first <= U32_MAX:
+            raise LocalError("pattern numbers have 32 bits")
         self._change = change
-        self._last = last
         self._bytes = self._packets = 0
         self._due_ns: int | None = None
         self.number = first
-        self.is_used_up = False
 
     def follow(self, now: int) -> int:
         """Return the number that a packet has now, in ns; the first call, as of `plan`, starts the time."""
@@ -72,11 +69,6 @@ class PatternSchedule:
         """Return the time until the pattern changes; None before time has started, or without a time."""
         return None if self._due_ns is None else max(0, self._due_ns - now)
 
-    def extend(self, last: int) -> None:
-        """Say that there are patterns to a higher number by now."""
-        self._last = max(self._last, min(last, U32_MAX))
-        self.is_used_up = False
-
     def _follow_time(self, now: int) -> None:
         """Change the pattern once for each time that is over: so numbers can be told beforehand."""
         every_ns = self._change.after_ns
@@ -97,5 +89,4 @@ class PatternSchedule:
 
     def _advance(self, steps: int = 1) -> None:
         self._bytes = self._packets = 0
-        self.is_used_up = self.number + steps > self._last
-        self.number = min(self.number + steps, self._last)
+        self.number = min(self.number + steps, U32_MAX)

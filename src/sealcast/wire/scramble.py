@@ -110,13 +110,6 @@ class Scrambler:
         return SealedBatch(memoryview(b"".join(pieces)), packet_bytes, len(pieces) // 3)
 
 
-def scramble_bare(cycle: Cycle, payloads: Sequence[Payload]) -> SealedBatch:
-    """Scramble the first payloads, as many as one batch holds, with nothing around them; see `Scrambler`."""
-    size = len(payloads[0])
-    pieces = [scramble_payload(cycle, each) for each in payloads[: _batch_length(payloads, size)]]
-    return SealedBatch(memoryview(b"".join(pieces)), size, len(pieces))
-
-
 def read_trailer(packet: Payload) -> tuple[int, bytes]:
     """Return the pattern number and the MKI behind a packet of `PACKET_OVERHEAD_BYTES` at least."""
     number, mki = _TRAILER.unpack_from(packet, len(packet) - TRAILER_BYTES)
