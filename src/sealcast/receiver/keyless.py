@@ -104,7 +104,9 @@ class KeylessReader:
         return []
 
     def note_told(self, seal: Seal, now: int) -> None:
-        """Take what a sender signed, in a SEAL packet or an answer."""
+        """Take what a sender signed, in a SEAL packet or an answer; of an earlier key it says nothing new."""
+        if self.told is not None and seal.current < self.told[0].current:
+            return
         self.told = seal, now
         self._ssrc, self._told_ns = seal.ssrc, now
         self._references[seal.ssrc] = seal.roc << 16 | seal.seq

@@ -9,12 +9,14 @@
 | packets fit nothing                         | within the grant's spread, but once in 2 s; while      |
 |                                             | nothing answers, 0.25 s after the last, doubling to 2 s |
 | packets fit a newer key already             | within a tenth of a lifetime, but once in 2 s          |
-| no answer                                   | after 0.25 s, doubling to 10 s, with a random half     |
+| no answer                                   | after 0.25 s, doubling to 60 s, with a random half     |
 
-A SEAL packet says the same: for 10 s after one that verified nothing is asked. Receivers draw their instants,
-so that a crowd does not ask at once. An answer counts if a registered sender signed it with the nonce of a
-question that is not older than 5 s.
+A SEAL packet says the same: for 10 s after one that verified nothing is asked, for 1 s where packets fit
+nothing. Receivers draw their instants, so that a crowd does not ask at once. An answer counts if a registered
+sender signed it with the nonce of a question that is not older than 5 s.
 """
+
+from enum import IntEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -31,8 +33,10 @@ NONCES_MAX = 4
 """So many questions may be under way; the first step of the back-off allows no more within `ANSWER_NS`."""
 
 RETRY_NS = 250 * NS_PER_MS
-RETRY_NS_MAX = 10 * NS_PER_S
-RETRIES_LOG2_MAX = 6
+RETRY_NS_MAX = 60 * NS_PER_S
+"""Where nothing is sent nobody answers: 100,000 receivers that wait then ask 2,000 times a second."""
+
+RETRIES_LOG2_MAX = 8
 
 AHEAD_PART = 4
 """A receiver asks in the last quarter of a key's time: then the next key is there, and its window."""
@@ -45,6 +49,17 @@ AGAIN_NS = 2 * NS_PER_S
 HEARD_NS = 10 * NS_PER_S
 """SEAL packets come every 5 s at least: one this recent says that control is heard."""
 
+HEARD_NOW_NS = NS_PER_S
+"""But those of most streams come every 0.2 s, and what fits nothing waits for 5 s."""
+
+
+class Wanted(IntEnum):
+    """How much a word of the sender is wanted, beyond what is planned."""
+
+    NOT = 0
+    SOON = 1
+    NOW = 2
+
 
 class QuestionPlanner:
     """Decides the instant of the next question, and judges answers."""
@@ -54,8 +69,8 @@ class QuestionPlanner:
         self._senders: list[Ed25519PublicKey] = []
         self._nonces: dict[bytes, int] = {}
         self._due_ns: int | None = now
-        self._tries = self._wanted = 0
-        self._is_wanted = False
+        self._tries = self._wishes = 0
+        self._wanted = Wanted.NOT
         self._asked_ns: int | None = None
         self._sealed_ns: int | None = None
         self._ahead_for: KeyId | None = None
@@ -70,8 +85,9 @@ class QuestionPlanner:
         """Return the question to send now, or None."""
         if self._due_ns is None or now < self._due_ns:
             return None
-        if self._sealed_ns is not None and now - self._sealed_ns < HEARD_NS:
-            self._due_ns = self._sealed_ns + HEARD_NS + self._random.below(HEARD_NS // 2)
+        heard_ns = HEARD_NOW_NS if self._wanted is Wanted.NOW else HEARD_NS
+        if self._sealed_ns is not None and now - self._sealed_ns < heard_ns:
+            self._due_ns = self._sealed_ns + heard_ns + self._random.below(heard_ns // 2)
             return None
         nonce = self._random.bytes(NONCE_BYTES)
         self._nonces = {
@@ -83,8 +99,8 @@ class QuestionPlanner:
         step_ns = min(RETRY_NS << min(self._tries, RETRIES_LOG2_MAX), RETRY_NS_MAX)
         self._due_ns = now + step_ns // 2 + self._random.below(step_ns // 2 + 1)
         self._tries += 1
-        self._wanted += self._is_wanted
-        self._is_wanted = False
+        self._wishes += self._wanted is Wanted.NOW
+        self._wanted = Wanted.NOT
         return build_question(Question(self._channel, nonce))
 
     def take(self, data: bytes, now: int) -> Seal:
@@ -115,7 +131,8 @@ class QuestionPlanner:
                 self._ahead_for = seal.current
         else:
             self._sealed_ns = now
-        was_waiting, self._tries, self._wanted = self._tries > 0, 0, 0
+        was_waiting = self._tries > 0 or self._wanted is not Wanted.NOT
+        self._tries, self._wishes, self._wanted = 0, 0, Wanted.NOT
         self._after_ns = min(AFTER_NS_MAX, seal.lifetime_ms * NS_PER_MS // AFTER_PART)
         remaining_ns = seal.remaining_ms * NS_PER_MS
         drawn_for = seal.current, self._ahead_for == seal.current
@@ -126,14 +143,21 @@ class QuestionPlanner:
         self._due_ns = now + self._draw(seal, remaining_ns)
 
     def want(self, now: int, spread_ms: int | None) -> None:
-        """Ask because packets fit nothing, within `spread_ms`; None: because they fit a newer key."""
+        """Ask because packets fit nothing, within `spread_ms`; None: because they fit a newer key.
+
+        The instant is drawn once, however often this is called until a question is sent.
+        """
+        wish = Wanted.NOW if spread_ms is not None else Wanted.SOON
+        if self._wanted >= wish:
+            return
+        self._wanted = wish
         spread_ns = self._after_ns if spread_ms is None else spread_ms * NS_PER_MS
         due_ns = now + self._random.below(spread_ns + 1)
         if self._asked_ns is not None:
-            step_ns = min(RETRY_NS << min(self._wanted, RETRIES_LOG2_MAX), AGAIN_NS)
+            step_ns = min(RETRY_NS << min(self._wishes, RETRIES_LOG2_MAX), AGAIN_NS)
             due_ns = max(due_ns, self._asked_ns + (step_ns if self._tries else AGAIN_NS))
         if self._due_ns is None or due_ns < self._due_ns:
-            self._due_ns, self._is_wanted = due_ns, True
+            self._due_ns = due_ns
 
     def next_timeout(self) -> int | None:
         """Return when `poll` has something to ask, in monotonic ns."""
