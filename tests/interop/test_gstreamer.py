@@ -58,7 +58,7 @@ def play(folder: Path, air: OnAir, suite: Suite, *, first: int = 0, roc: int = 0
     return launch(folder, framed(air.data[first:]), *chain)
 
 
-@pytest.mark.parametrize("suite", list(Suite))
+@pytest.mark.parametrize("suite", [Suite.AES_128_GCM, Suite.AES_256_GCM])
 def test_across_two_key_changes(suite: Suite, tmp_path: Path) -> None:
     """Three keys, SEQ wrapping under the second: the transport stream comes out bit for bit."""
     air = run_sender(suite, changes=2, first_seq=64_000)

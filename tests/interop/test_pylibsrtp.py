@@ -20,7 +20,7 @@ SEC_SERV_FIELD, SEC_SERV_AUTH, SEC_SERV_CONF_AND_AUTH = 5, 2, 3
 """`srtp_crypto_policy_t.sec_serv` of libsrtp 2, its sixth int: pylibsrtp does not name it."""
 
 COMPOUND = rtcp.sender_report(SSRC, 1, 2, 3) + rtcp.source_description(SSRC, "sender")
-SUITES = pytest.mark.parametrize("suite", list(Suite))
+SUITES = pytest.mark.parametrize("suite", [Suite.AES_128_GCM, Suite.AES_256_GCM])
 
 
 def master_key(suite: Suite) -> bytes:

@@ -133,6 +133,18 @@ def test_a_joiner_waits_for_a_seal_packet() -> None:
     assert session.state(0).held_back == 0
 
 
+def test_what_waits_is_bounded_and_counted() -> None:
+    """More than there is room for makes the oldest go; every packet has one fate."""
+    sender = make_sender(SPEC)
+    tek = copy_key(on_air(sender, 0))
+    session = make_receiver()
+    session.poll_fetch(0)
+    session.handle_grant(make_grant(SPEC, tek), 0)
+    (packet,) = seal(sender, media(0), 0)
+    session.handle_data([packet] * 5_000, 0)
+    assert (session.stats.dropped, session.state(0).held_back) == (5_000 - 4_096, 4_096)
+
+
 def test_a_run_that_nobody_vouches_for_waits_and_goes() -> None:
     """Packets of an unknown SSRC wait like those of other channels, and are dropped after their time."""
     sender = make_sender(SPEC)

@@ -16,6 +16,7 @@ from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.material import key_material
+from sealcast.messages.scrambling import default_policy
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
 from sealcast.sender.reports import REPORT_NS
@@ -50,6 +51,7 @@ def make_spec(
         lifetime_ms=lifetime_ms,
         publish_at=Threshold.parse(publish_at),
         prefetch_at=Threshold.parse(prefetch_at),
+        patterns=default_policy("film") if suite is Suite.SCRAMBLE else None,
         schedule=ScheduleKind.FETCH if fresh_epochs is None else ScheduleKind.CHAIN,
         fresh_every_ms=lifetime_ms * (fresh_epochs or 1),
     )

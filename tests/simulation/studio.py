@@ -25,6 +25,11 @@ BYE_SPACING_NS = 20 * NS_PER_MS
 CREDENTIAL = make_credential()
 
 
+def mark_of(packet: bytes) -> bytes:
+    """Return what no two packets have in common: what follows the first word of the header, and the tag."""
+    return packet[2:12] + packet[-24:-8]
+
+
 class CrashError(Exception):
     """The sender's process dies here."""
 
@@ -214,7 +219,7 @@ class Studio:
         media = [Media(payload(self.number + i, self.size_bytes), self.number + i) for i in range(self.batch)]
         for item, packet in zip(media, seal(session, media, now), strict=True):
             if self.is_recording:
-                self.sent[packet[-24:-8]] = int.from_bytes(item.payload[:8], "big")
+                self.sent[mark_of(packet)] = int.from_bytes(item.payload[:8], "big")
             self._world.network.send(DATA, packet, now)
         self.number += self.batch
         self._note_switch(session, now)

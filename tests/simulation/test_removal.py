@@ -15,6 +15,7 @@ from simulation.crowd import Crowd, share_signature_checks
 from simulation.harness import Scene, assert_perfect
 from simulation.parts import MS, SECOND, make_spec
 from simulation.recorder import Recorder
+from simulation.studio import mark_of
 from simulation.viewer import Viewer
 
 LIFETIME_MS = 14_000
@@ -33,7 +34,7 @@ def arrived_epochs(viewer: Viewer, scene: Scene) -> dict[int, int]:
 
     def note(packet: bytes) -> bool:
         for studio in scene.studios:
-            if (number := studio.sent.get(packet[-24:-8])) is not None:
+            if (number := studio.sent.get(mark_of(packet))) is not None:
                 epochs[number] = int.from_bytes(packet[-4:], "big")
         return True
 

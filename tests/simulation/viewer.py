@@ -9,7 +9,7 @@ from sealcast.receiver.values import FetchRequest
 from sealcast.testing import PERFECT, Link, PacketArrival
 from simulation.keyserver import Answer
 from simulation.parts import number_of
-from simulation.studio import CONTROL, DATA, Studio
+from simulation.studio import CONTROL, DATA, Studio, mark_of
 from simulation.world import World
 
 WHOLE_BATCH = 256
@@ -120,9 +120,8 @@ class Viewer:
         self._leave()
 
     def _number(self, packet: bytes) -> int | None:
-        return next(
-            (n for studio in self._studios if (n := studio.sent.get(packet[-24:-8])) is not None), None
-        )
+        mark = mark_of(packet)
+        return next((n for studio in self._studios if (n := studio.sent.get(mark)) is not None), None)
 
     def _join(self) -> None:
         self._has_joined = True

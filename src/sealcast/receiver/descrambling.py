@@ -177,6 +177,7 @@ class ScrambledReader:
             for arrived_ns, packet in waiting:
                 if int.from_bytes(packet[8:12]) not in self._streams:
                     self._pending.hold(key_id, packet, arrived_ns)
+            self._count_dropped()
 
     def take_packets(self, packets: Sequence[bytes], now: int) -> None:
         """Take packets that waited, or came one by one, as if they came now."""
@@ -240,6 +241,7 @@ class ScrambledReader:
         stream, numbers = self._streams.get(ssrc), self.patterns.numbers(held.key_id, now)
         if stream is None or numbers is None:
             self._pending.hold_run(held.key_id, _apart(run, packet_bytes), now)
+            self._count_dropped()
             return None
         index = stream.counter.unproven(seq, now)
         cycle = self.patterns.cycle(held.key_id, number) if number in numbers else None
@@ -253,6 +255,10 @@ class ScrambledReader:
         self._stats.opened += count
         self._stats.opened_bytes += size_bytes
         self._note_opened(stream, now)
+
+    def _count_dropped(self) -> None:
+        self._stats.dropped += self._pending.dropped
+        self._pending.dropped = 0
 
 
 def _apart(run: memoryview, packet_bytes: int) -> list[bytes]:
