@@ -18,7 +18,7 @@ from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import NS_PER_S
 from sealcast.receiver.descrambling import HeldPatterns
 from sealcast.receiver.fetch import UNKNOWN_KEY_NS
-from sealcast.receiver.finding import PatternFinder
+from sealcast.receiver.finding import TS_PACKET_BYTES, PatternFinder
 from sealcast.receiver.keyring import HeldKey, KeyRing
 from sealcast.receiver.pending import PendingPackets
 from sealcast.receiver.stats import ReceiverStats
@@ -215,7 +215,7 @@ class KeylessReader:
         if header is not None:
             ssrc, seq, start = header.ssrc, header.seq, header.length_bytes
         stream = None if ssrc is None else self._streams.get(ssrc)
-        if len(packet) == start:
+        if len(packet) == start or (len(packet) - start) % TS_PACKET_BYTES:
             self._stats.refused += 1
             return True
         if self._finder is None or stream is None:
