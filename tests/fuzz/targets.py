@@ -50,6 +50,7 @@ def all_targets() -> dict[str, Target]:
         targets_files,
         targets_messages,
         targets_receiver,
+        targets_scrambled,
         targets_streams,
         targets_updates,
         targets_wire,
@@ -61,6 +62,7 @@ def all_targets() -> dict[str, Target]:
         targets_files,
         targets_streams,
         targets_receiver,
+        targets_scrambled,
         targets_updates,
     )
     return {name: target for part in parts for name, target in part.targets().items()}
