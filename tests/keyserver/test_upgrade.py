@@ -17,7 +17,8 @@ OLD = """
 INSERT INTO principals (id, role, kind, registered_at_ms) VALUES ('tv', 'device', 'key-pair', 4);
 INSERT INTO principals (id, role, kind, registered_at_ms) VALUES ('studio', 'sender', 'key-pair', 4);
 INSERT INTO channels (number, name, "group", port, suite, keys, lifetime_ms, publish_at, prefetch_at,
-    next_epoch, added_at_ms) VALUES (7, 'news', '239.1.2.3', 5004, 'aes-256-gcm', 'sender', 90000, '50%', '25%', 17, 4);
+    next_epoch, added_at_ms)
+    VALUES (7, 'news', '239.1.2.3', 5004, 'aes-256-gcm', 'sender', 90000, '50%', '25%', 17, 4);
 INSERT INTO epochs (channel, epoch, sender, ssrc, consumed, state, wrapped_key, leased_at_ms)
     VALUES (7, 3, 'studio', 99, 1, 'ACTIVE', x'01', 4);
 INSERT INTO grants (device, channel, epoch, granted_at_ms) VALUES ('tv', 7, 3, 5);

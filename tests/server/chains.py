@@ -7,8 +7,8 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.keys.material import Tek
 from sealcast.keys.schedule import ChainSchedule
 from sealcast.messages import operations
-from sealcast.messages.answers import FenceOrder
-from sealcast.messages.material import key_material
+from sealcast.messages.answers import FenceOrder, Grant
+from sealcast.messages.material import key_material, read_key
 from server.running import RANDOM, Caller, Reply, Running
 
 FRESH_EPOCHS = 6
@@ -73,3 +73,20 @@ class Chain:
     def held(self, *epochs: int) -> list[str]:
         """Return what a device says that it holds."""
         return [str(self.key_id(epoch)) for epoch in epochs]
+
+
+async def keys_of(device: Caller, *held: str) -> Grant:
+    """Return the grant that a device gets, which says that it holds some keys."""
+    grant: Grant = await device.must(operations.KEYS, channel="news", held=[*held])
+    return grant
+
+
+def read(grant: Grant, *before: Tek) -> list[Tek]:
+    """Return the keys of a grant as a device reads them that holds those before."""
+    known = {str(tek.key_id): tek for tek in before}
+    found = []
+    for each in grant.keys:
+        tek = read_key(each.material, known.get(each.material.follows))
+        known[each.material.key_id] = tek
+        found.append(tek)
+    return found

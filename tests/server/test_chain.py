@@ -1,6 +1,8 @@
-"""Shows a chain at the key server: what is taken, what devices are given, fences and fresh starts."""
+"""Shows a chain at the key server: what is taken, what devices are given, what a restart leaves of it."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,39 +10,20 @@ from typing import Any
 import pytest
 
 from sealcast.core.secret import Secret
-from sealcast.device.newkeys import KeyKind
-from sealcast.keys.material import Origin, Tek
+from sealcast.keys.material import Origin
 from sealcast.keys.schedule import link_of
 from sealcast.keyserver.wrapped import unwrap_tek
 from sealcast.messages import operations
-from sealcast.messages.answers import ChainGrant, FenceOrder, Grant, KeyMaterial
-from sealcast.messages.material import key_material, read_key, update_material
+from sealcast.messages.answers import ChainGrant, KeyMaterial
+from sealcast.messages.material import key_material, update_material
 from sealcast.server.state import load_server_state
-from server.chains import Chain
-from server.newcomers import enrolled, rows
-from server.running import Caller, material, running
+from server.chains import Chain, keys_of, read
+from server.newcomers import rows
+from server.running import material, running
 from server.withdrawals import begin, erasures, receipt_of, signed, statement_of, withdraw
 
 GRANTS = "SELECT device, epoch, until_epoch FROM grants ORDER BY device, epoch"
 FENCES = "SELECT epoch, is_urgent FROM fences ORDER BY number"
-AUDIT = "SELECT what, subject FROM audit WHERE what = 'channel-fresh-start'"
-
-
-async def keys_of(device: Caller, *held: str) -> Grant:
-    """Return the grant that a device gets, which says that it holds some keys."""
-    grant: Grant = await device.must(operations.KEYS, channel="news", held=[*held])
-    return grant
-
-
-def read(grant: Grant, *before: Tek) -> list[Tek]:
-    """Return the keys of a grant as a device reads them that holds those before."""
-    known = {str(tek.key_id): tek for tek in before}
-    found = []
-    for each in grant.keys:
-        tek = read_key(each.material, known.get(each.material.follows))
-        known[each.material.key_id] = tek
-        found.append(tek)
-    return found
 
 
 def test_joiner_and_repair(tmp_path: Path) -> None:
@@ -221,106 +204,6 @@ def test_a_fetched_key_has_no_link(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("is_now", [False, True], ids=["at the next change", "now"])
-def test_removal_leads_to_a_fresh_start(tmp_path: Path, *, is_now: bool) -> None:
-    """What the device can follow is skipped, its sender hears of it in any case, and no chain crosses."""
-
-    async def story() -> None:
-        async with running(tmp_path) as server:
-            chain = await Chain.at(server)
-            tv, radio = await chain.device("tv"), await chain.device("radio")
-            await keys_of(tv)
-            await keys_of(radio)
-            await chain.report(2)
-            three = await chain.publish(3, follows=2)
-            removed = await server.operator.must(
-                operations.SUBSCRIBER_REMOVE, channel="news", device="tv", now=is_now
-            )
-            assert (removed.fence_epoch, removed.skipped, removed.on_air) == (4, [3], 2)
-            assert await chain.report(2) == FenceOrder(epoch=4, window_ms=2_000, urgent=is_now)
-            assert read(await keys_of(radio, *chain.held(2)), chain.teks[2]) == [three]
-            for before in (2, 3):
-                refused = await chain.offer(chain.make(4, follows=before))
-                assert refused.problem == "fresh-start-needed"
-                assert "fence" in refused.detail
-            four = await chain.publish(4)
-            coming = await keys_of(radio, *chain.held(2))
-            assert read(coming) == [four]
-            assert coming.window is not None
-            assert coming.window.closes_in_ms - coming.window.opens_in_ms == 120_000
-            assert (await tv.ask(operations.KEYS, channel="news")).problem == "not-subscribed"
-            assert await chain.report(4) is None
-            await chain.publish(5, follows=4)
-            assert rows(tmp_path, FENCES) == [(4, is_now)]
-
-    asyncio.run(story())
-
-
-def test_the_key_on_air_alone_needs_a_fence_in_a_chain(tmp_path: Path) -> None:
-    """Nothing is published to be skipped, and still the next key must not follow; a stranger needs none."""
-
-    async def story() -> None:
-        async with running(tmp_path) as server:
-            chain = await Chain.at(server)
-            await chain.report(2)
-            await chain.device("stranger")
-            await keys_of(await chain.device("tv"))
-            quiet = await server.operator.must(
-                operations.SUBSCRIBER_REMOVE, channel="news", device="stranger"
-            )
-            assert (quiet.fence_epoch, quiet.skipped) == (3, [])
-            assert await chain.report(2) is None
-            await server.operator.must(operations.REGISTRY_REMOVE, id="tv")
-            assert await chain.report(2) == FenceOrder(epoch=3, window_ms=2_000, urgent=False)
-            assert (await chain.offer(chain.make(3, follows=2))).problem == "fresh-start-needed"
-            await chain.publish(3)
-
-    asyncio.run(story())
-
-
-def test_a_commanded_fresh_start(tmp_path: Path) -> None:
-    """All that is published is skipped, nobody is removed, and the audit says who commanded it."""
-
-    async def story() -> None:
-        async with running(tmp_path) as server:
-            chain = await Chain.at(server)
-            ordered = await server.operator.must(operations.CHANNEL_FRESH_START, channel="news", now=True)
-            assert (ordered.channel, ordered.fence_epoch, ordered.on_air) == ("news", 3, 1)
-            assert (ordered.skipped, ordered.window_ms) == ([2], 2_000)
-            assert await chain.report(1) == FenceOrder(epoch=3, window_ms=2_000, urgent=True)
-            assert (await chain.offer(chain.make(3, follows=1))).problem == "fresh-start-needed"
-            await chain.publish(3)
-            assert await chain.report(3) is None
-            calm = await server.operator.must(operations.CHANNEL_FRESH_START, channel="news")
-            assert (calm.fence_epoch, calm.skipped, calm.window_ms) == (4, [], None)
-            await chain.report(3, ended=True)
-            who = "SELECT DISTINCT who FROM audit WHERE what = 'channel-fresh-start'"
-            assert len(rows(tmp_path, who)) == 1
-            assert rows(tmp_path, AUDIT) == [
-                ("channel-fresh-start", "news 3 command now"),
-                ("channel-fresh-start", "news 4 command"),
-            ]
-            assert rows(tmp_path, FENCES) == [(3, 1), (4, 0)]
-
-    asyncio.run(story())
-
-
-def test_a_revoked_device_is_shut_out_of_a_chain(tmp_path: Path) -> None:
-    """Its certificate revoked, it stays on the list, and the keys that it can follow to go on air no more."""
-
-    async def story() -> None:
-        async with running(tmp_path) as server:
-            chain = await Chain.at(server)
-            tv = await enrolled(server, KeyKind.P256, id="tv", channels=["news"])
-            await keys_of(tv)
-            await server.operator.must(operations.CERTIFICATE_REVOKE, id="tv")
-            assert await chain.report(1) == FenceOrder(epoch=3, window_ms=2_000, urgent=False)
-            assert (await chain.offer(chain.make(3, follows=2))).problem == "fresh-start-needed"
-            assert (await tv.ask(operations.KEYS, channel="news")).problem == "certificate-revoked"
-
-    asyncio.run(story())
-
-
 def test_withdrawal_ends_a_chain_grant(tmp_path: Path) -> None:
     """Keys that followed are told and erased as well; who comes back within the chain is granted anew."""
 
@@ -373,5 +256,45 @@ def test_a_superseded_link_is_gone_before_its_key(tmp_path: Path) -> None:
             (2, 1, 7),
             (3, 2, 7),
         ]
+
+    asyncio.run(story())
+
+
+def back_up(directory: Path, copy: Path) -> None:
+    """Copy the database of a server that runs."""
+    with closing(sqlite3.connect(directory / "keyserver.sqlite")) as database:
+        database.execute("VACUUM INTO ?", (str(copy),))
+
+
+def restore(directory: Path, copy: Path) -> None:
+    """Put a copy in the place of a server's database."""
+    for path in directory.glob("keyserver.sqlite*"):
+        path.unlink()
+    copy.rename(directory / "keyserver.sqlite")
+
+
+def test_a_restored_backup_ends_the_chain(tmp_path: Path) -> None:
+    """Over a database older than a chain's last key nothing follows that key: a fresh start is taken."""
+
+    async def story() -> None:
+        kept = tmp_path / "backup"
+        async with running(tmp_path) as server:
+            chain = await Chain.at(server)
+            tv = await chain.device("tv")
+            await keys_of(tv)
+            back_up(tmp_path, kept)
+            await chain.report(2)
+            await chain.publish(3, follows=2)
+            await chain.report(3)
+        restore(tmp_path, kept)
+        async with running(tmp_path, server.operator.credential) as server:
+            chain.server, chain.sender = server, server.caller(chain.sender.credential)
+            await chain.report(3)
+            refused = await chain.offer(chain.make(4, follows=3))
+            assert (refused.problem, "not kept" in refused.detail) == ("fresh-start-needed", True)
+            four = await chain.publish(4)
+            tv = server.caller(tv.credential)
+            assert read(await keys_of(tv, *chain.held(2, 3))) == [four]
+            assert rows(tmp_path, GRANTS) == [("tv", 1, 7), ("tv", 4, 10)]
 
     asyncio.run(story())
