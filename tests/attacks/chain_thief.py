@@ -4,6 +4,7 @@ It keeps no rule of ours: it never checks a signature, looks at no fresh start, 
 """
 
 from collections import Counter
+from contextlib import suppress
 from itertools import product
 
 from sealcast.core.errors import AuthenticationError
@@ -18,6 +19,9 @@ from sealcast.wire.seal import parse_seal
 from simulation.studio import CONTROL, DATA
 from simulation.world import World
 
+ROCS = 3
+"""A simulated stream ends before its fourth time round."""
+
 
 class Thief:
     """Hears everything; `opened` and `heard` are the data packets by epoch."""
@@ -29,7 +33,6 @@ class Thief:
         self.links: dict[KeyId, Link] = {}
         self.updates: list[Secret] = []
         self._teks: dict[KeyId, Tek] = {}
-        self._keys: dict[tuple[KeyId, int], srtp.StreamKey] = {}
         self._kept: list[bytes] = []
         world.add(self)
         for group in (DATA, CONTROL):
@@ -120,11 +123,11 @@ def _key_id(packet: bytes) -> KeyId:
 
 
 def _opens(tek: Tek, packet: bytes) -> bool:
-    """Whether a packet of the first 65,536 opens with a key."""
-    ssrc, index = int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")
-    try:
-        key = srtp.derive_rtp(tek.key, tek.salt).stream(ssrc)
-        srtp.open_packet(key, packet, rtp.HEADER_BYTES, index)
-    except AuthenticationError:
-        return False
-    return True
+    """Whether a packet opens with a key, whatever the sender's ROC among the first."""
+    ssrc, seq = int.from_bytes(packet[8:12], "big"), int.from_bytes(packet[2:4], "big")
+    key = srtp.derive_rtp(tek.key, tek.salt).stream(ssrc)
+    for roc in range(ROCS):
+        with suppress(AuthenticationError):
+            srtp.open_packet(key, packet, rtp.HEADER_BYTES, roc << 16 | seq)
+            return True
+    return False
