@@ -7,6 +7,7 @@ from sealcast.core.errors import UsageError
 from sealcast.core.scrambling import PatternPolicy
 from sealcast.messages.channels import ChannelData, channel_data, channel_spec
 from sealcast.messages.scrambling import check_scrambling, default_policy
+from sealcast.transport.address import parse_endpoint
 
 
 def check(patterns: str, suite: Suite = Suite.SCRAMBLE, framing: str = "keyed", **more: object) -> object:
@@ -41,6 +42,40 @@ def test_a_scrambled_channel_that_says_no_more_has_a_films_patterns() -> None:
     spec = channel_spec(data)
     assert spec.patterns == default_policy("film")
     assert channel_spec(channel_data(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("ask", "is_good"),
+    [
+        ("sender.example:5006", True),
+        ("localhost:1", True),
+        ("192.0.2.1:65535", True),
+        ("[2001:db8::1]:5006", True),
+        ("2001:db8::1:5006", False),
+        ("[192.0.2.1]:5006", False),
+        ("192.0.2.300:5006", False),
+        ("239.1.2.3:5006", False),
+        ("[ff15::1]:5006", False),
+        ("0.0.0.0:5006", False),
+        ("[::]:5006", False),
+        ("udp://192.0.2.1:5006", False),
+        ("me@sender:5006", False),
+        ("a b:5006", False),
+        (":5006", False),
+        ("sender:0", False),
+        ("sender:65536", False),
+        ("sender:5 006", False),
+    ],
+)
+def test_an_endpoint_is_one_hosts(ask: str, is_good: bool) -> None:  # noqa: FBT001 - by pytest
+    """What is taken is what `send` listens at and receivers ask; else the message says how to write it."""
+    if is_good:
+        check("", Suite.AES_128_GCM, "rtp", ask=ask)
+        endpoint = parse_endpoint(ask)
+        assert ask.endswith(f":{endpoint.port}")
+        return
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        check("", Suite.AES_128_GCM, "rtp", ask=ask)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Owns the checks on what a channel says of scrambling, and of streams that carry no key ID."""
 
+import ipaddress
+import re
+
 from sealcast.core.channel import Framing, Suite
 from sealcast.core.errors import FormatError, UsageError
 from sealcast.core.scrambling import PatternPolicy
@@ -14,6 +17,10 @@ SCRAMBLE_WARNING = (
 PORT_MAX = 65_535
 DEFAULT_CONTENT = "film"
 """What a scrambled channel has that says nothing of its patterns."""
+
+IPV6 = 6
+_NAME = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9_-]{1,63}\.)*[A-Za-z_-][A-Za-z0-9_-]{0,62}\.?\Z", re.ASCII)
+"""A host name whose last label does not begin with a digit, so that a mistyped address is not one."""
 
 AFTER_MS_MIN = 100
 """A pattern lasts as long as a receiver needs to hear of it."""
@@ -75,6 +82,17 @@ def _policy(patterns: str, suite: Suite, *, is_confidential: bool) -> PatternPol
 
 
 def _check_ask(ask: str) -> None:
+    """Raise UsageError unless a sender can listen there, and receivers send there."""
     host, _, port = ask.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) <= PORT_MAX:
-        raise UsageError(f"not an endpoint: {ask[:80]!r}; write HOST:PORT")
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) <= PORT_MAX or not _is_host(host):
+        raise UsageError(f"no endpoint of a sender: {ask[:80]!r}; write its HOST:PORT, IPv6 in brackets")
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is a name, or the address of one host."""
+    is_v6 = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if is_v6 else host)
+    except ValueError:
+        return bool(_NAME.fullmatch(host))
+    return is_v6 == (address.version == IPV6) and not (address.is_multicast or address.is_unspecified)
