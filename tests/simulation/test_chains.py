@@ -1,11 +1,14 @@
 """Chained keys on a network that is perfect, lossy, bursty and out of order: nothing is lost at a seam."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sealcast.core.channel import Suite
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import Epoch
+from sealcast.core.scrambling import PatternPolicy
 from sealcast.messages.answers import Grant
 from sealcast.testing import Bursts, Link
 from simulation.harness import Scene, assert_perfect
@@ -65,6 +68,20 @@ def test_only_fresh_starts_are_asked_for(tmp_path: Path, monkeypatch: pytest.Mon
         assert viewer.numbers[-1] == scene.studio.number - 1
         assert origin_secrets(viewer) == [11]
     recorder.assert_fresh()
+
+
+@pytest.mark.parametrize("suite", [Suite.AES_256_GCM, Suite.SCRAMBLE])
+def test_keys_of_other_suites_follow_alike(tmp_path: Path, suite: Suite) -> None:
+    """Longer keys, and patterns that follow from the key, come over the air as well."""
+    spec = make_spec(LIFETIME_MS, fresh_epochs=FRESH_EPOCHS, suite=suite)
+    patterns = PatternPolicy(after_ms=500) if suite is Suite.SCRAMBLE else None
+    scene = Scene(tmp_path, replace(spec, patterns=patterns))
+    viewer = scene.viewer()
+    scene.studio.start()
+    scene.world.run_until(8_100 * MS)
+    scene.finish()
+    assert viewer.numbers == list(range(scene.studio.number))
+    assert (viewer.wrong, viewer.session.stats.updates, viewer.session.stats.key_changes) == (0, 3, 4)
 
 
 LINKS = {
