@@ -196,6 +196,31 @@ def test_a_sender_that_starts_again() -> None:
     assert [number_of(each) for each in session.drain(3 * SECOND)] == list(range(520))
 
 
+@pytest.mark.parametrize("ahead", [900, 1_100, 16_000])
+def test_a_made_up_number_far_ahead(ahead: int) -> None:
+    """A forged SEQ makes true packets late until the next SEAL packet, or until they are that far."""
+    sender = make_sender(SPEC, first_seq=65_000)
+    session = joined(sender)
+    session.handle_data(seal(sender, media(*range(10)), 0), 0)
+    (template,) = seal(sender, media(10), 0)
+    seq = (int.from_bytes(template[2:4]) + ahead) % 65_536
+    session.handle_data([template, template[:2] + seq.to_bytes(2) + template[4:]], 0)
+    now, given = 50 * MS, session.poll_payloads(50 * MS)
+    assert [number_of(each) for each in given] == [*range(11), 10]
+    for number in range(11, 1_200):
+        now += 2 * MS
+        hear(sender, session, now)
+        session.handle_data(seal(sender, media(number), now), now)
+        given += session.poll_payloads(now)
+    given += session.drain(now)
+    missing = set(range(1_200)) - {number_of(each) for each in given}
+    assert len(missing) <= 1_024
+    assert max(map(number_of, given)) == 1_199
+    assert session.state(now).lost <= 1_200
+    if ahead > 1_024:
+        assert len(missing) <= 100
+
+
 def take_as_trains(session: ReceiverSession, packets: list[bytes], now: int) -> None:
     """Hand over packets as the kernel gathers them: neighbours of one length together."""
     for length, neighbours in groupby(packets, len):

@@ -149,6 +149,9 @@ class ScrambledReader:
         """Take what a verified SEAL packet says."""
         if seal.patterns is not None:
             self.patterns.announce(seal.current, seal.patterns, now)
+        stream = self._streams.get(seal.ssrc)
+        if stream is not None:
+            stream.lead_back(seal.roc << 16 | seal.seq)
 
     def keep_only(self, held: Collection[KeyId]) -> None:
         """Erase the patterns of keys that are no longer held."""

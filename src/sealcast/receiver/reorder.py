@@ -52,6 +52,18 @@ class ReorderBuffer:
         self._next = index + count
         return True
 
+    def lead_back(self, index: int, ahead: int) -> None:
+        """Go on behind `index`, which the sender signed, if packets came from further than `ahead` beyond it.
+
+        For streams whose packets nothing proves: what was made up lets the true ones pass for late no longer.
+        """
+        limit = index + ahead
+        for far in [each for each in self._waiting if each > limit]:
+            del self._waiting[far]
+        if self._next is not None and self._next > limit:
+            self.gap -= self._next - index - 1
+            self._next = index + 1
+
     def pop_ready(self, now: int) -> list[bytes]:
         """Return what may leave now, in order."""
         if self._wait_ns == 0:

@@ -13,6 +13,9 @@ from sealcast.wire.replay import ReplayWindow
 STREAMS_MAX = 16
 """Senders' runs remembered on a channel; the one that was vouched for longest ago goes."""
 
+UNPROVEN_AHEAD = 1_024
+"""So far ahead of a SEAL packet may the packets behind it be taken: 100 ms at 100 Mbit/s."""
+
 
 class Stream:
     """One sender's run, as received."""
@@ -117,6 +120,12 @@ class Stream:
         self.first_index = min(self.first_index, index) if self.opened else index
         self.last_index = max(self.last_index, index + count - 1)
         self.opened += count
+
+    def lead_back(self, index: int) -> None:
+        """Take a sender's signed word for its last packet: none has come from far beyond it."""
+        self.reorder.lead_back(index, UNPROVEN_AHEAD)
+        if self.last_index > index + UNPROVEN_AHEAD:
+            self.last_index = index
 
     def key(self, held: HeldKey) -> srtp.StreamKey:
         """Return a held key as this SSRC uses it."""
