@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from attacks.digest import course
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.scrambling import PatternPolicy
-from sealcast.receiver.descrambling import HeldPatterns, PatternReach
+from sealcast.receiver.descrambling import HeldPatterns, PatternReach, ScrambledReader
 from sealcast.receiver.keyring import KeyRing
 from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.session import SenderSession
@@ -177,6 +177,22 @@ def test_a_key_change(has_seal: bool) -> None:  # noqa: FBT001 - pytest gives it
         session.handle_data(seal(sender, media(number), now), now)
     assert sender.state(now).key_changes == 1
     assert [number_of(each) for each in session.drain(now + SECOND)] == list(range(150))
+
+
+def test_the_patterns_go_with_their_key() -> None:
+    """Once a key is over its patterns are erased, and all are at the end of the run."""
+    sender = make_sender(SPEC)
+    session = joined(sender)
+    session.handle_data(seal(sender, media(0), 0), 0)
+    reader = session.reader
+    assert isinstance(reader, ScrambledReader)
+    patterns = [
+        pattern.secret for book in reader.patterns._books.values() for pattern in book._patterns.values()
+    ]
+    assert [len(each) for each in patterns] == [16]
+    session.erase()
+    assert [len(each) for each in patterns] == [0]
+    assert not reader.patterns._books
 
 
 def test_a_sender_that_starts_again() -> None:

@@ -237,8 +237,9 @@ class ReceiverSession:
         )
 
     def erase(self) -> None:
-        """Erase all keys; call it when the run is over."""
+        """Erase all keys and patterns; call it when the run is over."""
         self._ring.erase()
+        self._forget_keys()
 
     # Below this line nobody calls from outside.
 
@@ -379,8 +380,7 @@ class ReceiverSession:
             if self.reader is not None:
                 self.reader.take_waiting(key_id, now)
                 continue
-            held = self._ring.find(key_id.pack())
-            if held is None:
+            if (held := self._ring.find(key_id.pack())) is None:
                 continue
             for is_placed, waiting in groupby(self._pending.take(key_id), self._has_stream):
                 if is_placed:
