@@ -253,3 +253,30 @@ def test_a_new_run_is_found(spec: ChannelSpec) -> None:
     assert pair.receiver.poll_fetch(2 * SECOND) is not None
     pair.grant(2 * SECOND)
     assert pair.receiver.drain(2 * SECOND) == sent_all
+
+
+def test_a_made_up_packet_far_ahead_leads_nowhere() -> None:
+    """One with a true pattern, which anybody can find, and a SEQ far ahead waits, and the sender is asked."""
+    pair, sent_all = Pair(SCRAMBLED), []
+    pair.tell(0)
+    for now, sent, packet in pair.sent_until(3 * SECOND):
+        sent_all.append(sent)
+        ahead = (int.from_bytes(packet[2:4]) + 20_000) % 65_536
+        pair.receiver.handle_data([packet[:2] + ahead.to_bytes(2) + packet[4:], packet], now)
+    assert isinstance(pair.receiver.reader, KeylessReader)
+    assert pair.receiver.reader.pop_wish() is Wish.FITS_NOTHING
+    assert pair.receiver.drain(3 * SECOND) == sent_all
+
+
+def test_a_receiver_that_heard_nothing_for_long_goes_on() -> None:
+    """Where thousands of packets were lost, those after wait for the sender's word, and come out."""
+    pair, sent_all = Pair(SCRAMBLED), []
+    pair.tell(0)
+    for number in range(5_000):
+        pair.send(number * MS // 2)
+    for now, sent, packet in pair.sent_until(3_500 * MS, 2_500 * MS):
+        sent_all.append(sent)
+        pair.receiver.handle_data([packet], now)
+    assert pair.receiver.poll_payloads(3_500 * MS) == []
+    pair.tell(3_500 * MS)
+    assert pair.receiver.drain(3_500 * MS) == sent_all

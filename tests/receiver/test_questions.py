@@ -1,6 +1,7 @@
 """When a receiver asks the sender, and which answers it believes."""
 
 import dataclasses
+import math
 from itertools import pairwise
 
 import pytest
@@ -88,17 +89,17 @@ def test_it_asks_at_once_and_again_with_growing_steps() -> None:
 
 
 def test_it_asks_before_a_key_ends_and_after() -> None:
-    """One question in the last quarter, one within 4 s of the end: whatever the end is, no more."""
+    """One question in the last quarter of a key's time, one within a tenth after its end, no more."""
     for seed in range(200):
         planner = make_planner(f"{seed}")
         answer(planner, planner.poll(0), word(LIFETIME_MS), 0)
         ahead = due_s(planner)
         assert 45 <= ahead <= 60
-        now = int(ahead * NS_PER_S)
+        now = math.ceil(ahead * NS_PER_S) + 1_000
         answer(planner, planner.poll(now), word(max(1, LIFETIME_MS - now // MS)), now)
         after = due_s(planner)
-        assert 59.9 <= after <= 64.1
-        now = int(after * NS_PER_S)
+        assert 59.9 <= after <= 66.1
+        now = math.ceil(after * NS_PER_S) + 1_000
         answer(planner, planner.poll(now), word(LIFETIME_MS, 2), now)
         assert due_s(planner) - after >= 44.9
 
@@ -123,8 +124,8 @@ def test_wishes_of_every_packet_draw_one_instant() -> None:
         for step in range(100):
             planner.want(10 * SECOND + step, None)
         instants.append(due_s(planner) - 10)
-    assert 1.5 < sum(instants) / len(instants) < 2.5
-    assert max(instants) > 3.5
+    assert 2.5 < sum(instants) / len(instants) < 3.5
+    assert max(instants) > 5.5
 
 
 def test_packets_that_fit_nothing_ask_soon_but_not_often() -> None:

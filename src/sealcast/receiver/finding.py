@@ -54,6 +54,8 @@ class PatternFinder:
         self._told: tuple[Seal, int] | None = None
         self._over: PatternPlace | None = None
         self._last: PatternPlace | None = None
+        self._due: tuple[PatternPlace, range] | None = None
+        """What is due by the sender's word, and from when until when; before the key's end alone."""
         bits = 1 if policy is None else policy.bits
         self._met_bits = [_met_bits(bits, steps) for steps in range(STEPS + 1)]
         self._pids: dict[int, None] = {}
@@ -63,7 +65,7 @@ class PatternFinder:
         before = None if self._told is None else self._told[0].current
         if before is not None and before != seal.current:
             self._over = before, dict(self._expected(now))[before]
-        self._told = seal, now
+        self._told, self._due = (seal, now), None
         if seal.patterns is not None:
             self._patterns.announce(seal.current, seal.patterns, now)
 
@@ -78,20 +80,31 @@ class PatternFinder:
     def find(self, body: bytes, seq: int, now: int) -> tuple[KeyId, bytes] | None:
         """Return the key under which a payload has its sync bytes, and the payload; None if it fits none.
 
-        `now` is when it arrived; that may be before the sender's word did. About 5 µs, and 1 µs more for each
-        pattern that is tried before.
+        `now` is when it arrived; that may be before the sender's word did. About 5 µs where it has the
+        pattern that is due, 10 µs more for another.
         """
+        is_distinct = self._met_bits[min(STEPS, len(body) // TS_PACKET_BYTES)] >= MET_BITS_MIN
+        if is_distinct and self._due is not None and now in self._due[1]:
+            place = self._due[0]
+            payload = self._try(place, body, seq)
+            if payload is not None:
+                self._last = place
+                return place[0], payload
         fits: list[tuple[PatternPlace, bytes]] = []
         for place in self._in_line(now):
-            cycle = self._patterns.cycle(*place)
-            payload = None if cycle is None else _descrambled(cycle, body, seq)
+            payload = self._try(place, body, seq)
             if payload is not None:
                 fits.append((place, payload))
-                if self._met_bits[min(STEPS, len(body) // TS_PACKET_BYTES)] >= MET_BITS_MIN:
+                if is_distinct:
                     break
-        if not fits:
-            return None
-        # The first of those that are alike.
+        return self._choose(fits) if fits else None
+
+    def _try(self, place: PatternPlace, body: bytes, seq: int) -> bytes | None:
+        cycle = self._patterns.cycle(*place)
+        return None if cycle is None else _descrambled(cycle, body, seq)
+
+    def _choose(self, fits: list[tuple[PatternPlace, bytes]]) -> tuple[KeyId, bytes]:
+        """Return key and payload of what has the most PIDs that were seen before, else of the first."""
         place, payload = max(fits, key=lambda fit: self._known_pids(fit[1]))
         self._last = place
         for pid in _pids(payload):
@@ -142,12 +155,21 @@ class PatternFinder:
             number = seal.patterns.number + 1 + passed_ns // self._after_ns
         over_ns = since_ns - seal.remaining_ms * NS_PER_MS
         if over_ns < 0:
+            self._due = (seal.current, number), self._span(seal, told_ns, number)
             yield seal.current, number
         for key_id in sorted(self._ring.held):
             if key_id > seal.current:
                 yield key_id, self._first + max(0, over_ns) // self._after_ns
         if over_ns >= 0:
             yield seal.current, number
+
+    def _span(self, seal: Seal, told_ns: int, number: int) -> range:
+        """Return when a number of the key on air is due, in monotonic ns."""
+        if seal.patterns is None:
+            return range(0)
+        change_ns = told_ns + seal.patterns.remaining_ms * NS_PER_MS
+        end_ns = change_ns + (number - seal.patterns.number) * self._after_ns
+        return range(end_ns - self._after_ns, min(end_ns, told_ns + seal.remaining_ms * NS_PER_MS))
 
 
 def _descrambled(cycle: Cycle, body: bytes, seq: int) -> bytes | None:

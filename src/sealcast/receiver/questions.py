@@ -3,11 +3,11 @@
 | trigger                                     | when it asks                                           |
 |---------------------------------------------|--------------------------------------------------------|
 | the first grant                             | at once                                                |
-| the key on air ends                         | once, drawn from the last quarter of its time, and once|
-|                                             | within a tenth of a lifetime after, 4 s at most        |
+| the key on air ends                         | once, drawn from the last quarter of its time, and     |
+|                                             | once within a tenth of a lifetime after, 60 s at most  |
 | it goes on beyond its end                   | every 2 to 3 s                                         |
-| packets fit nothing                         | within the grant's spread, but once in 2 s; while      |
-|                                             | nothing answers, 0.25 s after the last, doubling to 2 s |
+| packets fit nothing                         | within the grant's spread, but once in 2 s; while none |
+|                                             | answers, 0.25 s after the last, doubling to 2 s        |
 | packets fit a newer key already             | within a tenth of a lifetime, but once in 2 s          |
 | no answer                                   | after 0.25 s, doubling to 60 s, with a random half     |
 
@@ -42,7 +42,7 @@ AHEAD_PART = 4
 """A receiver asks in the last quarter of a key's time: then the next key is there, and its window."""
 
 AFTER_PART = 10
-AFTER_NS_MAX = 4 * NS_PER_S
+AFTER_NS_MAX = 60 * NS_PER_S
 """After a change nothing is urgent, since the next key is held: a crowd takes a tenth of a lifetime."""
 
 AGAIN_NS = 2 * NS_PER_S

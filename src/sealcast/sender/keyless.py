@@ -25,7 +25,7 @@ class Cut:
     tail_bytes: int
 
     def trim(self, batch: SealedBatch) -> SealedBatch:
-        """Return the packets without them, in memory of their own. About 0.3 µs a packet."""
+        """Return the packets without them, in memory of their own. About 1 µs a packet."""
         head, tail = self.head_bytes, self.tail_bytes
         data = b"".join([packet[head : len(packet) - tail] for packet in batch])
         return SealedBatch(memoryview(data), batch.segment_bytes - head - tail, batch.count)
