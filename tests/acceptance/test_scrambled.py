@@ -42,7 +42,7 @@ def test_a_film_arrives_byte_for_byte(station: Station, card: Path) -> None:
             sender.process.wait()
         # What came so far is written; the next run begins behind it.
         before = settled(out)
-        with station.sender("--input", str(card), "--seconds", "3") as sender:
+        with station.sender("--input", str(card), "--seconds", "2") as sender:
             sent = sender.summary()
         got = receiver.summary()
     assert any(WARNING in str(entry["event"]) for entry in receiver.log)

@@ -23,7 +23,7 @@ LINKS = {
         duplicate=0.05,
     ),
 }
-POLICIES = ["single;128;100ms", "a,~a1@13;61;1p", "two-times;32;3000B,1000ms"]
+POLICIES = ["two-times;32;3000B,1000ms", "single;128;100ms", "a,~a1@13;61;1p"]
 
 
 def assert_right(viewer: Viewer) -> None:
@@ -34,19 +34,18 @@ def assert_right(viewer: Viewer) -> None:
     assert (stats.refused, stats.foreign, stats.dropped) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS.keys())
+@pytest.mark.parametrize(("link", "policy"), list(zip(LINKS.values(), POLICIES, strict=True)), ids=LINKS)
 def test_never_more_is_lost_than_the_network_lost(tmp_path: Path, link: Link, policy: str) -> None:
-    """Control packets are lost too, and all that arrived is given out, over five key changes."""
+    """Control packets are lost too, and all that arrived is given out, over four key changes."""
     scene = Scene(tmp_path, scrambled(make_spec(2_000), policy))
     for by_address in (False, True):
         scene.viewer(link=link, by_address=by_address)
     scene.studio.start()
-    scene.world.run_until(11 * SECOND)
+    scene.world.run_until(9 * SECOND)
     scene.finish()
     for viewer in scene.viewers:
         assert_right(viewer)
-        assert viewer.session.stats.key_changes >= 4
+        assert viewer.session.stats.key_changes >= 3
         assert viewer.is_over or link.loss
 
 
