@@ -190,8 +190,20 @@ def test_a_refused_key_is_followed_by_a_fresh_start() -> None:
     assert not any(len(secret) for secret in secrets_of(refused))
 
 
+def test_a_refused_key_is_forgotten_on_disk() -> None:
+    """A start without the key server takes the slot behind it: nobody could get the key that was refused."""
+    air = started(ChainAir(SPEC))
+    air.refusals = 1
+    air.run(6 * SECOND)
+    assert air.first_unused == 3
+    air.is_silent = True
+    air.start()
+    air.run(air.now + 3 * SECOND)
+    assert air.starts == [1, 3]
+
+
 def test_after_a_key_on_air_that_was_refused_nothing_follows() -> None:
-    """A restart without the key server went on air under a key that it will not have: the next is fresh."""
+    """A restart without the key server went on air under a key that it refuses: a fresh start, at once."""
     air = started(ChainAir(SPEC))
     air.run(6 * SECOND)
     air.is_silent = True
@@ -201,10 +213,13 @@ def test_after_a_key_on_air_that_was_refused_nothing_follows() -> None:
     air.run(air.now + 3 * SECOND)
     assert air.starts == [1, 2]
     air.is_silent = False
+    back_ns = air.now
     air.run(air.now + 2 * END_NS)
     assert air.server.refused == [2]
     assert [epoch for _, epoch in air.switches][:3] == [1, 2, 3]
+    assert air.switches[2][0] <= back_ns + W_MS * MS + 3 * SECOND
     assert not is_chained(air.key(3))
+    assert is_chained(air.key(4))
 
 
 def test_consumed_secrets_are_destroyed() -> None:

@@ -23,7 +23,7 @@ from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import prefetch_ms, publish_in_ms
+from sealcast.keys.policy import COMMAND_WINDOW_MS_MIN, prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
@@ -206,9 +206,11 @@ class EpochPlanner:
         epoch = action.tek.key_id.epoch if isinstance(action, PublishKey) else action.epoch
         if self.current is not None and self.current.tek.key_id.epoch == epoch:
             self._settle(self.current)  # Asking again would not help; the next key will be known.
-            self._keys.want_fresh()
+            self._leave_chain(self.current, now)
         if self.next is not None and self.next.epoch == epoch:
             self._consume(epoch)
+            # On disk as well: a start without key server would go on air under a key that nobody is given.
+            self._burned = max(self._burned, epoch)
             if self.next.is_chained:
                 self._keys.want_fresh()
             self._keys.give_up(self.next.tek, is_under_way=False)
@@ -345,6 +347,15 @@ class EpochPlanner:
         current.published = True
         if current.tek.origin is not None:
             current.tek.origin.forget_update()
+
+    def _leave_chain(self, current: AirEpoch, now: int) -> None:
+        """Change at once to a fresh start: of a chain's key that was refused nobody can get either C or TEK.
+
+        A device that was removed may know it all the same, where Ku is one of a prepared cycle.
+        """
+        if current.tek.origin is not None:
+            beyond = Epoch(current.tek.key_id.epoch + 1)
+            self.handle_fence(FenceOrder(epoch=beyond, window_ms=COMMAND_WINDOW_MS_MIN, urgent=True), now)
 
     def _consume(self, epoch: Epoch) -> None:
         self._lease = self._lease.consume(epoch)
