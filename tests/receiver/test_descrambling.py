@@ -97,12 +97,19 @@ def test_numbers_near_the_one_told() -> None:
 
 
 def test_lost_seal_packets() -> None:
-    """For a minute no SEAL packet is heard: numbers go on by the time that passed, and every packet opens."""
+    """For minutes no SEAL packet is heard: numbers go on by time, SEQ comes round, and every packet leaves."""
     sender = make_sender(SPEC, first_seq=65_000)
     session = joined(sender)
-    for number in range(600):
-        session.handle_data(seal(sender, media(number), number * SECOND // 10), number * SECOND // 10)
-    assert (session.stats.opened, session.stats.refused, session.state(0).lost) == (600, 0, 0)
+    left, payloads, stamps = 0, [bytes(64)] * 60, [0] * 60
+    for step in range(2_500):
+        now = step * SECOND // 10
+        batch = sender.seal_batch(payloads, stamps, now)
+        session.train_buffer[: len(batch.data)] = batch.data
+        session.handle_train(len(batch.data), batch.segment_bytes, now)
+        left += sum(len(slab.payloads()) for slab in session.poll_slabs(now))
+    left += len(session.drain(now))
+    assert left == 150_000
+    assert (session.stats.opened, session.stats.refused, session.state(0).lost) == (left, 0, 0)
 
 
 def test_a_number_that_is_not_of_now() -> None:

@@ -246,7 +246,7 @@ class ScrambledReader:
             self._pending.hold_run(held.key_id, _apart(run, packet_bytes), now)
             self._count_dropped()
             return None
-        index = stream.counter.unproven(seq, now)
+        index = stream.counter.unproven(seq, now, stream.last_index)
         cycle = self.patterns.cycle(held.key_id, number) if number in numbers else None
         if cycle is None or index is None:
             self._stats.refused += len(run) // packet_bytes

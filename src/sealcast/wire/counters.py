@@ -123,17 +123,17 @@ class RolloverCounter:
                     tries[index] = None
         return tuple(tries)
 
-    def unproven(self, seq: int, now: int) -> int | None:
-        """Return the index of a packet that nothing proves: nearest to what the sender signed last.
+    def unproven(self, seq: int, now: int, last: int) -> int | None:
+        """Return the index of a packet that nothing proves; None if the sender signed nothing like it.
 
-        None while it signed none, or if that is too far off. As long as four SEAL packets in a row are not
-        lost at the highest rates, or all for a minute at 8 Mbit/s, it is the right one.
+        It is nearest to what was signed last, or to the packet before (`last`) if that is further: so the order
+        holds while no SEAL packet is heard, as long as the bounds do.
         """
         if self._told_ns is None:
             return None
-        first, last = self._bounds(now)
-        index = estimate_index(self._told, seq)
-        return index if first <= index <= last else None
+        first, farthest = self._bounds(now)
+        index = estimate_index(max(self._told, last), seq)
+        return index if first <= index <= farthest else None
 
     def commit(self, index: int, now: int) -> None:
         """Record that a packet verified at `index`. A counter in doubt goes back to it as well."""
