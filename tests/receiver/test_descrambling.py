@@ -97,7 +97,7 @@ def test_numbers_near_the_one_told() -> None:
 
 
 def test_lost_seal_packets() -> None:
-    """For minutes no SEAL packet is heard: numbers go on by time, SEQ comes round, and every packet leaves."""
+    """For minutes no SEAL packet is heard: numbers go on by time, SEQ comes round, every packet leaves."""
     sender = make_sender(SPEC, first_seq=65_000)
     session = joined(sender)
     left, payloads, stamps = 0, [bytes(64)] * 60, [0] * 60

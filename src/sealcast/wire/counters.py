@@ -126,7 +126,7 @@ class RolloverCounter:
     def unproven(self, seq: int, now: int, last: int) -> int | None:
         """Return the index of a packet that nothing proves; None if the sender signed nothing like it.
 
-        It is nearest to what was signed last, or to the packet before (`last`) if that is further: so the order
+        It is nearest to what was signed last, or to the packet before (`last`) if that is further: order
         holds while no SEAL packet is heard, as long as the bounds do.
         """
         if self._told_ns is None:
