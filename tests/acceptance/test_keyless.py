@@ -27,6 +27,7 @@ PATTERNS = "inverted;128;300ms"
 CHANNELS = {
     "sealed": ("aes-128-gcm", "rtp", OPEN_PORT),
     "sealed-dark": ("aes-128-gcm", "rtp", DARK_PORT),
+    "chained-dark": ("aes-256-gcm", "rtp", DARK_PORT),
     "plain": ("scramble", "udp", OPEN_PORT),
     "plain-dark": ("scramble", "udp", DARK_PORT),
     "rtp-dark": ("scramble", "rtp", DARK_PORT),
@@ -68,6 +69,8 @@ async def add_channels(folder: Path) -> None:
                 lifetime_ms=LIFETIME_MS,
                 patterns=PATTERNS if suite == "scramble" else "",
                 framing=framing,
+                schedule="chain" if name == "chained-dark" else "fetch",
+                fresh_every_ms=2 * LIFETIME_MS,
                 ask=f"127.0.0.1:{free_port()}",
             )
             await client.expect(operations.CHANNEL_ADD, ChannelList, channel=data, senders=[])

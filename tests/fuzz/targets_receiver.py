@@ -1,10 +1,14 @@
 """Owns the targets of a receiver as a whole: a real session, to which anything is sent in any order."""
 
+import dataclasses
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fuzz.targets import Script, Target, remote
+from sealcast.core.channel import Framing, Suite
 from sealcast.core.errors import RemoteError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.core.scrambling import PatternPolicy
 from sealcast.messages.answers import Grant, StreamState
 from sealcast.messages.encoding import decode, encode
 from sealcast.receiver.session import ReceiverSession
@@ -22,6 +26,21 @@ CONTROL_KEYS = [srtp.derive_rtcp(tek.key, tek.salt) for tek in TEKS]
 PAYLOADS = {payload(number, PAYLOAD_BYTES) for number in range(256)}
 STEPS_MAX = 200
 
+SEALED = dataclasses.replace(make_spec(10_000), framing=Framing.RTP, ask="127.0.0.1:9")
+SCRAMBLED = dataclasses.replace(
+    SEALED, suite=Suite.SCRAMBLE, patterns=PatternPolicy("inverted", 32, after_ms=300)
+)
+KEYLESS = (SEALED, SCRAMBLED, dataclasses.replace(SCRAMBLED, framing=Framing.UDP))
+WORD = seal_packet.Seal(
+    ssrc=SSRC,
+    current=TEKS[1].key_id,
+    remaining_ms=100,
+    lifetime_ms=10_000,
+    roc=0,
+    seq=5,
+    patterns=seal_packet.PatternState(3, 100),
+)
+
 
 def targets() -> dict[str, Target]:
     """Return the targets of this file."""
@@ -36,6 +55,7 @@ def targets() -> dict[str, Target]:
             _drive, (), (join + data * 3 + control + train, data + control + join + bytes([6, 9, 9]))
         ),
         "receiver_data": Target(_receive_data, (), (_packet(Script(data[1:])),)),
+        "receiver_keyless": Target(_receive_keyless, (), (_packet(Script(data[1:])), b"\x47" + bytes(187))),
         "receiver_control": Target(_receive_control, (), (_control(Script(control[1:])),)),
     }
 
@@ -167,6 +187,21 @@ def _receive_data(packet: bytes) -> None:
         session.handle_data([packet], 0)
         _send_train(session, [packet], 0)
         _look_at(session, 100 * MS)
+
+
+def _receive_keyless(packet: bytes) -> None:
+    """Send one datagram to receivers of streams without key ID, before and after the sender's word."""
+    for spec in KEYLESS:
+        session = make_receiver()
+        session.poll_fetch(0)
+        session.handle_grant(make_grant(spec, make_key(1, spec.suite), make_key(2, spec.suite)), 0)
+        for now in (MS, 200 * MS, 20_000 * MS):
+            session.handle_data([packet, packet], now)
+            _send_train(session, [packet], now)
+            _look_at(session, now)
+            session.handle_told(WORD, now)
+        session.handle_timeout(60_000 * MS)
+        assert not session.state(60_000 * MS).held_back
 
 
 def _receive_control(packet: bytes) -> None:

@@ -1,8 +1,10 @@
 """Owns the targets on the wire: RTP, SRTP, SRTCP, RTCP, SEAL, key IDs, counters and the replay window."""
 
+import dataclasses
+
 from fuzz.targets import Script, Target, remote
-from sealcast.core.ids import KeyId
-from sealcast.wire import rtcp, rtp, srtcp
+from sealcast.core.ids import Epoch, KeyId
+from sealcast.wire import asking, rtcp, rtp, srtcp
 from sealcast.wire import seal as seal_packet
 from sealcast.wire.counters import INDEX_MAX, RolloverCounter
 from sealcast.wire.replay import WINDOW_PACKETS, ReplayWindow
@@ -22,6 +24,11 @@ from wire.hostile import (
 
 BODY_BYTES = len(COMPOUND) - seal_packet._SIGNATURE_TLV_BYTES
 GUESSES_MAX = 15
+NONCE = bytes(asking.NONCE_BYTES)
+QUESTION = asking.build_question(asking.Question(MKI.channel, NONCE))
+NEXT = seal_packet.NextKey(KeyId(MKI.channel, Epoch(MKI.epoch + 1)), 5)
+SAID = dataclasses.replace(seal_packet.parse_seal(COMPOUND).seal, next=NEXT)
+ANSWER = asking.build_answer(SAID, NONCE, SIGNER.sign)
 
 
 def targets() -> dict[str, Target]:
@@ -35,11 +42,26 @@ def targets() -> dict[str, Target]:
         "seal": remote(read_seal, COMPOUND),
         "seal_hint": remote(read_hint, CONTROL),
         "seal_signed": remote(_signed_seal, COMPOUND[:BODY_BYTES]),
+        "question": remote(asking.parse_question, QUESTION),
+        "sender_answer": remote(_read_answer, ANSWER),
+        "sender_answer_signed": remote(_signed_answer, ANSWER[: -seal_packet.SIGNATURE_BYTES]),
         "key_id": remote(KeyId.unpack, MKI.pack()),
         "key_id_text": remote(lambda data: KeyId.parse(data.decode("utf-8", "replace")), str(MKI).encode()),
         "counters": remote(_count, bytes(range(60))),
         "replay_window": remote(_replay, bytes(range(60))),
     }
+
+
+def _read_answer(data: bytes) -> None:
+    """Read a sender's answer as receivers do."""
+    asking.verify_answer(asking.parse_answer(data), SIGNER.public_key())
+
+
+def _signed_answer(body: bytes) -> None:
+    """Read an answer that the sender signed, whatever it says: what is taken is said in the same bytes."""
+    answer = asking.parse_answer(body + SIGNER.sign(asking.SIGNING_CONTEXT + body))
+    seal = asking.verify_answer(answer, SIGNER.public_key())
+    assert asking.build_answer(seal, answer.nonce, SIGNER.sign)[: len(body)] == body
 
 
 def _signed_seal(body: bytes) -> None:

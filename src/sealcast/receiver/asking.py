@@ -41,6 +41,7 @@ class SenderAsker:
         self._opening: asyncio.Task[None] | None = None
         self._socket: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
         self._is_closed = False
         self._told_ns: int | None = None
         self.asked = 0
@@ -129,9 +130,12 @@ class SenderAsker:
 
     def _set_timer(self, due_ns: int | None, now: int) -> None:
         if self._timer is not None:
+            if due_ns == self._timer_ns:
+                return
             self._timer.cancel()
             self._timer = None
         if due_ns is not None:
+            self._timer_ns = due_ns
             delay_s = max(0, due_ns - now) / NS_PER_S
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
