@@ -197,7 +197,7 @@ def test_forged_packets_change_nothing(spec: ChannelSpec) -> None:
     assert held_back <= 3 * 5 * SECOND // STEP_NS + 8
 
 
-@pytest.mark.parametrize(("seed", "number"), [("4", 9), ("32", 10), ("59", 2)])
+@pytest.mark.parametrize(("seed", "number"), [("15", 6), ("23", 4), ("121", 7)])
 def test_short_patterns_that_are_alike_at_the_sync_bytes(seed: str, number: int) -> None:
     """Where two patterns in a row have the 8 bits in common that sync bytes meet, the PIDs seen decide."""
     spec = dataclasses.replace(BARE, patterns=PatternPolicy("single", 32, after_ms=100))

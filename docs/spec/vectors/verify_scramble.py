@@ -24,8 +24,8 @@ def verify_scramble(content: Json) -> int:
 
 
 def _derived(each: Json) -> str:
-    """Return the pattern that follows from a TEK, in hexadecimal: HKDF-Expand of RFC 5869 with SHA-256."""
-    key = bytes.fromhex(each["key"] + each["salt"])
+    """Return the pattern that follows from a TEK, in hexadecimal: HKDF of RFC 5869 with SHA-256."""
+    key = hmac.digest(bytes.fromhex(each["salt"]), bytes.fromhex(each["key"]), "sha256")
     info = b"sealcast pattern 1" + bytes.fromhex(each["key_id"]) + each["source"].encode()
     info += each["number"].to_bytes(4, "big")
     made = block = b""

@@ -1,15 +1,16 @@
 """Owns how the patterns of a scrambled epoch follow from its TEK, so that a key ID and a number name them.
 
 ```
-key ‖ salt ── HKDF-Expand "sealcast pattern 1" ‖ key ID ‖ source ‖ number 32 ──► bits, cut to their number
+key, salt ── HKDF "sealcast pattern 1" ‖ key ID ‖ source ‖ number 32 ──► bits, cut to their number
 ```
-HKDF-Expand is RFC 5869's with SHA-256. Whoever finds one pattern does not find the TEK, nor another pattern.
+HKDF is RFC 5869's with SHA-256; the TEK's master salt is its salt. Whoever finds one pattern does not find
+the TEK, nor another pattern.
 """
 
 import struct
 
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek
@@ -26,8 +27,8 @@ def derive_pattern_bits(tek: Tek, source: str, number: int, bits: int) -> Secret
     """
     size, spare = (bits + 7) // 8, -bits % 8
     info = _LABEL + tek.key_id.pack() + source.encode() + _NUMBER.pack(number)
-    expanded = HKDFExpand(SHA256(), size, info).derive(tek.key.reveal() + tek.salt.reveal())
-    value = int.from_bytes(expanded) >> spare
+    derived = HKDF(SHA256(), size, tek.salt.reveal(), info).derive(tek.key.reveal())
+    value = int.from_bytes(derived) >> spare
     if value in {0, (1 << bits) - 1}:
         value ^= 1
     return Secret((value << spare).to_bytes(size))
