@@ -152,7 +152,6 @@ def _every(text: str) -> str:
 
 def warn_of_scrambling(name: str) -> str:
     """Return the line that a person reads who adds a scrambled channel."""
-    return (
-        f"warning: {name} is scrambled, not encrypted: one packet gives a pattern away, and "
-        "anybody can forge one; --suite aes-128-gcm protects, and takes less time"
-    )
+    from sealcast.messages.scrambling import SCRAMBLE_WARNING
+
+    return f"warning: {name} is {SCRAMBLE_WARNING}"
