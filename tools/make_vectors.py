@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from vectors_asking import asking_vectors
 from vectors_erasure import erasure_vectors
 from vectors_scramble import scramble_vectors
 
@@ -341,6 +342,7 @@ FILES: dict[str, Callable[[Kept], Content]] = {
     "nonces.json": nonce_vectors,
     "at-rest.json": rest_vectors,
     "scramble.json": scramble_vectors,
+    "asking.json": asking_vectors,
 }
 
 

@@ -23,8 +23,8 @@ from wire.oracle import VECTORS, load_vectors
 ROOT = VECTORS.parents[2]
 JWS, JWE, ERASURE = (load_vectors(name) for name in ("jws.json", "jwe.json", "erasure.json"))
 PROVEN = {
-    "compound", "control", "data", "hash", "inner", "iv", "nonce", "packet", "payload", "plaintext",
-    "public_key", "row_key", "rtp_key", "rtcp_salt", "sealed", "secret", "token", "value", "wrapped",
+    "answer", "compound", "control", "data", "hash", "inner", "iv", "nonce", "packet", "payload", "plaintext",
+    "public_key", "question", "row_key", "rtp_key", "rtcp_salt", "sealed", "secret", "token", "value", "wrapped",
 }  # fmt: skip
 """Fields that no other value can stand in."""
 

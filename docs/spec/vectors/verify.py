@@ -390,6 +390,7 @@ FILES: dict[str, Callable[[Json], int]] = {
     "nonces.json": verify_nonces,
     "at-rest.json": verify_at_rest,
     "scramble.json": runpy.run_path(str(HERE / "verify_scramble.py"))["verify_scramble"],
+    "asking.json": runpy.run_path(str(HERE / "verify_asking.py"))["verify_asking"],
 }
 
 
