@@ -24,7 +24,8 @@ ROOT = VECTORS.parents[2]
 JWS, JWE, ERASURE = (load_vectors(name) for name in ("jws.json", "jwe.json", "erasure.json"))
 PROVEN = {
     "answer", "compound", "control", "data", "hash", "inner", "iv", "nonce", "packet", "payload", "plaintext",
-    "public_key", "question", "row_key", "rtp_key", "rtcp_salt", "sealed", "secret", "token", "value", "wrapped",
+    "public_key", "question", "row_key", "rtp_key", "rtcp_salt", "sealed", "secret", "token", "value",
+    "wrapped",
 }  # fmt: skip
 """Fields that no other value can stand in."""
 
