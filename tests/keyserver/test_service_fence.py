@@ -143,7 +143,7 @@ def test_a_commanded_fresh_start(
     made = plan_fresh_start(channel, on_air, is_urgent=True, window_ms=3_000)
     assert (made.epoch, made.skipped, made.fence is not None) == expected
     if made.fence is not None:
-        assert made.fence == Fence(made.epoch, is_urgent=True, window_ms=3_000)
+        assert made.fence == Fence(made.epoch, is_urgent=True, window_ms=3_000, is_commanded=True)
 
 
 def test_all_fences_ahead_are_one_order() -> None:

@@ -82,7 +82,7 @@ def test_a_commanded_fresh_start(tmp_path: Path) -> None:
             ordered = await server.operator.must(operations.CHANNEL_FRESH_START, channel="news", now=True)
             assert (ordered.channel, ordered.fence_epoch, ordered.on_air) == ("news", 3, 1)
             assert (ordered.skipped, ordered.window_ms) == ([2], 2_000)
-            assert await chain.report(1) == FenceOrder(epoch=3, window_ms=2_000, urgent=True)
+            assert await chain.report(1) == FenceOrder(epoch=3, window_ms=2_000, urgent=True, commanded=True)
             assert (await chain.offer(chain.make(3, follows=1))).problem == "fresh-start-needed"
             await chain.publish(3)
             assert await chain.report(3) is None

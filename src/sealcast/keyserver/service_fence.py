@@ -72,7 +72,8 @@ def plan_fresh_start(
     skipped = published(view)
     epoch = Epoch(max((*skipped, highest_on_air or 0)) + 1)
     is_needed = bool(skipped) or view.on_air is not None
-    return FencePlan(epoch, skipped, Fence(epoch, is_urgent, window_ms) if is_needed else None)
+    fence = Fence(epoch, is_urgent, window_ms, is_commanded=True) if is_needed else None
+    return FencePlan(epoch, skipped, fence)
 
 
 def published(view: ChannelView) -> tuple[Epoch, ...]:
@@ -97,4 +98,5 @@ def order_for(fences: Iterable[Fence], epoch: int) -> FenceOrder | None:
         epoch=max(fence.epoch for fence in ahead),
         window_ms=max(fence.window_ms for fence in ahead),
         urgent=any(fence.is_urgent for fence in ahead),
+        commanded=all(fence.is_commanded for fence in ahead),
     )

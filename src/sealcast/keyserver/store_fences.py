@@ -10,7 +10,9 @@ from sealcast.keyserver.values import Fence
 
 _AHEAD = sa.and_(fences.c.channel == sa.bindparam("wanted"), fences.c.reached_at_ms.is_(None))
 _UNREACHED = (
-    sa.select(fences.c.epoch, fences.c.is_urgent, fences.c.window_ms).where(_AHEAD).order_by(fences.c.number)
+    sa.select(fences.c.epoch, fences.c.is_urgent, fences.c.window_ms, fences.c.is_commanded)
+    .where(_AHEAD)
+    .order_by(fences.c.number)
 )
 _ADD = fences.insert()
 _REACH = (
@@ -36,7 +38,7 @@ _HIGHEST_GRANTED = sa.select(sa.func.max(grants.c.epoch)).where(
 def unreached(connection: sa.Connection, channel: ChannelNumber) -> tuple[Fence, ...]:
     """Return the fences ahead of what is on air, the oldest first."""
     rows = connection.execute(_UNREACHED, {"wanted": channel})
-    return tuple(Fence(Epoch(row.epoch), row.is_urgent, row.window_ms) for row in rows)
+    return tuple(Fence(Epoch(row.epoch), row.is_urgent, row.window_ms, row.is_commanded) for row in rows)
 
 
 def add(connection: sa.Connection, channel: ChannelNumber, fence: Fence, now_ms: int) -> None:
@@ -48,6 +50,7 @@ def add(connection: sa.Connection, channel: ChannelNumber, fence: Fence, now_ms:
             "epoch": fence.epoch,
             "is_urgent": fence.is_urgent,
             "window_ms": fence.window_ms,
+            "is_commanded": fence.is_commanded,
             "set_at_ms": now_ms,
         },
     )

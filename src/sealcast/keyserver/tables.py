@@ -165,6 +165,7 @@ fences = sa.Table(
     sa.Column("window_ms", sa.BigInteger, nullable=False),
     sa.Column("set_at_ms", sa.BigInteger, nullable=False),
     sa.Column("reached_at_ms", sa.BigInteger),
+    sa.Column("is_commanded", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
     sqlite_autoincrement=True,
 )
 sa.Index("ix_fences_channel", fences.c.channel, fences.c.reached_at_ms)

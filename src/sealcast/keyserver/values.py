@@ -43,12 +43,14 @@ class EpochRow:
 class Fence:
     """Epochs below `epoch` go on air no more, but that which is.
 
-    If urgent, that one ends as soon as receivers had `window_ms` to fetch the next key.
+    If urgent, that one ends as soon as receivers had `window_ms` to fetch the next key. `is_commanded` if the
+    operator ordered it, and no device was removed.
     """
 
     epoch: Epoch
     is_urgent: bool
     window_ms: int
+    is_commanded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

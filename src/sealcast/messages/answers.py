@@ -131,12 +131,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 class FenceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """To a sender: put no epoch below `epoch` on air any more, but that which is.
 
-    `urgent`: change at once, and give receivers `window_ms` to fetch the key.
+    `urgent`: change at once, and give receivers `window_ms` to fetch the key. `commanded`: by the operator's
+    order, no device was removed.
     """
 
     epoch: Annotated[int, msgspec.Meta(ge=0, le=U32_MAX)]
     window_ms: Annotated[int, msgspec.Meta(ge=0, le=U32_MAX)]
     urgent: bool
+    commanded: bool = False
 
 
 class AirAnswer(msgspec.Struct, frozen=True, kw_only=True):

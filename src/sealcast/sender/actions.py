@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from sealcast.core.ids import Epoch, Ssrc
 from sealcast.keys.material import Tek
+from sealcast.messages.answers import FenceOrder
 
 
 class Cause(StrEnum):
@@ -26,6 +27,11 @@ class Cause(StrEnum):
     START = "start"
     EVICTION = "eviction"
     COMMAND = "command"
+
+
+def cause_of(order: FenceOrder) -> Cause:
+    """Return why the epoch began that an urgent order of the key server brought forward."""
+    return Cause.COMMAND if order.commanded else Cause.EVICTION
 
 
 @dataclass(frozen=True, slots=True)

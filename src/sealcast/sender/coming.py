@@ -10,7 +10,7 @@ from sealcast.keys.policy import Window, fetch_window, guard_ms, prefetch_ms, re
 from sealcast.keys.schedule import Update, is_chained
 from sealcast.keys.table import KeyState
 from sealcast.messages.answers import FenceOrder
-from sealcast.sender.actions import Cause
+from sealcast.sender.actions import Cause, cause_of
 from sealcast.sender.rekeying import Rekeying
 
 CONSUME_AHEAD_RATE = 0.05
@@ -62,11 +62,11 @@ class NextEpoch:
         """Bring the switch forward for an urgent order; True if it moved. A key not published yet follows."""
         soon_ns = _soon_ns(spec, order, now)
         if self.switch_ns is None:
-            self.cause = Cause.EVICTION
+            self.cause = cause_of(order)
             return False
         if soon_ns >= self.switch_ns:
             return False
-        self.cause, self.confirmed = Cause.EVICTION, False
+        self.cause, self.confirmed = cause_of(order), False
         self._place(spec, soon_ns, (soon_ns - now) // NS_PER_MS, now)
         return True
 

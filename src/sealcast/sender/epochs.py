@@ -26,7 +26,15 @@ from sealcast.keys.material import Tek
 from sealcast.keys.policy import COMMAND_WINDOW_MS_MIN, prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.messages.answers import FenceOrder
-from sealcast.sender.actions import Action, Cause, ConsumeSlot, GenerateKey, PublishKey, RenewLease
+from sealcast.sender.actions import (
+    Action,
+    Cause,
+    ConsumeSlot,
+    GenerateKey,
+    PublishKey,
+    RenewLease,
+    cause_of,
+)
 from sealcast.sender.attempts import Attempt, Attempts
 from sealcast.sender.coming import NextEpoch
 from sealcast.sender.keyplans import KeyPlans
@@ -283,11 +291,11 @@ class EpochPlanner:
     def _plan(self, now: int) -> None:
         if self.next is not None or not self._lease.slots:
             return
-        is_hurried = self._fence is not None and self._fence.urgent
-        if self.current is not None and now < self._plan_ns(self.current) and not is_hurried:
+        order = self._fence if self._fence is not None and self._fence.urgent else None
+        if self.current is not None and now < self._plan_ns(self.current) and order is None:
             return
         epoch = self._lease.peek().epoch
-        cause = Cause.EVICTION if is_hurried else Cause.SCHEDULE
+        cause = Cause.SCHEDULE if order is None else cause_of(order)
         before = self.current.tek if self.current is not None else None
         if before is None:
             cause = Cause.START
@@ -370,5 +378,8 @@ class EpochPlanner:
 def _both(one: FenceOrder, other: FenceOrder) -> FenceOrder:
     """Return the order that keeps both."""
     return FenceOrder(
-        epoch=max(one.epoch, other.epoch), window_ms=other.window_ms, urgent=one.urgent or other.urgent
+        epoch=max(one.epoch, other.epoch),
+        window_ms=other.window_ms,
+        urgent=one.urgent or other.urgent,
+        commanded=one.commanded and other.commanded,
     )

@@ -13,6 +13,8 @@ def upgrade() -> None:
     op.add_column("epochs", sa.Column("follows", sa.BigInteger(), nullable=True))
     op.add_column("epochs", sa.Column("fresh_at", sa.BigInteger(), nullable=True))
     op.add_column("grants", sa.Column("until_epoch", sa.BigInteger(), nullable=True))
+    boolean = sa.Boolean(create_constraint=False)
+    op.add_column("fences", sa.Column("is_commanded", boolean, nullable=False, server_default=sa.false()))
 
 
 def _extend_channels() -> None:
