@@ -10,7 +10,8 @@ from receiver.watcher import CLOCK, RANDOM, until
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, SealcastError, UsageError
 from sealcast.messages import operations
-from sealcast.receiver import attendance, run
+from sealcast.receiver import attendance
+from sealcast.receiver import group as joined
 from sealcast.receiver.presence import Sign
 from sealcast.receiver.run import receive
 from sealcast.receiver.settings import ReceiveSettings
@@ -34,7 +35,7 @@ class Run:
         self.sink = open_sink(str(folder / "out.ts"), "lo")
         self.seen: list[ReceiveStatus] = []
         monkeypatch.setattr(attendance, "stop_reception", self._stop)
-        monkeypatch.setattr(run, "open_receiver", self._open)
+        monkeypatch.setattr(joined, "open_receiver", self._open)
 
     def _open(self, group: str, port: int, interface: Interface, source: str | None) -> MulticastReceiver:
         self.receivers.append(open_receiver(group, port, interface, source))

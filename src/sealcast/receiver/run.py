@@ -1,4 +1,4 @@
-"""Owns the loop of a receiver: sockets, timers and key requests around one `ReceiverSession`."""
+"""Owns the loop of a receiver: its group, timers and key requests around one `ReceiverSession`."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,14 @@ import structlog
 
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, RemoteError, SealcastError, UnreachableError
-from sealcast.core.ports import NS_PER_MS, NS_PER_S, Clock, Random
+from sealcast.core.ports import NS_PER_S, Clock, Random
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.messages.scrambling import SCRAMBLE_WARNING
 from sealcast.receiver.asking import SenderAsker
 from sealcast.receiver.attendance import Attendance
 from sealcast.receiver.fetch import REFUSED_RETRY_NS, SERVER_FAULT_STATUS
+from sealcast.receiver.group import JoinedGroup
 from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.settings import ReceiveSettings
 from sealcast.receiver.sinks import Sink, SinkClosed
@@ -23,22 +24,6 @@ from sealcast.receiver.status import ReceiveStatus, status_of
 from sealcast.receiver.stopping import ReceptionEnd
 from sealcast.receiver.values import FetchRequest, Slab
 from sealcast.transport.address import Endpoint
-from sealcast.transport.interfaces import choose_interface
-from sealcast.transport.multicast import MulticastReceiver, open_receiver
-
-TRAINS_PER_TURN = 16
-"""Trains of datagrams taken at a time, before timers get their turn: some hundred packets."""
-
-BACKLOG_NS = 20 * NS_PER_MS
-"""How long packets that wait go before a control packet: what the sender says of its counters is not to be
-believed before the packets that it had sent by then; but a receiver that is far behind has to hear it."""
-
-CONTROL_PACKETS = 64
-"""Control packets taken at a time; a sender makes fifteen in a second."""
-
-GATHER_S_MAX = 0.005
-GATHER_SHARE = 0.25
-"""Part of the reorder time that packets may gather in the socket: a wake-up costs more than a packet."""
 
 OBSERVE_S = 0.5
 STRAY_CHANNELS_MAX = 5
@@ -83,7 +68,7 @@ async def receive(
 
 
 class _ReceiverRun:
-    """One run: holds the sockets and the session, and ends through `_finish`."""
+    """One run: holds the group and the session, and ends through `_finish`."""
 
     def __init__(
         self, settings: ReceiveSettings, sink: Sink, client: KeyServerClient, clock: Clock, random: Random
@@ -98,18 +83,18 @@ class _ReceiverRun:
         self._session = ReceiverSession(
             channel=channel, reorder_ms=settings.reorder_ms, random=random, now=now
         )
-        self._data: MulticastReceiver | None = None
-        self._control: MulticastReceiver | None = None
-        self._interface: str | None = None
-        self._joined_ns = now
-        self._heard_ns = now
+        self._group = JoinedGroup(
+            self._session,
+            clock,
+            reorder_ms=settings.reorder_ms,
+            opened=self._put_out,
+            advance=self._advance,
+        )
         self._granted = False
         self._strays = 0
         self._hints_taken: tuple[str, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self._gather_s = min(GATHER_S_MAX, settings.reorder_ms / 1000 * GATHER_SHARE)
-        self._gathering: asyncio.TimerHandle | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._done: asyncio.Future[str] = self._loop.create_future()
         self._asker = SenderAsker(self._session, clock, random, wake=self._advance)
@@ -122,7 +107,7 @@ class _ReceiverRun:
     ) -> ReceiveStatus:
         """Run to the end."""
         if isinstance(target := self._settings.target, Endpoint):
-            self._join(target.host, target.port, target.source)
+            self._group.join(target.host, target.port, target.source, self._settings.interface)
         self._on_timer()
         stopping = self._loop.create_task(stop.wait())
         try:
@@ -157,82 +142,9 @@ class _ReceiverRun:
 
     def _leave(self) -> None:
         self._asker.close()
-        for handle in (self._timer, self._gathering):
-            if handle is not None:
-                handle.cancel()
-        for receiver in (self._data, self._control):
-            if receiver is not None:
-                self._loop.remove_reader(receiver.fileno())
-                receiver.leave()
-                receiver.close()
-        self._data = self._control = None
-
-    # The network
-
-    def _join(self, group: str, port: int, source: str | None) -> None:
-        choice = choose_interface(group, self._settings.interface)
-        self._interface = choice.interface.name
-        self._joined_ns = self._heard_ns = self._clock.monotonic_ns()
-        self._data = open_receiver(group, port, choice.interface, source)
-        self._control = open_receiver(group, port + 1, choice.interface, source)
-        self._data.take_trains()
-        log.info("joined", group=group, port=port, source=source, interface=str(choice))
-        advice = self._data.buffer_advice()
-        if advice is not None:
-            log.warning(advice)
-        self._loop.add_reader(self._data.fileno(), self._on_data, self._data)
-        self._loop.add_reader(self._control.fileno(), self._on_control, self._control)
-
-    def _on_data(self, receiver: MulticastReceiver) -> None:
-        """Take what came; while more comes, look every few ms instead of waking for each packet."""
-        if self._gather_s:
-            self._loop.remove_reader(receiver.fileno())
-            self._gathering = self._loop.call_later(self._gather_s, self._gather, receiver)
-        self._take_data(receiver)
-
-    def _gather(self, receiver: MulticastReceiver) -> None:
-        """Take what gathered since the last look; go back to waiting once nothing did."""
-        self._gathering = None
-        taken = self._take_data(receiver)
-        if taken:
-            wait_s = 0 if taken == TRAINS_PER_TURN else self._gather_s
-            self._gathering = self._loop.call_later(wait_s, self._gather, receiver)
-        else:
-            self._loop.add_reader(receiver.fileno(), self._on_data, receiver)
-
-    def _take_data(self, receiver: MulticastReceiver) -> int:
-        """Take the trains that wait, at most `TRAINS_PER_TURN`; return how many there were."""
-        session, buffer, taken = self._session, self._session.train_buffer, 0
-        try:
-            while taken < TRAINS_PER_TURN and (train := receiver.receive_train(buffer)) is not None:
-                self._heard_ns = self._clock.monotonic_ns()
-                session.handle_train(*train, self._heard_ns)
-                taken += 1
-                # At once: what was opened stands where the next train will.
-                if not self._done.done():
-                    self._write(session.pop_opened())
-        except UnreachableError as error:
-            log.warning(str(error))
-        if taken:
-            self._advance(self._heard_ns)
-        return taken
-
-    def _on_control(self, receiver: MulticastReceiver) -> None:
-        until_ns = self._clock.monotonic_ns() + BACKLOG_NS
-        while self._data is not None and self._take_data(self._data) == TRAINS_PER_TURN:
-            if self._heard_ns > until_ns:
-                break
-        now = self._clock.monotonic_ns()
-        for packet in self._take_control(receiver):
-            self._session.handle_control(packet, now)
-        self._advance(now)
-
-    def _take_control(self, receiver: MulticastReceiver) -> list[bytes]:
-        try:
-            return receiver.receive_batch(CONTROL_PACKETS)
-        except UnreachableError as error:
-            log.warning(str(error))
-            return []
+        if self._timer is not None:
+            self._timer.cancel()
+        self._group.leave()
 
     # The session
 
@@ -259,6 +171,10 @@ class _ReceiverRun:
             self._timer_ns = due_ns
             self._timer = self._loop.call_later(max(0, due_ns - now) / NS_PER_S, self._on_timer)
 
+    def _put_out(self, slabs: list[Slab]) -> None:
+        if not self._done.done():
+            self._write(slabs)
+
     def _write(self, slabs: list[Slab]) -> None:
         if not slabs:
             return
@@ -279,8 +195,8 @@ class _ReceiverRun:
 
     def _stop(self) -> None:
         """End because we are told to, with all that has arrived."""
-        if self._data is not None and not self._done.done():
-            self._take_data(self._data)
+        if not self._done.done():
+            self._group.take_waiting()
         self._finish("stopped")
 
     def _fail(self, error: SealcastError) -> None:
@@ -289,7 +205,10 @@ class _ReceiverRun:
 
     def _check_idle(self) -> None:
         idle_exit_s = self._settings.idle_exit_s
-        if idle_exit_s is not None and self._clock.monotonic_ns() - self._heard_ns > idle_exit_s * NS_PER_S:
+        if (
+            idle_exit_s is not None
+            and self._clock.monotonic_ns() - self._group.heard_ns > idle_exit_s * NS_PER_S
+        ):
             self._finish("idle")
 
     # Key requests
@@ -334,8 +253,8 @@ class _ReceiverRun:
             self._settings.learned(spec)
         self._granted = True
         log.info("granted", channel=grant.channel.name, keys=[key.material.key_id for key in grant.keys])
-        if self._data is None and spec is not None:
-            self._join(spec.group, spec.port, spec.source)
+        if not self._group.is_joined and spec is not None:
+            self._group.join(spec.group, spec.port, spec.source, self._settings.interface)
         self._asker.note_grant(grant)
 
     def _on_refused(self, error: RefusedError) -> None:
@@ -389,12 +308,11 @@ class _ReceiverRun:
     # The summary
 
     def _status(self) -> ReceiveStatus:
-        drops = [receiver.drops() for receiver in (self._data, self._control) if receiver is not None]
         return status_of(
             self._session,
             self._clock.monotonic_ns(),
             target=self._settings.target,
-            interface=self._interface,
-            joined_ns=self._joined_ns,
-            kernel_drops=None if not drops or None in drops else sum(d for d in drops if d is not None),
+            interface=self._group.interface,
+            joined_ns=self._group.joined_ns,
+            kernel_drops=self._group.drops(),
         )
