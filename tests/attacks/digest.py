@@ -84,7 +84,7 @@ HEARD = frozenset({"seen_ms", "first_epoch", "last_epoch", "packets"})
 def database(directory: Path, *, but: tuple[str, ...] = ("audit", "requests")) -> str:
     """Return the hash of every row of a key server's database, except of what grows with each request.
 
-    What stands in memory first is left out, too: it is stored later, in the middle of a test on a slow machine.
+    What is heard first and stored later is left out, too: that may fall into any moment of a test.
     """
     digest = hashlib.sha256()
     with sqlite3.connect(directory / "keyserver.sqlite") as connection:
