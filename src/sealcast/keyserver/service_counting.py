@@ -5,8 +5,9 @@ on air        5   6   7   8 | 9  10          a fresh start at 9: another chain
 grant 6-11        ●   ●   ●                  of the chain of 6, whose next fresh start was to be 11
 erased in 7       ●   ●                      a verified statement that the keys are destroyed
 ```
-A grant of a fetched key counts for its own epoch. Whether the device received is no question here: heartbeats
-never end a charge, and who leaves in silence can follow a chain to its end.
+A grant of a fetched key counts for its own epoch. Two grants of a device may count for the same one, if it
+destroyed its keys in it and came back: that is charged once. Whether the device received is no question here:
+heartbeats never end a charge, and who leaves in silence can follow a chain to its end.
 """
 
 from collections.abc import Iterable
