@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sealcast.billing.periods import BillingCycle, Period, PeriodKind
 from sealcast.billing.rating import LIMIT, TAX, LineKey, Rated, Span, merge_spans, rate
 from sealcast.billing.tariffs import Mode, Price, Quantity, Step, Tariff, TariffVersion
-from sealcast.billing.usage import Amounts, UsageEvent, split_event, unique
+from sealcast.billing.usage import UsageEvent, split_event, unique
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.ledger.money import currency
 
@@ -35,9 +35,7 @@ def by(quantity: Quantity, micro: int, per: int = 1, free: int = 0) -> Price:
 
 def event(number: int, start_ms: int, end_ms: int, **amounts: int) -> UsageEvent:
     """Return the usage of one epoch."""
-    return UsageEvent(
-        f"e{number}", start_ms, end_ms, Amounts(received_ms=end_ms - start_ms, epochs=1, **amounts)
-    )
+    return UsageEvent(f"e{number}", start_ms, end_ms, **amounts)
 
 
 def bill(

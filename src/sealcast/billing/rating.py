@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from sealcast.billing.periods import Period
 from sealcast.billing.tariffs import Price, Quantity, Tariff, TariffVersion, round_ratio
-from sealcast.billing.usage import Amounts, UsageEvent, split_event, unique
+from sealcast.billing.usage import Amounts, UsageEvent, first_of_turns, split_event, unique
 from sealcast.core.errors import LocalError
 from sealcast.ledger.money import currency
 
@@ -93,7 +93,8 @@ def rate(
 ) -> Rated:
     """Return the lines of a period up to `until_ms`.
 
-    `events` may reach beyond the period: what lies outside of it is not counted. `billed_minor` is what
+    `events` may reach beyond the period: what lies outside of it is not counted; those that share a turn of
+    the schedule with one inside have to be among them. `billed_minor` is what
     earlier bills of this period asked for, by line. A minimum is asked for once the period `is_final`:
     over, or the subscription ended. A line that was billed and is charged no more pays that back.
     """
@@ -158,14 +159,22 @@ def _collect(
             versions[version.valid_from_ms] = version
             subscribed[version.valid_from_ms] = subscribed.get(version.valid_from_ms, 0) + inside
     amounts: dict[int, Amounts] = {}
+
+    def add(instant_ms: int, part: Amounts) -> None:
+        version = tariff.version_at(instant_ms)
+        if version is not None:
+            versions[version.valid_from_ms] = version
+            amounts[version.valid_from_ms] = amounts.get(version.valid_from_ms, Amounts()) + part
+
     limits = (period.start_ms, *cuts) if period.end_ms is None else (period.start_ms, *cuts, period.end_ms)
     for event in events:
         for start_ms, part in split_event(event, limits):
             is_inside = period.start_ms <= start_ms and (period.end_ms is None or start_ms < period.end_ms)
-            version = tariff.version_at(start_ms) if is_inside else None
-            if version is not None:
-                versions[version.valid_from_ms] = version
-                amounts[version.valid_from_ms] = amounts.get(version.valid_from_ms, Amounts()) + part
+            if is_inside:
+                add(start_ms, part)
+    for begin_ms in first_of_turns(events):
+        if period.start_ms <= begin_ms and (period.end_ms is None or begin_ms < period.end_ms):
+            add(begin_ms, Amounts(epochs=1))
     return [
         (versions[key], _VersionUsage(subscribed.get(key, 0), amounts.get(key, Amounts())))
         for key in sorted(versions)
