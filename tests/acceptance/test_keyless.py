@@ -23,7 +23,7 @@ from transport.namespaces import enter_namespace
 OPEN_PORT, DARK_PORT = 5004, 5104
 """Control packets to the port behind the second are thrown away on their way in."""
 
-LIFETIME_MS, SECONDS = 2_000, 5
+LIFETIME_MS, SECONDS = 2_000, 8
 PATTERNS = "inverted;128;300ms"
 CHANNELS = {
     "sealed": ("aes-128-gcm", "rtp", OPEN_PORT),
