@@ -10,11 +10,12 @@ from itertools import product
 from sealcast.core.errors import AuthenticationError
 from sealcast.core.ids import KeyId
 from sealcast.core.secret import Secret
+from sealcast.core.update import Update
 from sealcast.keys.chain import Link
 from sealcast.keys.material import Tek
 from sealcast.testing import PacketArrival
 from sealcast.wire import rtp, srtcp, srtp
-from sealcast.wire.rekey import Rekey, parse_rekey
+from sealcast.wire.rekey import parse_rekey
 from sealcast.wire.seal import parse_seal
 from simulation.studio import CONTROL, DATA
 from simulation.world import World
@@ -87,7 +88,7 @@ class Thief:
         if coming - set(self._teks):
             self._guess(coming - set(self._teks))
 
-    def _unwrap(self, link: Link, rekey: Rekey) -> None:
+    def _unwrap(self, link: Link, rekey: Update) -> None:
         try:
             update = link.unwrap(rekey.wrapped)
         except AuthenticationError:

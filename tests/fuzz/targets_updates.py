@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from fuzz.targets import Script, Target
 from receiver.chained import Chain, held, joined, key_id
+from sealcast.core.update import WRAPPED_BYTES
 from sealcast.receiver.session import ReceiverSession
-from sealcast.wire.rekey import KIND_CHAIN, WRAPPED_BYTES, Rekey, pack_rekey
+from sealcast.wire.rekey import KIND_CHAIN, pack_rekey
 from simulation.parts import MS
 
 CHAIN = Chain()
@@ -41,12 +42,11 @@ def _message(script: Script) -> bytes:
     update = CHAIN.updates.get(epoch)
     if kind == 2 or update is None:
         return bytes([KIND_CHAIN]) + script.chunk()
-    message = Rekey(update.follows, update.key_id, update.wrapped)
     if kind == 1:
-        message = replace(message, follows=key_id(script.number()), key_id=key_id(script.number()))
+        update = replace(update, follows=key_id(script.number()), key_id=key_id(script.number()))
     if kind == 3:
-        message = replace(message, wrapped=script.chunk()[:WRAPPED_BYTES].ljust(WRAPPED_BYTES, b"\0"))
-    return pack_rekey(message)
+        update = replace(update, wrapped=script.chunk()[:WRAPPED_BYTES].ljust(WRAPPED_BYTES, b"\0"))
+    return pack_rekey(update)
 
 
 def _look_at(session: ReceiverSession) -> None:

@@ -11,7 +11,8 @@ from sealcast.core.channel import Suite
 from sealcast.core.errors import AuthenticationError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
-from sealcast.keys.chain import WRAPPED_BYTES, Link, make_update, start_chain
+from sealcast.core.update import WRAPPED_BYTES
+from sealcast.keys.chain import Link, make_update, start_chain
 from sealcast.testing import SimRandom
 
 RANDOM = SimRandom(7)

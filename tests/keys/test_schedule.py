@@ -10,13 +10,13 @@ from sealcast.core.channel import ChannelSpec, ScheduleKind, Suite
 from sealcast.core.errors import AuthenticationError, FormatError, SealcastError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
-from sealcast.keys.chain import UPDATE_BYTES, make_update
+from sealcast.core.update import UPDATE_BYTES, Update
+from sealcast.keys.chain import make_update
 from sealcast.keys.material import Tek, make_tek
 from sealcast.keys.schedule import (
     ChainSchedule,
     FetchSchedule,
     PlannedKey,
-    Update,
     check_origin,
     follow,
     follow_update,

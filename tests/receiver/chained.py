@@ -8,16 +8,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.secret import Secret
+from sealcast.core.update import Update
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import repair_window
-from sealcast.keys.schedule import ChainSchedule, Update
+from sealcast.keys.schedule import ChainSchedule
 from sealcast.messages.answers import FetchWindow, Grant, GrantedKey, KeyMaterial, StreamState
 from sealcast.messages.channels import channel_data
 from sealcast.messages.material import key_material, update_material
 from sealcast.receiver.session import ReceiverSession
 from sealcast.testing import SimRandom
 from sealcast.wire import rtp, srtcp, srtp
-from sealcast.wire.rekey import Rekey, pack_rekey
+from sealcast.wire.rekey import pack_rekey
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
 from simulation.parts import CHANNEL, SIGNER, make_receiver, make_spec, payload, sender_key
 from wire.single import seal_single
@@ -56,9 +57,7 @@ class Chain:
 
     def message(self, epoch: int, **changes: object) -> bytes:
         """Return the rekey message that leads to an epoch, perhaps with other parts."""
-        update = self.updates[epoch]
-        rekey = Rekey(update.follows, update.key_id, update.wrapped)
-        return pack_rekey(replace(rekey, **changes))
+        return pack_rekey(replace(self.updates[epoch], **changes))
 
     def seal(
         self,

@@ -8,13 +8,13 @@ import pytest
 from receiver.chained import FRESH_EPOCHS, Chain, held, joined, key_id, links, secrets_of
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.core.update import WRAPPED_BYTES
 from sealcast.keys.chain import make_update
 from sealcast.keys.policy import fetch_window, repair_window
 from sealcast.keys.schedule import link_of
 from sealcast.messages.answers import KeyMaterial
 from sealcast.receiver.session import ReceiverSession
 from sealcast.testing import SimRandom
-from sealcast.wire.rekey import WRAPPED_BYTES
 from simulation.parts import CHANNEL, MS, SECOND, STRANGER, make_receiver, number_of
 
 CHAIN = Chain()

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from sealcast.core.ids import Epoch
 from sealcast.core.secret import Secret
+from sealcast.core.update import Update
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import repair_window, update_spacing_ms
-from sealcast.keys.schedule import Update, follow_update, is_chained, link_of
+from sealcast.keys.schedule import follow_update, is_chained, link_of
 from sealcast.wire.rekey import parse_rekey
 from sealcast.wire.seal import Seal
 from sender.chaining import W_MS, ChainAir, chain_spec, window_ns
@@ -35,9 +36,9 @@ def started(air: ChainAir) -> ChainAir:
 def update_in(seal: Seal) -> Update:
     """Return the one update that a SEAL packet carries."""
     (message,) = seal.rekeys
-    rekey = parse_rekey(message)
-    assert rekey is not None
-    return Update(rekey.follows, rekey.key_id, rekey.wrapped)
+    update = parse_rekey(message)
+    assert update is not None
+    return update
 
 
 def secrets_of(tek: Tek) -> list[Secret]:

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
+from sealcast.core.update import WRAPPED_BYTES, Update
 from sealcast.keys.policy import repair_window
-from sealcast.keys.schedule import Update
 from sealcast.sender.rekeying import Rekeying
-from sealcast.wire.rekey import WRAPPED_BYTES, Rekey, parse_rekey
+from sealcast.wire.rekey import parse_rekey
 from sender.chaining import chain_spec
 from simulation.parts import MS, SECOND
 
@@ -27,7 +27,7 @@ def dues(rekeying: Rekeying) -> list[int]:
 def test_the_first_leaves_when_the_window_opens() -> None:
     """Y is 2.5 s, 0.5 s of it kept free and 1 s for those who ask: three repeats in the first second."""
     rekeying = Rekeying(UPDATE, chain_spec(), switch_ns=10 * SECOND, window_ms=2_500, now=5 * SECOND)
-    assert parse_rekey(rekeying.message) == Rekey(UPDATE.follows, UPDATE.key_id, UPDATE.wrapped)
+    assert parse_rekey(rekeying.message) == UPDATE
     assert dues(rekeying) == [7_500 * MS, 7_833 * MS, 8_166 * MS]
     assert not rekeying.take(20 * SECOND)
 

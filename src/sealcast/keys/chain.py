@@ -20,12 +20,10 @@ from sealcast.core.errors import AuthenticationError
 from sealcast.core.ids import KeyId
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
+from sealcast.core.update import UPDATE_BYTES
 from sealcast.keys.material import Tek
 
 CHAIN_BYTES = 32
-UPDATE_BYTES = 32
-WRAPPED_BYTES = UPDATE_BYTES + 8
-"""A Ku on the air: 40 bytes (RFC 3394 §2.2.1)."""
 
 _TEK_LABEL, _WRAP_LABEL, _NEXT_LABEL = b"sealcast chain tek 1", b"sealcast chain wrap 1", b"sealcast chain 1"
 

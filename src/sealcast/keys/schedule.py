@@ -15,17 +15,9 @@ from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.core.ids import Epoch, KeyId
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.keys.chain import CHAIN_BYTES, UPDATE_BYTES, Link, make_update, start_chain
+from sealcast.core.update import UPDATE_BYTES, Update
+from sealcast.keys.chain import CHAIN_BYTES, Link, make_update, start_chain
 from sealcast.keys.material import Origin, Tek, make_tek
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """What leads from one key to the next: Ku, wrapped so that holders of `follows` open it."""
-
-    follows: KeyId
-    key_id: KeyId
-    wrapped: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sealcast.core.channel import ChannelSpec, ScheduleKind
 from sealcast.core.errors import FormatError, RemoteError
 from sealcast.keys.policy import Window, fetch_window, repair_window
-from sealcast.keys.schedule import Update, follow_update
+from sealcast.keys.schedule import follow_update
 from sealcast.receiver.keyring import KeyRing
 from sealcast.receiver.stats import ReceiverStats
 from sealcast.wire.rekey import parse_rekey
@@ -54,13 +54,12 @@ class Follower:
         return fetch_window(spec, remaining_ms)
 
     def _follow(self, message: bytes, lifetime_ms: int, now: int) -> bool:
-        rekey = parse_rekey(message)
-        if rekey is None or self._ring.tek(rekey.key_id) is not None:
+        update = parse_rekey(message)
+        if update is None or self._ring.tek(update.key_id) is not None:
             return False
-        before = self._ring.tek(rekey.follows)
+        before = self._ring.tek(update.follows)
         if before is None:
-            raise FormatError(f"an update that follows {rekey.follows}, which is not held")
-        tek = follow_update(before, Update(rekey.follows, rekey.key_id, rekey.wrapped))
-        if not self._ring.learn(tek, lifetime_ms, now):
-            raise FormatError(f"an update to {rekey.key_id}, whose time is over")
+            raise FormatError(f"an update that follows {update.follows}, which is not held")
+        if not self._ring.learn(follow_update(before, update), lifetime_ms, now):
+            raise FormatError(f"an update to {update.key_id}, whose time is over")
         return True

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS
+from sealcast.core.update import Update
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import Window, fetch_window, guard_ms, prefetch_ms, repair_window
-from sealcast.keys.schedule import Update, is_chained
+from sealcast.keys.schedule import is_chained
 from sealcast.keys.table import KeyState
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Cause, cause_of

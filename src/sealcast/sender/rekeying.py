@@ -2,9 +2,9 @@
 
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ports import NS_PER_MS
+from sealcast.core.update import Update
 from sealcast.keys.policy import update_spacing_ms
-from sealcast.keys.schedule import Update
-from sealcast.wire.rekey import Rekey, pack_rekey
+from sealcast.wire.rekey import pack_rekey
 
 
 class Rekeying:
@@ -19,7 +19,7 @@ class Rekeying:
         self, update: Update, spec: ChannelSpec, *, switch_ns: int, window_ms: int, now: int
     ) -> None:
         """Plan the repeats in the window of `window_ms` that ends with the switch."""
-        self.message = pack_rekey(Rekey(update.follows, update.key_id, update.wrapped))
+        self.message = pack_rekey(update)
         self.left = spec.repeats
         self.due_ns = max(now, switch_ns - window_ms * NS_PER_MS)
         self._spacing_ns = update_spacing_ms(spec, window_ms) * NS_PER_MS

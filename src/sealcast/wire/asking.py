@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.core.ids import KEY_ID_BYTES, ChannelNumber, KeyId
-from sealcast.wire.seal import MS_MAX, SIGNATURE_BYTES, NextKey, PatternState, Seal, SealWindow
+from sealcast.wire.seal import SIGNATURE_BYTES, NextKey, PatternState, Seal, SealWindow, capped_ms
 
 MESSAGE_BYTES = 144
 """Of a question and of its answer."""
@@ -102,13 +102,13 @@ def build_answer(seal: Seal, nonce: bytes, sign: Callable[[bytes], bytes]) -> by
     after: tuple[bytes, int, int, int] = (_NO_KEY_ID, 0, 0, 0)
     if coming is not None:
         flags |= FLAG_NEXT
-        opens_ms, closes_ms = _ms(window.opens_in_ms), _ms(window.closes_in_ms)
-        after = coming.key_id.pack(), _ms(coming.switch_in_ms), opens_ms, closes_ms
+        opens_ms, closes_ms = capped_ms(window.opens_in_ms), capped_ms(window.closes_in_ms)
+        after = coming.key_id.pack(), capped_ms(coming.switch_in_ms), opens_ms, closes_ms
     pattern = (0, 0)
     if patterns is not None:
         flags |= FLAG_PATTERNS
-        pattern = patterns.number, _ms(patterns.remaining_ms)
-    now = seal.current.pack(), _ms(seal.remaining_ms), _ms(seal.lifetime_ms)
+        pattern = patterns.number, capped_ms(patterns.remaining_ms)
+    now = seal.current.pack(), capped_ms(seal.remaining_ms), capped_ms(seal.lifetime_ms)
     counters = seal.ssrc, seal.roc, seal.seq, 0
     body = _ANSWER.pack(ANSWER_MAGIC, VERSION, flags, 0, nonce, *now, *after, *counters, *pattern)
     return body + sign(SIGNING_CONTEXT + body)
@@ -161,7 +161,3 @@ def _seal(flags: int, fields: _Fields) -> Seal:
         window=SealWindow(fields.opens_ms, fields.closes_ms) if has_next else None,
         patterns=PatternState(fields.number, fields.pattern_ms) if has_patterns else None,
     )
-
-
-def _ms(value: int) -> int:
-    return min(max(value, 0), MS_MAX)

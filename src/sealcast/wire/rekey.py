@@ -7,33 +7,23 @@ It stands in signed SEAL packets alone: any subscriber can wrap a Ku, and only t
 """
 
 import struct
-from dataclasses import dataclass
 
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import KeyId
+from sealcast.core.update import WRAPPED_BYTES, Update
 
 KIND_CHAIN = 1
-WRAPPED_BYTES = 40
 
 _MESSAGE = struct.Struct(f">B3x8s8s{WRAPPED_BYTES}s")
 MESSAGE_BYTES = _MESSAGE.size
 
 
-@dataclass(frozen=True, slots=True)
-class Rekey:
-    """One message as read: Ku is still wrapped."""
-
-    follows: KeyId
-    key_id: KeyId
-    wrapped: bytes
-
-
-def pack_rekey(rekey: Rekey) -> bytes:
+def pack_rekey(update: Update) -> bytes:
     """Return the 60 bytes of a message."""
-    return _MESSAGE.pack(KIND_CHAIN, rekey.follows.pack(), rekey.key_id.pack(), rekey.wrapped)
+    return _MESSAGE.pack(KIND_CHAIN, update.follows.pack(), update.key_id.pack(), update.wrapped)
 
 
-def parse_rekey(message: bytes) -> Rekey | None:
+def parse_rekey(message: bytes) -> Update | None:
     """Read a message, None if it is of a kind that we do not know; raises FormatError if it is cut short."""
     if not message:
         raise FormatError("an empty rekey message")
@@ -42,4 +32,4 @@ def parse_rekey(message: bytes) -> Rekey | None:
     if len(message) != MESSAGE_BYTES:
         raise FormatError(f"a rekey message of a chain has {MESSAGE_BYTES} bytes, not {len(message)}")
     _, follows, key_id, wrapped = _MESSAGE.unpack(message)
-    return Rekey(KeyId.unpack(follows), KeyId.unpack(key_id), wrapped)
+    return Update(KeyId.unpack(follows), KeyId.unpack(key_id), wrapped)

@@ -160,18 +160,18 @@ def _to_sign(prefix: bytes, key_id: KeyId, word: bytes) -> bytes:
 def _values(seal: Seal) -> Iterator[tuple[int, bytes]]:
     flags = FLAG_EXTENDED if seal.extended else 0
     current = seal.current.pack()
-    yield T_CURRENT, _CURRENT.pack(current, _ms(seal.remaining_ms), _ms(seal.lifetime_ms), flags)
+    yield T_CURRENT, _CURRENT.pack(current, capped_ms(seal.remaining_ms), capped_ms(seal.lifetime_ms), flags)
     if seal.next is not None:
-        yield T_NEXT, _NEXT.pack(seal.next.key_id.pack(), _ms(seal.next.switch_in_ms))
+        yield T_NEXT, _NEXT.pack(seal.next.key_id.pack(), capped_ms(seal.next.switch_in_ms))
     if seal.window is not None:
-        yield T_WINDOW, _WINDOW.pack(_ms(seal.window.opens_in_ms), _ms(seal.window.closes_in_ms))
+        yield T_WINDOW, _WINDOW.pack(capped_ms(seal.window.opens_in_ms), capped_ms(seal.window.closes_in_ms))
     yield T_COUNTERS, _COUNTERS.pack(seal.roc, seal.seq, 0)
     for url in seal.key_servers[:KEY_SERVERS_MAX]:
         yield T_KEY_SERVER, url.encode()
     for message in seal.rekeys[:REKEYS_MAX]:
         yield T_REKEY, message
     if seal.patterns is not None:
-        yield T_PATTERNS, _PATTERNS.pack(seal.patterns.number, _ms(seal.patterns.remaining_ms))
+        yield T_PATTERNS, _PATTERNS.pack(seal.patterns.number, capped_ms(seal.patterns.remaining_ms))
 
 
 def _read(ssrc: int, tlvs: list[tuple[int, bytes]], *, bye: bool) -> Seal:
@@ -225,5 +225,6 @@ def _tlv(kind: int, value: bytes) -> bytes:
     return _TLV.pack(kind, len(value)) + value + bytes(-len(value) % 4)
 
 
-def _ms(value: int) -> int:
+def capped_ms(value: int) -> int:
+    """Return a time as a packet can carry it: 0 to `MS_MAX`."""
     return min(max(value, 0), MS_MAX)
