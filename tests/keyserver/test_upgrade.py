@@ -3,14 +3,12 @@
 import contextlib
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-
 from sealcast.core.channel import REPEATS, Framing, ScheduleKind
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.keyserver import store_channels, store_epochs, store_fences, store_requests
 from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import SCRIPTS, upgrade
+from sealcast.storage.migrate import upgrade
+from storage.older import make_schema
 
 BEFORE_CHAINS = "0003"
 OLD = """
@@ -29,12 +27,8 @@ NEWS = ChannelNumber(7)
 def test_channels_from_before_chains(tmp_path: Path) -> None:
     """The schedule is `fetch` and nothing else changes; an old grant is of its epoch, and of no chain."""
     with contextlib.closing(open_engine(tmp_path / "old.sqlite").connect()) as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.set_main_option("path_separator", "os")
         with connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, BEFORE_CHAINS)
+            make_schema(connection, BEFORE_CHAINS)
             for statement in OLD.split(";")[:-1]:
                 connection.exec_driver_sql(statement)
         upgrade(connection.engine)

@@ -21,11 +21,21 @@ from sealcast.receiver.session import ReceiverSession
 from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
 from sealcast.sender.reports import REPORT_NS
 from sealcast.sender.session import SenderSession
-from sealcast.testing import SimRandom
+from sealcast.testing import Bursts, Link, SimRandom
 
 CHANNEL = 7
 SECOND = NS_PER_S
 MS = NS_PER_MS
+
+EVERYTHING = Link(
+    loss=0.05,
+    bursts=Bursts.of(0.05, 10),
+    jitter_ns=5 * MS,
+    reorder=0.05,
+    reorder_ns=10 * MS,
+    duplicate=0.05,
+)
+"""A link on which all goes wrong that can."""
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PAYLOAD_BYTES = 1316

@@ -1,19 +1,13 @@
 """The windows of a chain: a key that follows is asked for by nobody, a fresh start over its whole window."""
 
-from collections import Counter
-
 import pytest
 
 from simulation.crowd import share_signature_checks
 from simulation.harness import Scene, assert_perfect
 from simulation.parts import MS, SECOND, make_spec
-
-LIFETIME_MS = 40_000
-WINDOW_MS = 8_000
-"""From Y = 10 s before the switch to the guard of 2 s."""
+from simulation.spread import LIFETIME_MS, assert_even, assert_inside, offsets_ms
 
 RECEIVERS = 200
-BINS = 10
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +24,6 @@ def audience(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return scene
 
 
-def offsets_ms(scene: Scene, change: int) -> list[float]:
-    """Return when each request of one change came, in ms after the fetch window opened."""
-    switch_ns = scene.studio.switches[change][0]
-    opens_ns = switch_ns - LIFETIME_MS * MS // 4
-    before_ns = scene.studio.switches[change - 1][0] + 10 * SECOND
-    asked = [at for viewer in scene.viewers for at in viewer.fetched_ns if before_ns <= at <= switch_ns]
-    return [(at - opens_ns) / MS for at in asked]
-
-
 def test_a_key_that_follows_is_asked_for_by_nobody(audience: Scene) -> None:
     """All have the update from the air before the first of them would ask."""
     assert [epoch for _, epoch in audience.studio.switches] == [1, 2, 3]
@@ -50,11 +35,8 @@ def test_a_fresh_start_is_asked_for_over_its_whole_window(audience: Scene) -> No
     """Every receiver asks once, and a tenth of them in each tenth of the window, as chance has it."""
     offsets = offsets_ms(audience, 2)
     assert len(offsets) == RECEIVERS
-    assert all(0 <= offset <= WINDOW_MS + 5 for offset in offsets)
-    bins = Counter(min(BINS - 1, int(offset * BINS / WINDOW_MS)) for offset in offsets)
-    expected = RECEIVERS / BINS
-    chi_square = sum((bins[i] - expected) ** 2 / expected for i in range(BINS))
-    assert chi_square < 27.9, "less likely than one in a thousand, were they uniform"
+    assert_inside(offsets)
+    assert_even(offsets, RECEIVERS)
 
 
 def test_everybody_has_the_whole_stream(audience: Scene) -> None:

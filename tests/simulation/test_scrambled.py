@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sealcast.testing import Bursts, Link
+from sealcast.testing import Link
 from simulation.harness import Scene
-from simulation.parts import MS, SECOND, make_spec
+from simulation.parts import EVERYTHING, MS, SECOND, make_spec
 from simulation.recorder import Recorder
 from simulation.viewer import Viewer
 from wire.patterning import scrambled
@@ -14,14 +14,7 @@ from wire.patterning import scrambled
 LINKS = {
     "perfect": Link(),
     "loss 20 %": Link(loss=0.2, jitter_ns=2 * MS),
-    "everything": Link(
-        loss=0.05,
-        bursts=Bursts.of(0.05, 10),
-        jitter_ns=5 * MS,
-        reorder=0.05,
-        reorder_ns=10 * MS,
-        duplicate=0.05,
-    ),
+    "everything": EVERYTHING,
 }
 POLICIES = ["two-times;32;3000B,1000ms", "single;128;100ms", "a,~a1@13;61;1p"]
 

@@ -7,7 +7,7 @@ import pytest
 from sealcast.core.channel import KeyMaker, Suite
 from sealcast.testing import Bursts, Link
 from simulation.harness import Scene, assert_perfect
-from simulation.parts import MS, SECOND, make_spec
+from simulation.parts import EVERYTHING, MS, SECOND, make_spec
 
 
 def test_without_loss_nothing_is_lost_at_a_switch(tmp_path: Path) -> None:
@@ -33,14 +33,7 @@ LINKS = {
     "bursts": Link(bursts=Bursts.of(0.05, 20)),
     "out of order": Link(reorder=0.1, reorder_ns=15 * MS),
     "duplicates": Link(duplicate=0.2, reorder_ns=15 * MS),
-    "everything": Link(
-        loss=0.05,
-        bursts=Bursts.of(0.05, 10),
-        jitter_ns=5 * MS,
-        reorder=0.05,
-        reorder_ns=10 * MS,
-        duplicate=0.05,
-    ),
+    "everything": EVERYTHING,
 }
 
 

@@ -1,18 +1,11 @@
 """The fetch window: two hundred receivers, and the key server sees them spread over it."""
 
-from collections import Counter
-
 import pytest
 
 from sealcast.sender.actions import PublishKey
 from simulation.harness import Scene, assert_perfect
 from simulation.parts import MS, SECOND, make_spec
-
-LIFETIME_MS = 40_000
-WINDOW_MS = 8_000
-"""From Y = 10 s before the switch to the guard of 2 s."""
-
-BINS = 10
+from simulation.spread import LIFETIME_MS, assert_even, assert_inside, offsets_ms
 
 
 @pytest.fixture(scope="module")
@@ -28,31 +21,18 @@ def audience(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return scene
 
 
-def offsets_ms(scene: Scene, change: int) -> list[float]:
-    """Return when each request of one change came, in ms after its window opened."""
-    switch_ns = scene.studio.switches[change][0]
-    opens_ns = switch_ns - LIFETIME_MS * MS // 4
-    before_ns = scene.studio.switches[change - 1][0] + 10 * SECOND
-    asked = [at for viewer in scene.viewers for at in viewer.fetched_ns if before_ns <= at <= switch_ns]
-    return [(at - opens_ns) / MS for at in asked]
-
-
 @pytest.mark.parametrize("change", [1, 2])
 def test_all_ask_once_inside_the_window(audience: Scene, change: int) -> None:
     """For each change every receiver makes one request, and all fall inside the window."""
     offsets = offsets_ms(audience, change)
     assert len(offsets) == 200
-    # What the window's instants are counted from took a millisecond to arrive, and is rounded to one.
-    assert all(0 <= offset <= WINDOW_MS + 5 for offset in offsets)
+    assert_inside(offsets)
 
 
 @pytest.mark.parametrize("change", [1, 2])
 def test_requests_are_spread_evenly(audience: Scene, change: int) -> None:
     """No tenth of the window gets many more requests than another, as chance has it."""
-    bins = Counter(min(BINS - 1, int(offset * BINS / WINDOW_MS)) for offset in offsets_ms(audience, change))
-    expected = 200 / BINS
-    chi_square = sum((bins[i] - expected) ** 2 / expected for i in range(BINS))
-    assert chi_square < 27.9, "less likely than one in a thousand, were they uniform"
+    bins = assert_even(offsets_ms(audience, change), 200)
     assert max(bins.values()) <= 40
 
 

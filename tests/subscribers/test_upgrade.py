@@ -3,13 +3,11 @@
 import contextlib
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-
 from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import SCRIPTS, upgrade
+from sealcast.storage.migrate import upgrade
 from sealcast.subscribers import store_sold
 from sealcast.subscribers.store_sold import OPERATOR
+from storage.older import make_schema
 
 BEFORE_SALES = "0002"
 
@@ -17,12 +15,8 @@ BEFORE_SALES = "0002"
 def test_devices_registered_before(tmp_path: Path) -> None:
     """Registered devices are on the list by the operator's word; other parties and removed ones are not."""
     with contextlib.closing(open_engine(tmp_path / "old.sqlite").connect()) as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.set_main_option("path_separator", "os")
         with connection.begin():
-            config.attributes["connection"] = connection
-            command.upgrade(config, BEFORE_SALES)
+            make_schema(connection, BEFORE_SALES)
             for name, role, removed in (
                 ("tv", "device", None),
                 ("gone", "device", 5),
