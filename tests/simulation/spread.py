@@ -31,7 +31,7 @@ def assert_inside(offsets: Sequence[float]) -> None:
 
 
 def assert_even(offsets: Sequence[float], receivers: int) -> Counter[int]:
-    """Fail if chance is less than one in a thousand to spread so unevenly; return the number in each tenth."""
+    """Fail if chance spreads so unevenly less than once in a thousand; return the number in each tenth."""
     bins = Counter(min(BINS - 1, int(offset * BINS / WINDOW_MS)) for offset in offsets)
     expected = receivers / BINS
     chi_square = sum((bins[i] - expected) ** 2 / expected for i in range(BINS))
