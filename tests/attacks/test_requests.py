@@ -12,7 +12,7 @@ import pytest
 from attacks import digest
 from sealcast.keyserver.service_lease import PASSED_OVER_MAX
 from sealcast.messages import jose, jwk, nonces, operations
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.server.state import load_server_state
 from sealcast.transport.system import SystemClock
 from server.running import RANDOM, Caller, Reply, Running, material, running

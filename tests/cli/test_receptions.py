@@ -10,7 +10,7 @@ from sealcast.cli.reception_table import cells
 from sealcast.client import KeyServerClient
 from sealcast.device.vault import load_vault
 from sealcast.messages import operations
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.subscribing import ReceptionRow
 from sealcast.transport.system import SystemRandom
 

@@ -20,7 +20,7 @@ from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import NEWCOMER
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import Role
 from sealcast.reception.service import Moment

@@ -9,7 +9,7 @@ from sealcast.device.newkeys import KeyKind, new_keys
 from sealcast.messages import jose, operations
 from sealcast.messages.channels import ChannelData
 from sealcast.messages.encoding import encode
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.requests import RegisteredKeys
 from sealcast.messages.subscribing import WithdrawalBegun
 from sealcast.server.withdrawing import OFFENCES_OPEN_MAX

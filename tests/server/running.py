@@ -19,7 +19,7 @@ from sealcast.messages.channels import ChannelData
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signing_pair
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import RegisteredKeys, Role
 from sealcast.server.run import serve_keyserver

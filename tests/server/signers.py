@@ -15,7 +15,7 @@ from sealcast.messages import answers, jose, operations
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import new_token, token_hash
 from sealcast.messages.jwk import new_oct_key, new_sealing_pair, new_signing_pair
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from server.newcomers import enrolled, invite, keys_of, newcomer
 from server.running import RANDOM, Caller, Running, material
 

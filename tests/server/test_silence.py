@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sealcast.messages import operations
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.server import silence
 from sealcast.server.silence import SILENT_S, Silence
 from server.newcomers import enrol, invite, keys_of, newcomer, rows

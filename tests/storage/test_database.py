@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import sealcast.billing.tables
 import sealcast.keyserver.tables
+import sealcast.ledger.tables
 import sealcast.reception.tables
 import sealcast.subscribers.tables  # noqa: F401 - brings its tables into the collection
 from sealcast.core.errors import UsageError

@@ -26,7 +26,7 @@ from sealcast.device.vault import Credential, Vault
 from sealcast.messages import operations
 from sealcast.messages.answers import SubscriberList, SubscriberRow
 from sealcast.messages.enrolment import NEWCOMER
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.transport.system import SystemRandom
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)

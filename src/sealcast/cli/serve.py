@@ -11,8 +11,8 @@ from sealcast.cli.helps import examples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sealcast.config.schema import KeyServerSection
-    from sealcast.server.settings import EventSettings
+    from sealcast.config.schema import BillingSection, KeyServerSection
+    from sealcast.server.settings import BillingSettings, EventSettings
 
 app = typer.Typer(
     help="Run a server in the foreground.",
@@ -66,7 +66,8 @@ def keyserver(
     from sealcast.transport.system import SystemClock, SystemRandom
 
     def configured() -> KeyserverSettings:
-        section = acting.settings(context).settings.keyserver
+        configuration = acting.settings(context).settings
+        section = configuration.keyserver
         host, port = parse_listen(listen or section.listen)
         folder = state or Path(section.state or state_dir(os.environ) / "keyserver")
         return KeyserverSettings(
@@ -79,6 +80,7 @@ def keyserver(
             reception=tuple(section.reception),
             unsold=section.unsold,
             events=_event_settings(section, events or section.events, (host, port)),
+            billing=_billing_settings(configuration.billing),
         )
 
     settings, ready = configured(), _announcing("key server")
@@ -181,4 +183,20 @@ def _event_settings(
         urls=tuple(section.event_urls),
         streams_max=section.event_streams,
         is_optional=asked is None,
+    )
+
+
+def _billing_settings(section: "BillingSection") -> "BillingSettings":
+    """Return how bills are made; raises UsageError for a time zone or an anchor day that does not exist."""
+    from sealcast.billing.periods import BillingCycle, PeriodKind
+    from sealcast.server.settings import BillingSettings
+
+    cycle = BillingCycle(PeriodKind(section.cycle), section.zone, section.anchor_day)
+    return BillingSettings(
+        settle_ms=section.settle_s * 1_000,
+        wait_ms=section.wait_h * 3_600_000,
+        cycle=section.cycle,
+        zone=cycle.zone,
+        anchor_day=cycle.anchor_day,
+        evidence_days=section.evidence_days,
     )

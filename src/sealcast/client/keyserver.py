@@ -23,7 +23,8 @@ from sealcast.device.vault import Credential
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.enrolment import CertificateAnswer, Certificates
-from sealcast.messages.operations import CERTIFICATE_RENEW, Operation
+from sealcast.messages.operation import Operation
+from sealcast.messages.operations import CERTIFICATE_RENEW
 from sealcast.messages.problems import Problem, problem_name
 from sealcast.messages.requests import JTI_BYTES
 

@@ -35,6 +35,14 @@ HEARTBEAT_S_MAX = 3_600
 
 HeartbeatS = Annotated[int, msgspec.Meta(ge=1, le=HEARTBEAT_S_MAX)]
 CertificateDays = Annotated[int, msgspec.Meta(ge=1, le=CERTIFICATE_DAYS_MAX)]
+SETTLE_S_DEFAULT = 15
+"""Three of a sender's reports: what it had to say of an epoch that is off air has arrived."""
+
+WAIT_H_DEFAULT = 24
+SettleS = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
+WaitH = Annotated[int, msgspec.Meta(ge=0, le=744)]
+AnchorDay = Annotated[int, msgspec.Meta(ge=1, le=31)]
+EvidenceDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
 
 
@@ -77,6 +85,20 @@ class ReceptionSection(Section, frozen=True):
     heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
 
 
+class BillingSection(Section, frozen=True):
+    """Bills: when an epoch counts as over, how long a bill waits for that, how customers are billed at first.
+
+    `evidence_days` is how long devices' signed requests for keys are kept, 0 not at all.
+    """
+
+    settle_s: SettleS = SETTLE_S_DEFAULT
+    wait_h: WaitH = WAIT_H_DEFAULT
+    cycle: Literal["monthly", "weekly", "daily", "closing"] = "monthly"
+    zone: str = "UTC"
+    anchor_day: AnchorDay = 1
+    evidence_days: EvidenceDays = 0
+
+
 class AdminSection(Section, frozen=True):
     """Administration: the vault of the operator."""
 
@@ -111,6 +133,7 @@ class Settings(Section, frozen=True):
 
     keyserver: KeyServerSection = KeyServerSection()
     reception: ReceptionSection = ReceptionSection()
+    billing: BillingSection = BillingSection()
     admin: AdminSection = AdminSection()
     sender: SenderSection = SenderSection()
     receiver: ReceiverSection = ReceiverSection()
@@ -120,6 +143,7 @@ class Settings(Section, frozen=True):
 SECTIONS: dict[str, type[Section]] = {
     "keyserver": KeyServerSection,
     "reception": ReceptionSection,
+    "billing": BillingSection,
     "admin": AdminSection,
     "sender": SenderSection,
     "receiver": ReceiverSection,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sealcast.core.ids import Epoch
 from sealcast.keyserver.store_certificates import Standing
 from sealcast.messages.jwk import Jwk
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.storage import audit
 
 

@@ -195,3 +195,18 @@ requests = sa.Table(
     sqlite_with_rowid=False,
 )
 sa.Index("ix_requests_asked_at_ms", requests.c.asked_at_ms)
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("channel", sa.BigInteger, nullable=False),
+    sa.Column("epochs", sa.Text, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("asked_at_ms", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("ix_evidence_subject", evidence.c.device, evidence.c.channel)
+sa.Index("ix_evidence_asked_at_ms", evidence.c.asked_at_ms)
+"""Requests for keys as devices signed them, with the epochs granted; kept if the settings say so."""

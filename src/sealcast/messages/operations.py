@@ -3,34 +3,9 @@
 `POST /v1/<path>` with a JWS body; the answer is a JWE holding the server's JWS where `sealed`, else JSON.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
-import msgspec
-
 from sealcast.messages import answers, enrolment, requests, subscribing
-from sealcast.messages.requests import Role
-
-Caller = Role | Literal["newcomer", "certified", "device-or-sender", "operator-or-server", "server"]
-"""Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet.
-
-`server` is another server of the operator, for instance a key server at a reception manager.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of the key server's API; `name` is also the request's `op` claim."""
-
-    name: str
-    path: str
-    role: Caller
-    request: type[requests.Request]
-    answer: type[msgspec.Struct]
-    sealed: bool = False
-    is_remembered: bool = True
-    """Whether the decision is kept under its `jti`; not where doing it twice does the same."""
-
+from sealcast.messages.operation import Operation
+from sealcast.messages.operations_billing import BILLING
 
 KEYS = Operation("keys", "/v1/keys", "device", requests.KeyRequest, answers.Grant, sealed=True)
 LEASE = Operation("lease", "/v1/lease", "sender", requests.LeaseRequest, answers.LeaseAnswer, sealed=True)
@@ -247,4 +222,5 @@ ALL = (
     OFFENDER_PARDON,
     WITHDRAWAL,
     WITHDRAW,
+    *BILLING,
 )

@@ -14,7 +14,7 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages import operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocument
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
 from sealcast.server.openapi import answer_class, openapi_config, operation_class
 from sealcast.server.pipeline import HttpAnswer, Pipeline

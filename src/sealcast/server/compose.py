@@ -11,6 +11,7 @@ from sealcast.keyserver import store_air
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.views import Views
 from sealcast.server.app import Public, make_app
+from sealcast.server.billing_shared import BillingShared
 from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
@@ -26,6 +27,7 @@ from sealcast.server.request_key import AllowListAdmission
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
+from sealcast.storage.reading import Reader
 from sealcast.storage.unitofwork import Batch, UnitOfWork
 
 
@@ -83,7 +85,10 @@ async def open_keyserver(
     unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all)
     principals.on_change = notices.look
     ends = TellingEnds(receptions, notices)
-    shared = Shared(state, settings, views, air, principals, random, metrics.count_grants, ends, notices)
+    billing = BillingShared(state.operator, Reader(engine), unit_of_work.run, clock, settings.billing)
+    shared = Shared(
+        state, settings, views, air, principals, random, metrics.count_grants, ends, billing, notices
+    )
     desks = Desks(shared, receptions)
     desks.use_events(event_urls(settings.events, shared.urls))
     pipeline = Pipeline(

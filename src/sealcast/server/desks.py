@@ -14,6 +14,8 @@ from sealcast.keyserver.sending import SenderDesk
 from sealcast.keyserver.views import Views
 from sealcast.messages import operations
 from sealcast.server.assigning import Assignments
+from sealcast.server.billing import billing_handlers
+from sealcast.server.billing_shared import BillingShared
 from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
@@ -42,6 +44,7 @@ class Shared:
     random: Random
     on_grants: Callable[[int], None]
     receptions: ReceptionEnds
+    billing: BillingShared
     on_notice: OnNotice = silent
 
     @property
@@ -104,6 +107,7 @@ class Desks:
         self._subscribers = SubscriberDesk(
             views=views, sold=sold, find=self._registry.find, evictions=evictions
         )
+        self._billing = billing_handlers(shared.billing)
         self._withdrawals = WithdrawalDesk(
             operator=state.operator,
             signing=state.signing,
@@ -130,6 +134,7 @@ class Desks:
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),
             *withdrawal_handlers(self._withdrawals),
+            *self._billing,
             *receiving_handlers(self._receiving, self.manager),
             Handler(operations.KEYS, keys.request, keys.repeat, self.manager.ahead.get("keys")),
             Handler(operations.CHANNEL_ADD, channels.add),

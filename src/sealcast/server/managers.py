@@ -15,7 +15,7 @@ from sealcast.core.errors import RefusedError, RemoteError, UnreachableError
 from sealcast.core.ports import Random
 from sealcast.device.vault import Credential
 from sealcast.keyserver.values import refusal
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.server.state import ServerState
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)

@@ -14,7 +14,7 @@ from litestar.openapi.spec import Operation as OpenAPIOperation
 import sealcast
 from sealcast.messages import problems
 from sealcast.messages.enrolment import OperatorDocument
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 
 REFERENCE = "#/components/schemas/{name}"
 SCHEMA_PATH = "/schema"

@@ -29,7 +29,7 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages import jose, nonces, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode, encode
 from sealcast.messages.jwk import Jwk
-from sealcast.messages.operations import Operation
+from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
 from sealcast.messages.requests import Request
 from sealcast.server.metrics import Metrics

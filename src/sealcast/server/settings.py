@@ -24,6 +24,24 @@ class EventSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BillingSettings:
+    """How bills are made of what a key server records.
+
+    An epoch counts as over once it has been off air for `settle_ms`: then its sender has reported all of it.
+    A bill waits for the epochs of its period to be over, at most `wait_ms` after its end. Customers that
+    nobody set have bills by `cycle`, `zone` and `anchor_day`. Devices' requests for keys are kept as evidence
+    for `evidence_days`, 0 not at all.
+    """
+
+    settle_ms: int = 15_000
+    wait_ms: int = 86_400_000
+    cycle: Literal["monthly", "weekly", "daily", "closing"] = "monthly"
+    zone: str = "UTC"
+    anchor_day: int = 1
+    evidence_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class KeyserverSettings:
     """Where a key server keeps its state and where it listens.
 
@@ -45,3 +63,4 @@ class KeyserverSettings:
     reception: tuple[str, ...] = ()
     unsold: Literal["refuse", "silent"] = "refuse"
     events: EventSettings | None = None
+    billing: BillingSettings = BillingSettings()

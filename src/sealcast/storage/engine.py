@@ -23,6 +23,9 @@ PRAGMAS = (
 """`secure_delete`: what is erased is overwritten, not only forgotten."""
 
 PRIVATE_MODE = 0o600
+READS_ONLY = "sealcast_reads_only"
+"""Execution option of connections that only read (`storage.reading`): they wait for no writer."""
+
 DISK_CODES = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -78,4 +81,5 @@ def _prepare(raw: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get(READS_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
