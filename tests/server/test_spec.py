@@ -6,6 +6,7 @@ import pytest
 
 from sealcast.keyserver import store_principals, wrapped
 from sealcast.messages import jose, nonces, operations, problems
+from sealcast.messages.operation import Operation
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 from sealcast.server import state
 from sealcast.server.pipeline import JTI_CHARS_MAX, REMEMBERED_MS
@@ -19,7 +20,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "spec" / "messages.md").read_text()
     dict.fromkeys([*operations.ALL, *operations.RECEPTION_MANAGER]),
     ids=lambda operation: operation.name,
 )
-def test_operation_stands_in_the_table(operation: operations.Operation) -> None:
+def test_operation_stands_in_the_table(operation: Operation) -> None:
     """Each operation is listed with its path, role, answer and whether that is sealed."""
     answer = operation.answer.__name__ + (", sealed" if operation.sealed else "")
     row = f"| `{operation.name}` | `{operation.path}` | {operation.role} | {answer} |"
