@@ -5,7 +5,7 @@ A command's module is imported when the command is used; `sealcast --help` needs
 
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer._click import Command, Context
@@ -44,6 +44,12 @@ COMMANDS = (
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list, pardon.", ADMINISTER),
     Entry("receptions", "sealcast.cli.receptions", "Who receives what, now or before.", ADMINISTER),
     Entry("sold", "sealcast.cli.sold", "Devices sold: add, import, list, remove.", ADMINISTER),
+    Entry(
+        "billing",
+        "sealcast.cli.billing",
+        "Charging: tariffs, usage, invoices, ledger, settlement.",
+        ADMINISTER,
+    ),
     Entry("ca", "sealcast.cli.ca", "Certificates: issue, list, revoke, crl, renew-server.", ADMINISTER),
     Entry("doctor", "sealcast.cli.doctor", "Find what keeps a stream from this machine.", DIAGNOSE),
     Entry("probe", "sealcast.cli.probe", "Look at a stream without any key.", DIAGNOSE),
@@ -51,22 +57,22 @@ COMMANDS = (
     Entry("bench", "sealcast.cli.bench", "Measure the packet path on this machine.", TRY_OUT),
 )
 
-_BY_NAME = {entry.name: entry for entry in COMMANDS}
-
 
 class LazyGroup(TyperGroup):
-    """The commands of the table: stand-ins for listings, the real one when it is called."""
+    """The commands of a table: stand-ins for listings, the real one when it is called."""
+
+    entries: ClassVar[tuple[Entry, ...]] = COMMANDS
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - handed through to Typer as it gives them
         """Fill the group with stand-ins that know name, help and panel."""
         super().__init__(**attributes)
-        for entry in COMMANDS:
+        for entry in self.entries:
             self.add_command(TyperCommand(entry.name, help=entry.help, rich_help_panel=entry.panel))
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Return the command that `args` name, loaded, and the rest of them."""
         name, stand_in, rest = super().resolve_command(ctx, args)
-        entry = _BY_NAME.get(name or "")
+        entry = next((each for each in self.entries if each.name == name), None)
         return name, (load(entry) if entry else stand_in), rest
 
 
