@@ -6,8 +6,8 @@ import pytest
 
 from sealcast.keyserver import store_principals, wrapped
 from sealcast.messages import jose, nonces, operations, problems
-from sealcast.messages.operation import Operation
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
+from sealcast.messages.operation import Operation
 from sealcast.server import state
 from sealcast.server.pipeline import JTI_CHARS_MAX, REMEMBERED_MS
 from sealcast.server.request_key import HELD_MAX
