@@ -100,6 +100,7 @@ invoices = sa.Table(
     sa.Column("total_minor", sa.BigInteger, nullable=False),
     sa.Column("corrects", sa.BigInteger),
     sa.Column("request_id", sa.Text, unique=True),
+    sa.Column("request_sha256", sa.LargeBinary),
     sa.Column("document", sa.LargeBinary, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
 )
@@ -107,7 +108,7 @@ sa.Index("ix_invoices_customer", invoices.c.customer, invoices.c.number)
 sa.Index("ix_invoices_issued", invoices.c.issued_at_ms)
 """Invoices and credit notes in one series: 1, 2, 3, … `document` is `messages.invoicing.Invoice` in JSON.
 
-`request_id` is the client's own id of a credit note."""
+`request_id` is the client's own id of a credit note, `request_sha256` a digest of what it asked for."""
 
 invoice_lines = sa.Table(
     "invoice_lines",
@@ -156,7 +157,8 @@ contracts = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("from_ms", sa.BigInteger, nullable=False),
     sa.Column("until_ms", sa.BigInteger),
-    sa.Column("share_ppm", sa.Integer, nullable=False),
+    sa.Column("share_parts", sa.Integer, nullable=False),
+    sa.Column("share_of", sa.Integer, nullable=False),
     sa.Column("unit", sa.Text),
     sa.Column("unit_price_micro", sa.BigInteger, nullable=False),
     sa.Column("unit_per", sa.BigInteger, nullable=False),

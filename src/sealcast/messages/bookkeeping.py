@@ -10,7 +10,9 @@ import msgspec
 from sealcast.messages.charging import ROWS_MAX, Instant, PageSize, QuantityName
 from sealcast.messages.requests import Request
 
-CONTRACT_PPM_MAX = 1_000_000
+SHARE_OF_MAX = 1_000_000
+"""A share is a fraction, of a millionth at the finest: a third is 1 of 3, and no more and no less."""
+
 SETTLE_MAX = 100
 """Statements that one request issues at most."""
 
@@ -122,14 +124,15 @@ class ContractTerms(
 ):
     """What a broadcaster gets of a channel: a share of what was billed net of tax, a price per unit billed.
 
-    `share_ppm` in millionths; `unit_price_micro` for each `unit_per` of `unit`; at least `minimum_micro` in
-    each month that the contract is in force, by its part of the month.
+    The share is `share_parts` of `share_of`; `unit_price_micro` for each `unit_per` of `unit`; at least
+    `minimum_micro` for each month, by the part of it in which the contract is in force.
     """
 
     broadcaster: str
     channel: str
     currency: str
-    share_ppm: Annotated[int, msgspec.Meta(ge=0, le=CONTRACT_PPM_MAX)] = 0
+    share_parts: Annotated[int, msgspec.Meta(ge=0, le=SHARE_OF_MAX)] = 0
+    share_of: Annotated[int, msgspec.Meta(ge=1, le=SHARE_OF_MAX)] = 100
     unit: QuantityName | None = None
     unit_price_micro: Annotated[int, msgspec.Meta(ge=0)] = 0
     unit_per: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -141,6 +144,13 @@ class ContractAddRequest(Request, frozen=True, kw_only=True):
 
     terms: ContractTerms
     from_ms: Instant | None = None
+    until_ms: Instant | None = None
+
+
+class ContractEndRequest(Request, frozen=True, kw_only=True):
+    """Operator: end a contract at `until_ms` (None: now), and not before a month that was settled."""
+
+    number: int
     until_ms: Instant | None = None
 
 
@@ -174,7 +184,10 @@ class SettleRequest(Request, frozen=True, kw_only=True):
 
 
 class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one contract comes to in a month: from shares, from units, from its minimum."""
+    """What one contract comes to in a month: from its share, from units, and what its minimum adds to them.
+
+    `billed_micro` is what invoices less credit notes asked for net of tax; all but the minimum may be below 0.
+    """
 
     contract: int
     channel: int
@@ -189,7 +202,10 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a broadcaster is owed of a month; lines add up to `amount_micro` to the last micro-unit."""
+    """What a broadcaster is owed of a month; lines add up to `amount_micro` to the last micro-unit.
+
+    Below 0 it is set off against other months, on the broadcaster's account.
+    """
 
     number: int
     operator: str

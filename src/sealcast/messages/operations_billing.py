@@ -130,6 +130,13 @@ CONTRACT_ADD = Operation(
     bookkeeping.ContractAddRequest,
     bookkeeping.ContractList,
 )
+CONTRACT_END = Operation(
+    "billing-contract-end",
+    "/v1/billing/contracts/end",
+    "operator",
+    bookkeeping.ContractEndRequest,
+    bookkeeping.ContractList,
+)
 CONTRACT_LIST = Operation(
     "billing-contract-list",
     "/v1/billing/contracts/list",

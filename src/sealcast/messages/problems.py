@@ -47,6 +47,7 @@ STATUS_OF = {
     "unknown-customer": HTTPStatus.NOT_FOUND,
     "unknown-invoice": HTTPStatus.NOT_FOUND,
     "unknown-entry": HTTPStatus.NOT_FOUND,
+    "unknown-contract": HTTPStatus.NOT_FOUND,
     "exists": HTTPStatus.CONFLICT,
     "period-closed": HTTPStatus.CONFLICT,
     "already-subscribed": HTTPStatus.CONFLICT,
