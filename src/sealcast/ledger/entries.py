@@ -6,7 +6,8 @@ entry invoice-2026-000123     subscriber:TV-0001   + 11.90
                               tax:19               -  1.90
 ```
 What somebody owes or has is above 0, what is owed to him below. An entry's id is the business's own (an
-invoice's number, an order's): told twice it is one entry.
+invoice's number, an order's): told twice it is one entry. An account is a kind and up to three parts, in
+which all but letters, digits and `.` `_` `-` is percent-encoded: one name for each account, and no other.
 """
 
 import re
@@ -21,8 +22,21 @@ POSTINGS_MAX = 10_000
 
 ID_CHARS_MAX = 128
 MEMO_CHARS_MAX = 500
+INSTANT_MS_MAX = 253_402_300_800_000
+"""The year 10000: calendars of programs end there."""
 
-_ACCOUNT = re.compile(r"[a-z][a-z-]{0,31}(:[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,3}")
+
+PART_CHARS_MAX = 128
+"""As long as the name of a party."""
+
+ACCOUNT_CHARS_MAX = 512
+"""One part in which every character is encoded, and room for others."""
+
+_KIND = re.compile(r"[a-z][a-z-]{0,31}")
+_PART = re.compile(rf"[!-~]{{1,{PART_CHARS_MAX}}}")
+_PLAIN = re.compile(r"[A-Za-z0-9._-]")
+_ENCODED = r"(?:[A-Za-z0-9._-]|%(?:2[1-9A-CF]|3[A-F]|40|5[BCDE]|60|7[B-E]))"
+_ACCOUNT = re.compile(rf"{_KIND.pattern}(?::{_ENCODED}{{1,{PART_CHARS_MAX}}}){{0,3}}")
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9:._/-]{{0,{ID_CHARS_MAX - 1}}}")
 
 
@@ -52,23 +66,16 @@ class Entry:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise UsageError(f"an entry's id has 1 to {ID_CHARS_MAX} letters, digits and . : / _ -")
+        if self.corrects is not None and not _ID.fullmatch(self.corrects):
+            raise UsageError(f"not an entry's id: {self.corrects[:40]!r}")
         currency(self.currency)
         if len(self.memo) > MEMO_CHARS_MAX:
             raise UsageError(f"an entry's memo has at most {MEMO_CHARS_MAX} characters")
-        if self.effective_ms < 0:
-            raise UsageError("an entry is of an instant since 1970")
-        if not 1 <= len(self.postings) <= POSTINGS_MAX:
-            raise UsageError(f"an entry has 1 to {POSTINGS_MAX} postings")
-        for posting in self.postings:
-            if not _ACCOUNT.fullmatch(posting.account):
-                raise UsageError(
-                    f"not an account: {posting.account[:80]!r}; write for instance subscriber:TV-0001"
-                )
-            if not 0 < abs(posting.amount_micro) <= AMOUNT_MICRO_MAX:
-                raise UsageError(f"entry {self.id}: nothing, or more than there is, on {posting.account}")
-        total = sum(posting.amount_micro for posting in self.postings)
-        if total:
-            raise UsageError(f"entry {self.id} does not balance: its postings add up to {total} micro-units")
+        if not self.memo.isprintable():
+            raise UsageError("an entry's memo is one line without control characters")
+        if not 0 <= self.effective_ms < INSTANT_MS_MAX:
+            raise UsageError("an entry is of an instant from the year 1970 to 9999")
+        _check_postings(self.id, self.postings)
 
     def is_same_as(self, other: "Entry") -> bool:
         """Whether two entries say the same, in whatever order: then the second is the first, told again."""
@@ -76,6 +83,27 @@ class Entry:
             (self.id, self.currency, self.effective_ms, self.memo, self.corrects)
             == (other.id, other.currency, other.effective_ms, other.memo, other.corrects)
         ) and sorted(self.postings) == sorted(other.postings)
+
+
+def account(kind: str, *parts: str) -> str:
+    """Return an account's name: `account("subscriber", "a/b")` is `subscriber:a%2Fb`.
+
+    A part is printable ASCII without spaces. Raises UsageError for what makes no account.
+    """
+    for part in parts:
+        if not _PART.fullmatch(part):
+            raise UsageError(
+                f"an account's part has 1 to {PART_CHARS_MAX} ASCII characters without spaces: {part[:80]!r}"
+            )
+    name = ":".join((kind, *(_encode(part) for part in parts)))
+    check_account(name)
+    return name
+
+
+def check_account(name: str) -> None:
+    """Raise UsageError for what is not the name of an account."""
+    if len(name) > ACCOUNT_CHARS_MAX or not _ACCOUNT.fullmatch(name):
+        raise UsageError(f"not an account: {name[:80]!r}; write for instance subscriber:TV-0001")
 
 
 def reverse(entry: Entry, id: str, effective_ms: int, memo: str) -> Entry:  # noqa: A002 - the field's name
@@ -109,3 +137,21 @@ def divide(amount_micro: int, weights: tuple[int, ...]) -> tuple[int, ...]:
     for place in rest[: size - sum(parts)]:
         parts[place] += 1
     return tuple(sign * part for part in parts)
+
+
+def _check_postings(id_: str, postings: tuple[Posting, ...]) -> None:
+    if not 1 <= len(postings) <= POSTINGS_MAX:
+        raise UsageError(f"an entry has 1 to {POSTINGS_MAX} postings")
+    for posting in postings:
+        check_account(posting.account)
+        if not 0 < abs(posting.amount_micro) <= AMOUNT_MICRO_MAX:
+            raise UsageError(f"entry {id_}: nothing, or more than there is, on {posting.account}")
+    total = sum(posting.amount_micro for posting in postings)
+    if sum(abs(posting.amount_micro) for posting in postings) > 2 * AMOUNT_MICRO_MAX:
+        raise UsageError(f"entry {id_} is of more money than there is")
+    if total:
+        raise UsageError(f"entry {id_} does not balance: its postings add up to {total} micro-units")
+
+
+def _encode(part: str) -> str:
+    return "".join(each if _PLAIN.fullmatch(each) else f"%{ord(each):02X}" for each in part)

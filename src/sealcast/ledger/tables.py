@@ -1,6 +1,6 @@
 """Owns the ledger's tables: entries with their postings, and until when the books are closed.
 
-Triggers refuse any change of a row: an entry is corrected by another one.
+Triggers refuse any change of a row, and an entry that does not balance: it is corrected by another one.
 """
 
 import sqlalchemy as sa
@@ -15,11 +15,12 @@ ledger_entries = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("effective_ms", sa.BigInteger, nullable=False),
     sa.Column("memo", sa.Text, nullable=False),
-    sa.Column("corrects", sa.Text),
+    sa.Column("corrects", sa.Text, unique=True),
+    sa.Column("postings", sa.Integer, nullable=False),
     sa.Column("recorded_at_ms", sa.BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-sa.Index("ix_ledger_entries_corrects", ledger_entries.c.corrects)
+"""`postings` is how many an entry has: it takes no more, and the last only if all add up to nothing."""
 
 ledger_postings = sa.Table(
     "ledger_postings",
@@ -29,7 +30,12 @@ ledger_postings = sa.Table(
     sa.Column("account", sa.Text, nullable=False),
     sa.Column("amount_micro", sa.BigInteger, nullable=False),
 )
-sa.Index("ix_ledger_postings_account", ledger_postings.c.account, ledger_postings.c.entry)
+sa.Index(
+    "ix_ledger_postings_account",
+    ledger_postings.c.account,
+    ledger_postings.c.entry,
+    ledger_postings.c.amount_micro,
+)
 
 ledger_closings = sa.Table(
     "ledger_closings",

@@ -13,6 +13,36 @@ BEGIN
 END
 """
 
+NO_REPLACE = """
+CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {exists}
+BEGIN
+    SELECT RAISE(ABORT, 'the table {table} is append-only');
+END
+"""
+"""INSERT OR REPLACE deletes a row without a word to triggers of DELETE."""
+
+COUNTED = """
+CREATE TRIGGER ledger_postings_counted BEFORE INSERT ON ledger_postings
+WHEN NEW.place NOT BETWEEN 0 AND (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1
+BEGIN
+    SELECT RAISE(ABORT, 'an entry takes no more postings than it began with');
+END
+"""
+BALANCED = """
+CREATE TRIGGER ledger_postings_balanced AFTER INSERT ON ledger_postings
+WHEN NEW.place = (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1
+    AND (SELECT count(*) <= NEW.place OR sum(amount_micro) <> 0 FROM ledger_postings WHERE entry = NEW.entry)
+BEGIN
+    SELECT RAISE(ABORT, 'the postings of an entry add up to nothing');
+END
+"""
+
+KEYS_OF = {
+    "ledger_entries": (("number",), ("id",), ("corrects",)),
+    "ledger_postings": (("entry", "place"),),
+    "ledger_closings": (("number",), ("until_ms",)),
+}
+
 PERMANENT = (
     "tariff_versions",
     "aired",
@@ -38,6 +68,15 @@ def upgrade() -> None:
     for table in PERMANENT:
         for verb in ("UPDATE", "DELETE"):
             op.execute(APPEND_ONLY.format(table=table, verb=verb))
+    for table, keys in KEYS_OF.items():
+        op.execute(NO_REPLACE.format(table=table, exists=" OR ".join(_exists(table, key) for key in keys)))
+    op.execute(COUNTED)
+    op.execute(BALANCED)
+
+
+def _exists(table: str, key: tuple[str, ...]) -> str:
+    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+    return f"EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 - names of our own
 
 
 def _make_tariffs() -> None:
@@ -192,12 +231,13 @@ def _make_ledger() -> None:
         sa.Column("effective_ms", sa.BigInteger(), nullable=False),
         sa.Column("memo", sa.Text(), nullable=False),
         sa.Column("corrects", sa.Text(), nullable=True),
+        sa.Column("postings", sa.Integer(), nullable=False),
         sa.Column("recorded_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_entries")),
         sa.UniqueConstraint("id", name=op.f("uq_ledger_entries_id")),
+        sa.UniqueConstraint("corrects", name=op.f("uq_ledger_entries_corrects")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_ledger_entries_corrects", "ledger_entries", ["corrects"], unique=False)
     op.create_table(
         "ledger_postings",
         sa.Column("entry", sa.Integer(), nullable=False),
@@ -207,7 +247,9 @@ def _make_ledger() -> None:
         sa.ForeignKeyConstraint(["entry"], ["ledger_entries.number"], name=op.f("fk_ledger_postings_entry")),
         sa.PrimaryKeyConstraint("entry", "place", name=op.f("pk_ledger_postings")),
     )
-    op.create_index("ix_ledger_postings_account", "ledger_postings", ["account", "entry"], unique=False)
+    op.create_index(
+        "ix_ledger_postings_account", "ledger_postings", ["account", "entry", "amount_micro"], unique=False
+    )
     op.create_table(
         "ledger_closings",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
