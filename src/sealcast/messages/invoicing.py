@@ -26,7 +26,8 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line: what of a period was charged so far, what earlier bills asked for, what is asked for now.
 
     `units` so far, of `quantity` (None: a tax, or what a minimum or cap makes); `workings` says in words how
-    they come to `so_far_minor`. Periods are instants as the customer's clocks show them (ISO 8601).
+    they come to `so_far_minor`. A tax has its rate in millionths, `tax_ppm`. Periods are instants as
+    the customer's clocks show them (ISO 8601).
     """
 
     line: int
@@ -45,6 +46,7 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     billed_minor: int
     amount_minor: int
     is_tax: bool = False
+    tax_ppm: int = 0
 
 
 class ReportedEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +169,8 @@ class DocumentAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class CreditRequest(Request, frozen=True, kw_only=True):
     """Operator: credit an invoice: all of it, or what is left of some `lines`, or `amount_minor` of one line.
 
-    `id` is the client's own: the same one is credited once. With `is_rebilled`, what was credited counts as
-    not billed, and the next closing asks for whatever is right.
+    The tax on what is credited goes with it. `id` is the client's own: the same one is credited once. With
+    `is_rebilled`, what was credited counts as not billed, and the next closing asks for whatever is right.
     """
 
     number: int
