@@ -30,6 +30,8 @@ EXTRA_OF = {
     "sqlalchemy": "server",
     "alembic": "server",
     "prometheus_client": "server",
+    "iso4217": "server",
+    "typst": "invoice",
     "av": "demo",
 }
 """Which extra brings a module that may be missing."""

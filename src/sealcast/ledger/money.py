@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from iso4217 import Currency as IsoCurrency
-
 from sealcast.core.errors import UsageError
 
 MICRO_PER_MAJOR = 1_000_000
@@ -50,6 +48,9 @@ class Currency:
 @cache
 def currency(code: str) -> Currency:
     """Return the currency of a code; raises UsageError if ISO 4217 has none, or none with a minor unit."""
+    # Only the extra `server` brings the list; whoever shows amounts needs none of it.
+    from iso4217 import Currency as IsoCurrency  # noqa: PLC0415 - see above
+
     try:
         found = IsoCurrency(code)
     except ValueError as error:
