@@ -185,6 +185,7 @@ def _make_invoices() -> None:
         sa.Column("total_minor", sa.BigInteger(), nullable=False),
         sa.Column("corrects", sa.BigInteger(), nullable=True),
         sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("request_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_invoices")),
