@@ -35,15 +35,19 @@ class PeriodKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A span of time, `start_ms` ≤ t < `end_ms`; `end_ms` is None while only the customer ends it."""
+    """A span of time, `start_ms` ≤ t < `end_ms`; `end_ms` is None if nothing has ended it yet.
+
+    One that `is_run` was ended by the customer and not by the calendar: nothing is prorated by its length.
+    """
 
     start_ms: int
     end_ms: int | None
+    is_run: bool = False
 
     @property
     def length_ms(self) -> int | None:
-        """How long all of it lasts: the denominator of every proration."""
-        return None if self.end_ms is None else self.end_ms - self.start_ms
+        """How long all of it lasts: the denominator of every proration. None if there is no such."""
+        return None if self.end_ms is None or self.is_run else self.end_ms - self.start_ms
 
     def overlap_ms(self, start_ms: int, end_ms: int) -> int:
         """Return how much of a span lies in the period."""

@@ -1,0 +1,166 @@
+"""Owns closing: which bills a customer gets now, of all that is known of him.
+
+```
+facts: subscriptions, usage, tariffs, what was billed ──► periods that are due ──► rated ──► draft
+```
+A draft is worked out from all facts anew. Done twice or late, in whatever order, the bills of a customer add
+up to what one bill of everything would say.
+"""
+
+from dataclasses import dataclass
+
+from sealcast.billing.due import Standing, plan
+from sealcast.billing.facts import AccountFacts, SubscriptionFacts
+from sealcast.billing.periods import LAST_MS, Period
+from sealcast.billing.rating import TAX, Line, LineKey, rate
+from sealcast.billing.timeline import Source, Timeline
+from sealcast.billing.workings import explain
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """One line of a bill: `units` of a period cost `so_far_minor`, of which `billed_minor` was billed before.
+
+    `quantity` is None for a tax, for what a minimum or a cap makes, and for what is charged no more. `source`
+    is None if the tariff applies no more.
+    """
+
+    device: str
+    channel: int
+    channel_name: str
+    period: Period
+    source: Source | None
+    key: LineKey
+    quantity: str | None
+    units: int
+    billed_units: int
+    workings: str
+    so_far_minor: int
+    billed_minor: int
+
+    @property
+    def due_minor(self) -> int:
+        """What this bill asks for."""
+        return self.so_far_minor - self.billed_minor
+
+    @property
+    def added_units(self) -> int:
+        """How many units this line adds to earlier ones of its period."""
+        return self.units - self.billed_units
+
+    @property
+    def is_tax(self) -> bool:
+        """Whether it is tax on others."""
+        return self.key.name == TAX
+
+
+@dataclass(frozen=True, slots=True)
+class DraftInvoice:
+    """An invoice to be: lines in one currency."""
+
+    currency: str
+    lines: tuple[DraftLine, ...]
+
+    @property
+    def tax_minor(self) -> int:
+        """The sum of the lines that are tax."""
+        return sum(line.due_minor for line in self.lines if line.is_tax)
+
+    @property
+    def net_minor(self) -> int:
+        """The sum of the others."""
+        return sum(line.due_minor for line in self.lines if not line.is_tax)
+
+    @property
+    def total_minor(self) -> int:
+        """The sum of all."""
+        return self.net_minor + self.tax_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What closing comes to for a customer: invoices by currency, the periods to record as closed, or a wait.
+
+    `waiting` says in words why a period that is over is not billed yet; None if none is.
+    """
+
+    invoices: tuple[DraftInvoice, ...] = ()
+    closes: tuple[Period, ...] = ()
+    waiting: str | None = None
+
+
+def draft(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> Draft:
+    """Return the bills that are due to a customer at an instant.
+
+    An epoch is settled once it has been off air for `settle_ms`; a period waits for those of it at most
+    `wait_ms` after its end. Raises LocalError if facts contradict each other. Its cost is that of rating: all
+    events once for each time they are told, and a little for each period.
+    """
+    planned = plan(account, now_ms, settle_ms, wait_ms)
+    lines: dict[str, list[DraftLine]] = {}
+    is_news: set[str] = set()
+    for subscription, period, standing in planned.periods:
+        for currency, found in _lines(subscription, period):
+            lines.setdefault(currency, []).extend(each for each in found if _is_told(each))
+            is_first = standing is not Standing.CLOSED and not subscription.billed.get(
+                (currency, period.start_ms)
+            )
+            if any(each.due_minor or (is_first and each.units) for each in found):
+                is_news.add(currency)
+    invoices = tuple(DraftInvoice(currency, tuple(lines[currency])) for currency in sorted(is_news))
+    return Draft(invoices, planned.closes, planned.waiting)
+
+
+def _is_told(line: DraftLine) -> bool:
+    """Whether a line says anything that no earlier bill said."""
+    return bool(line.due_minor or line.added_units)
+
+
+def _lines(subscription: SubscriptionFacts, period: Period) -> list[tuple[str, list[DraftLine]]]:
+    """Return all lines of a period that is over, by currency."""
+    found: list[tuple[str, list[DraftLine]]] = []
+    for timeline in subscription.timelines:
+        currency = timeline.tariff.currency
+        billed = subscription.billed.get((currency, period.start_ms), {})
+        rated = rate(
+            timeline.tariff,
+            period,
+            subscription.spans,
+            subscription.events,
+            until_ms=LAST_MS,
+            billed_minor={key: each.minor for key, each in billed.items()},
+            is_final=True,
+        )
+        lines = [_line(subscription, period, timeline, line) for line in rated.lines]
+        found.append((currency, lines))
+    applying = {timeline.tariff.currency for timeline in subscription.timelines}
+    for (currency, start_ms), billed in subscription.billed.items():
+        if start_ms == period.start_ms and currency not in applying:
+            lines = [
+                _line(subscription, period, None, Line(key, None, 0, each.minor), currency)
+                for key, each in sorted(billed.items())
+            ]
+            found.append((currency, lines))
+    return found
+
+
+def _line(
+    subscription: SubscriptionFacts, period: Period, timeline: Timeline | None, line: Line, currency: str = ""
+) -> DraftLine:
+    source = None if timeline is None else timeline.sources.get(line.key.valid_from_ms)
+    code = currency if timeline is None else timeline.tariff.currency
+    earlier = subscription.billed.get((code, period.start_ms), {}).get(line.key)
+    return DraftLine(
+        device=subscription.device,
+        channel=subscription.channel,
+        channel_name=subscription.channel_name,
+        period=period,
+        source=source,
+        key=line.key,
+        quantity=None if line.charge is None else str(line.charge.quantity),
+        units=0 if line.charge is None else line.charge.units,
+        billed_units=0 if earlier is None else earlier.units,
+        workings=explain(line, period, timeline),
+        so_far_minor=line.cumulative_minor,
+        billed_minor=line.billed_minor,
+    )
