@@ -5,8 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.billing.metering import Aired, meter, turns
-from sealcast.billing.usage import first_of_turns, unique
+from sealcast.billing.air import Aired
+from sealcast.billing.metering import air_log, meter, turns
+from sealcast.billing.usage import UsageEvent, first_of_turns, unique
 
 MINUTE_MS = 60_000
 LIFETIME_MS = 10 * MINUTE_MS
@@ -20,9 +21,14 @@ def air(*epochs: tuple[str, int, int]) -> list[Aired]:
     ]
 
 
+def metered(aired: list[Aired], charged: list[int]) -> tuple[UsageEvent, ...]:
+    """Return the usage of a device that is charged for those epochs."""
+    return meter("TV-1", charged, air_log(7, aired, LIFETIME_MS))
+
+
 def key_epochs(aired: list[Aired], charged: list[int]) -> int:
     """Return how many key epochs a device is charged for."""
-    return len(first_of_turns(unique(meter("TV-1", charged, aired, turns(aired, LIFETIME_MS)))))
+    return len(first_of_turns(unique(metered(aired, charged))))
 
 
 def test_a_sender_that_crashes_ten_times_in_an_hour() -> None:
@@ -52,7 +58,7 @@ def test_a_removal_of_somebody_else_costs_nothing() -> None:
 def test_a_viewer_who_comes_back_pays_each_epoch() -> None:
     """Stopping before the end of an epoch saves nothing of it; what was not granted is not charged."""
     aired = air(("start", 0, 10), ("schedule", 10, 20), ("schedule", 20, 30), ("schedule", 30, 40))
-    events = meter("TV-1", [1, 2, 4], aired, turns(aired, LIFETIME_MS))
+    events = metered(aired, [1, 2, 4])
     assert [event.id for event in events] == ["7/1/TV-1", "7/2/TV-1", "7/4/TV-1"]
     assert sum(event.bytes for event in events) == 3_000
     assert key_epochs(aired, [1, 2, 4]) == 3
@@ -61,7 +67,7 @@ def test_a_viewer_who_comes_back_pays_each_epoch() -> None:
 def test_what_never_went_on_air_is_not_charged() -> None:
     """A key that was fetched ahead and skipped costs nothing."""
     aired = air(("start", 0, 10))
-    assert [event.id for event in meter("TV-1", [1, 2], aired, turns(aired, LIFETIME_MS))] == ["7/1/TV-1"]
+    assert [event.id for event in metered(aired, [1, 2])] == ["7/1/TV-1"]
 
 
 CAUSES = st.sampled_from(["schedule", "start", "eviction", "command"])
@@ -82,5 +88,5 @@ def test_key_epochs_never_exceed_those_of_the_schedule(
     scheduled = sum(cause == "schedule" for cause, _ in steps)
     assert key_epochs(aired, charged) <= scheduled + now * MINUTE_MS // LIFETIME_MS + 1
     assert key_epochs(aired, charged) <= len(set(charged) & {each.epoch for each in aired})
-    twice = meter("TV-1", charged * 2, aired, turns(aired, LIFETIME_MS))
-    assert twice == meter("TV-1", charged, aired, turns(aired, LIFETIME_MS))
+    twice = metered(aired, charged * 2)
+    assert twice == metered(aired, charged)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sealcast.core.ids import Epoch, KeyId
+from sealcast.billing.counting import AiredEpoch, Erasure, GrantRow, counted
+from sealcast.core.ids import KeyId
 from sealcast.core.ports import NS_PER_MS
 from sealcast.device.vault import Credential
-from sealcast.keyserver.service_counting import AiredEpoch, GrantRow, counted
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.testing import SimRandom
@@ -24,7 +24,11 @@ USED_MAX = 13
 
 PAUSES_MS = (1, 1, 3, 50, 700, 2_000)
 GRANTS = "SELECT epoch, granted_at_ms, until_epoch FROM grants WHERE device = 'tv'"
-ERASURES = "SELECT epoch, erased_at_ms FROM erasures WHERE device = 'tv' AND void_at_ms IS NULL"
+ERASURES = (
+    "SELECT g.epoch, w.begun_at_ms, g.erased_at_ms, e.fresh_at FROM erasures g"
+    " JOIN withdrawals w ON w.number = g.withdrawal JOIN epochs e USING (channel, epoch)"
+    " WHERE g.device = 'tv' AND g.void_at_ms IS NULL AND channel = 1"
+)
 AIRED = "SELECT epoch, on_air_at_ms, fresh_at FROM epochs WHERE on_air_at_ms IS NOT NULL"
 
 
@@ -153,12 +157,11 @@ class Walk:
     def check(self) -> None:
         """Compare what it could open with what is on record, and with its fences."""
         read = self.inner.read
-        erased = [(epoch, at_ms) for epoch, at_ms in read(ERASURES)]
-        aired = [AiredEpoch(Epoch(epoch), at_ms, fresh_at) for epoch, at_ms, fresh_at in read(AIRED)]
+        erased = [Erasure._make(row) for row in read(ERASURES)]
+        aired = [AiredEpoch._make(row) for row in read(AIRED)]
         charged: set[int] = set()
-        for epoch, at_ms, until in read(GRANTS):
-            erased_ms = [erased_at_ms for gone, erased_at_ms in erased if epoch <= gone < until]
-            charged |= set(counted(GrantRow(Epoch(epoch), at_ms, until), aired, erased_ms))
+        for row in read(GRANTS):
+            charged |= set(counted(GrantRow._make(row), aired, erased))
         assert charged == self.could_open()
         for removed_ms, fence in self.removals:
             before = {epoch for at_ms, links in self.given if at_ms <= removed_ms for epoch in links}

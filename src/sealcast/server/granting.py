@@ -1,6 +1,6 @@
 """Owns what is written when a device is given keys: its grants, and earlier erasures that prove nothing now.
 
-Of a chain one row stands for all of it that the device can follow (`keyserver.service_counting`): another is
+Of a chain one row stands for all of it that the device can follow (`billing.counting`): another is
 written only for another chain, or after the device has stated that it destroyed what it had of this one.
 """
 

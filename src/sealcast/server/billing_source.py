@@ -1,0 +1,247 @@
+"""Owns what billing reads of the key server and of subscribers: spans, what was on air, grants and erasures.
+
+```
+grants ─┐ (device, channel, epoch)
+        ├─► counted ─► usage events          subscriptions ─► spans
+aired ──┘ (AirLog)      erasures take away
+```
+Every function reads over any connection, the writer's or a snapshot.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from sealcast.billing.air import Aired, AirLog
+from sealcast.billing.counting import Erasure, GrantRow
+from sealcast.billing.rating import Span
+from sealcast.billing.tables import aired
+from sealcast.billing.usage import UsageEvent
+from sealcast.keys.table import KeyState
+from sealcast.keyserver.tables import epochs, grants
+from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
+
+ROWS_AT_ONCE = 2_000
+"""Rows fetched in one go while all grants of a channel pass: enough to cost nothing, and half a MB."""
+
+DEVICES_AT_ONCE = 500
+"""Devices in one query: SQLite takes tens of thousands of parameters, and none of our answers needs more."""
+
+FAR_MS = 2**62
+"""An instant after all others: when an epoch goes on air that is only published yet."""
+
+_OF_CHANNEL = aired.c.channel == sa.bindparam("wanted")
+_FIRST_SINCE = sa.select(sa.func.min(aired.c.turn)).where(
+    _OF_CHANNEL, aired.c.end_ms >= sa.bindparam("since_ms")
+)
+_FIRST_OF_CHAIN = sa.select(sa.func.min(epochs.c.epoch)).where(
+    epochs.c.channel == sa.bindparam("wanted"),
+    epochs.c.fresh_at
+    == sa.select(epochs.c.fresh_at)
+    .where(epochs.c.channel == sa.bindparam("wanted"), epochs.c.epoch == sa.bindparam("first"))
+    .scalar_subquery(),
+)
+_PARTS = (
+    sa.select(
+        aired.c.channel,
+        aired.c.epoch,
+        aired.c.cause,
+        aired.c.start_ms,
+        aired.c.end_ms,
+        aired.c.bytes,
+        aired.c.packets,
+        aired.c.part,
+        aired.c.turn,
+        aired.c.fresh_at,
+    )
+    .where(_OF_CHANNEL, aired.c.epoch >= sa.bindparam("first"))
+    .order_by(aired.c.epoch, aired.c.part)
+)
+_LAST_RECORDED = sa.select(sa.func.max(aired.c.epoch)).where(_OF_CHANNEL)
+_OPEN_SINCE = sa.select(sa.func.min(epochs.c.on_air_at_ms)).where(
+    epochs.c.channel == sa.bindparam("wanted"),
+    epochs.c.epoch > sa.bindparam("last"),
+    epochs.c.on_air_at_ms.is_not(None),
+)
+_RECORDED_SINCE = sa.select(sa.func.min(aired.c.start_ms)).where(
+    _OF_CHANNEL, aired.c.recorded_at_ms >= sa.bindparam("since_ms")
+)
+_SPANS = (
+    sa.select(
+        subscriptions.c.device,
+        subscriptions.c.channel,
+        subscriptions.c.added_at_ms,
+        subscriptions.c.removed_at_ms,
+    )
+    .where(subscriptions.c.device.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(subscriptions.c.id)
+)
+_GRANT_FIELDS = (grants.c.epoch, grants.c.granted_at_ms, grants.c.until_epoch)
+_GRANTS = sa.select(*_GRANT_FIELDS).where(
+    grants.c.device == sa.bindparam("holder"),
+    grants.c.channel == sa.bindparam("wanted"),
+    grants.c.epoch >= sa.bindparam("first"),
+)
+_HOLDERS = (
+    sa.select(subscriptions.c.device)
+    .distinct()
+    .where(subscriptions.c.channel == sa.bindparam("wanted"), subscriptions.c.device > sa.bindparam("after"))
+    .subquery()
+)
+_ALL_GRANTS = (
+    sa.select(grants.c.device, *_GRANT_FIELDS)
+    .select_from(
+        _HOLDERS.join(
+            grants,
+            sa.and_(
+                grants.c.device == _HOLDERS.c.device,
+                grants.c.channel == sa.bindparam("wanted"),
+                grants.c.epoch >= sa.bindparam("first"),
+            ),
+        )
+    )
+    .order_by(_HOLDERS.c.device)
+)
+_ERASED = (
+    sa.select(
+        erasures.c.device,
+        erasures.c.epoch,
+        withdrawals.c.begun_at_ms,
+        erasures.c.erased_at_ms,
+        epochs.c.fresh_at,
+    )
+    .select_from(
+        erasures.join(withdrawals, withdrawals.c.number == erasures.c.withdrawal).join(
+            epochs, sa.and_(epochs.c.channel == erasures.c.channel, epochs.c.epoch == erasures.c.epoch)
+        )
+    )
+    .where(erasures.c.channel == sa.bindparam("wanted"), erasures.c.void_at_ms.is_(None))
+)
+_ERASURES = _ERASED.where(erasures.c.device == sa.bindparam("holder"))
+_ALL_ERASURES = _ERASED.where(erasures.c.device > sa.bindparam("after")).order_by(erasures.c.device)
+_AHEAD = sa.select(epochs.c.epoch, epochs.c.fresh_at).where(
+    epochs.c.channel == sa.bindparam("wanted"),
+    epochs.c.state.in_((KeyState.PUBLISHED.name, KeyState.ACTIVE.name)),
+)
+_OF_CHAINS = sa.select(epochs.c.epoch, epochs.c.on_air_at_ms, epochs.c.fresh_at).where(
+    epochs.c.channel == sa.bindparam("wanted"),
+    sa.or_(
+        epochs.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+        epochs.c.fresh_at.in_(sa.bindparam("chains", expanding=True)),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The epochs of a channel that have a key and are not over, and a log in which all of them are on air."""
+
+    epochs: frozenset[int]
+    air: AirLog
+
+
+def spans_of(connection: sa.Connection, devices: Iterable[str]) -> dict[tuple[str, int], tuple[Span, ...]]:
+    """Return when devices were subscribed, by (device, channel), in order."""
+    wanted = sorted(set(devices))
+    found: dict[tuple[str, int], list[Span]] = {}
+    for place in range(0, len(wanted), DEVICES_AT_ONCE):
+        asked = {"wanted": wanted[place : place + DEVICES_AT_ONCE]}
+        for device, channel, added_at_ms, removed_at_ms in connection.execute(_SPANS, asked):
+            found.setdefault((device, channel), []).append(Span(added_at_ms, removed_at_ms))
+    return {key: tuple(spans) for key, spans in found.items()}
+
+
+def air_log(connection: sa.Connection, channel: int, since_ms: int = 0) -> AirLog:
+    """Return what was on air on a channel and ended at or after `since_ms`, with whole turns and chains."""
+    first = connection.execute(_FIRST_SINCE, {"wanted": channel, "since_ms": since_ms}).scalar()
+    last = connection.execute(_LAST_RECORDED, {"wanted": channel}).scalar() or 0
+    opened = connection.execute(_OPEN_SINCE, {"wanted": channel, "last": last}).scalar()
+    if first is None:
+        return AirLog(channel, (), open_since_ms=opened, first_epoch=last + 1)
+    chained = connection.execute(_FIRST_OF_CHAIN, {"wanted": channel, "first": first}).scalar()
+    first = first if chained is None else min(first, chained)
+    rows = connection.execute(_PARTS, {"wanted": channel, "first": first})
+    return AirLog(channel, [_aired(row) for row in rows], open_since_ms=opened, first_epoch=first)
+
+
+def usage_of(connection: sa.Connection, device: str, air: AirLog) -> tuple[UsageEvent, ...]:
+    """Return all usage of a device in the log of a channel, in order."""
+    held = _held(connection, device, air)
+    return air.usage(device, held, _lost(connection, device, air)) if held else ()
+
+
+def usage_of_channel(
+    connection: sa.Connection, air: AirLog, after: str = ""
+) -> Iterator[tuple[str, tuple[UsageEvent, ...]]]:
+    """Yield (device, its usage) for all devices above `after` with a grant in the log, by device.
+
+    Holds one device's grants at a time, however many there are.
+    """
+    asked = {"wanted": air.channel, "after": after}
+    erased = groupby(_stream(connection, _ALL_ERASURES, asked), key=lambda row: row[0])
+    gone = next(erased, None)
+    rows = _stream(connection, _ALL_GRANTS, {**asked, "first": air.first_epoch})
+    for device, held in groupby(rows, key=lambda row: row[0]):
+        while gone is not None and gone[0] < device:
+            gone = next(erased, None)
+        lost = [] if gone is None or gone[0] != device else [Erasure._make(row[1:]) for row in gone[1]]
+        yield device, air.usage(device, [GrantRow._make(row[1:]) for row in held], lost)
+
+
+def ahead(connection: sa.Connection, channel: int) -> Ahead:
+    """Return what of a channel is published or on air: a few epochs, with all of their chains."""
+    live = connection.execute(_AHEAD, {"wanted": channel}).all()
+    turns = [row.epoch for row in live]
+    chains = {row.fresh_at for row in live if row.fresh_at is not None}
+    asked = {"wanted": channel, "turns": turns, "chains": sorted(chains)}
+    parts = [
+        Aired(channel, epoch, "", FAR_MS if at_ms is None else at_ms, FAR_MS, 0, 0, fresh_at=fresh_at)
+        for epoch, at_ms, fresh_at in connection.execute(_OF_CHAINS, asked)
+    ]
+    first = min((part.epoch for part in parts), default=0)
+    return Ahead(frozenset(turns), AirLog(channel, parts, first_epoch=first))
+
+
+def pending(connection: sa.Connection, device: str, ahead: Ahead) -> bool:
+    """Return whether a device is to be charged for an epoch that is on air, or would be for one ahead."""
+    if not ahead.epochs:
+        return False
+    held, lost = _held(connection, device, ahead.air), _lost(connection, device, ahead.air)
+    return not ahead.epochs.isdisjoint(ahead.air.epochs(held, lost))
+
+
+def open_since(connection: sa.Connection, channel: int) -> int | None:
+    """Return when the first epoch of a channel began that went on air and is not settled; None if all are."""
+    last = connection.execute(_LAST_RECORDED, {"wanted": channel}).scalar() or 0
+    opened: int | None = connection.execute(_OPEN_SINCE, {"wanted": channel, "last": last}).scalar()
+    return opened
+
+
+def recorded_since(connection: sa.Connection, channel: int, since_ms: int) -> int | None:
+    """Return the first instant of what was recorded of a channel at or after `since_ms`, None if nothing."""
+    return connection.execute(_RECORDED_SINCE, {"wanted": channel, "since_ms": since_ms}).scalar()
+
+
+def _aired(row: Sequence[Any]) -> Aired:
+    return Aired(*row)
+
+
+def _held(connection: sa.Connection, device: str, air: AirLog) -> list[GrantRow]:
+    asked = {"holder": device, "wanted": air.channel, "first": air.first_epoch}
+    return [GrantRow._make(row) for row in connection.execute(_GRANTS, asked)]
+
+
+def _lost(connection: sa.Connection, device: str, air: AirLog) -> list[Erasure]:
+    asked = {"holder": device, "wanted": air.channel}
+    return [Erasure._make(row[1:]) for row in connection.execute(_ERASURES, asked)]
+
+
+def _stream(
+    connection: sa.Connection, query: sa.Select[tuple[object, ...]], asked: dict[str, object]
+) -> Iterator[sa.Row[tuple[object, ...]]]:
+    """Yield the rows of a query without holding them all."""
+    for rows in connection.execute(query, asked).partitions(ROWS_AT_ONCE):
+        yield from rows
