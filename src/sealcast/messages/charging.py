@@ -14,8 +14,13 @@ NAME_CHARS_MAX = 64
 ROWS_MAX = 500
 """Rows that a list's page has at most; fewer, if they would not fit into a message."""
 
+INSTANT_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, where calendars end."""
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
-Instant = Annotated[int, msgspec.Meta(ge=0)]
+Instant = Annotated[int, msgspec.Meta(ge=0, le=INSTANT_MS_MAX)]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Place = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
 QuantityName = Literal["periods", "subscribed-ms", "received-ms", "bytes", "packets", "epochs"]
 CycleKind = Literal["monthly", "weekly", "daily", "closing"]
@@ -81,23 +86,12 @@ class TariffVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     terms: Terms
 
 
-class AssignmentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A tariff of a channel from an instant on; for one device, or for all that have no other (None)."""
-
-    channel: int
-    channel_name: str
-    device: str | None
-    tariff: str | None
-    from_ms: int
-
-
 class TariffRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A tariff with its versions in order, and where it applies or is to apply."""
+    """A tariff with its versions in order of time."""
 
     name: str
     currency: str
     versions: list[TariffVersionRow]
-    assignments: list[AssignmentRow]
 
 
 class TariffList(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +111,37 @@ class TariffAssignRequest(Request, frozen=True, kw_only=True):
     tariff: str | None
     device: str | None = None
     from_ms: Instant | None = None
+
+
+class AssignmentListRequest(Request, frozen=True, kw_only=True):
+    """Operator: what channels and devices were assigned, in the order of making, above number `after`.
+
+    Only of a channel, a device ('': of whole channels) or a tariff, if these are given.
+    """
+
+    channel: str | None = None
+    device: str | None = None
+    tariff: str | None = None
+    after: Place = 0
+    limit: PageSize = ROWS_MAX
+
+
+class AssignmentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A tariff of a channel from an instant on; for one device, or for all that have no other (None)."""
+
+    number: int
+    channel: int
+    channel_name: str
+    device: str | None
+    tariff: str | None
+    from_ms: int
+
+
+class AssignmentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Assignments by number; `more` if there are others behind the last."""
+
+    assignments: list[AssignmentRow]
+    more: bool = False
 
 
 # Customers
