@@ -146,6 +146,7 @@ billed_periods = sa.Table(
     sa.Column("end_ms", sa.BigInteger, nullable=False),
     sa.Column("closed_at_ms", sa.BigInteger, nullable=False),
 )
+sa.Index("ix_billed_periods_end", billed_periods.c.end_ms)
 """Periods of customers that were closed; what becomes known of one later is on the next invoice."""
 
 contracts = sa.Table(

@@ -221,6 +221,7 @@ def _make_invoices() -> None:
         sa.Column("closed_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("customer", "start_ms", name=op.f("pk_billed_periods")),
     )
+    op.create_index("ix_billed_periods_end", "billed_periods", ["end_ms"], unique=False)
 
 
 def _make_ledger() -> None:
