@@ -16,7 +16,7 @@ import msgspec
 
 from sealcast.billing.periods import zone_of
 from sealcast.core.errors import LocalError
-from sealcast.ledger.entries import Entry, Posting, account
+from sealcast.ledger.entries import INVOICE_PREFIX, Entry, Posting, account
 from sealcast.ledger.money import currency
 from sealcast.messages.invoicing import Invoice, InvoiceLine, document_number
 
@@ -128,7 +128,7 @@ def entry_of(invoice: Invoice, issued_at_ms: int) -> Entry | None:
     if not postings:
         return None
     return Entry(
-        id=f"invoice-{document_number(invoice.number)}",
+        id=f"{INVOICE_PREFIX}{document_number(invoice.number)}",
         currency=invoice.currency,
         effective_ms=issued_at_ms,
         postings=postings,

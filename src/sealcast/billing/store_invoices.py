@@ -84,11 +84,33 @@ _BILLED = (
         invoice_lines.c.name,
     )
 )
+_LAST_INVOICE = (
+    sa.select(sa.func.max(invoices.c.number))
+    .where(invoices.c.customer == sa.bindparam("wanted"), invoices.c.kind == "invoice")
+    .scalar_subquery()
+)
+_INVOICED_AT = sa.select(sa.func.max(invoices.c.issued_at_ms)).where(
+    invoices.c.customer == sa.bindparam("wanted"), invoices.c.kind == "invoice"
+)
+_REBILLED = (
+    sa.select(sa.func.min(invoice_lines.c.period_start_ms))
+    .join(invoices, invoices.c.number == invoice_lines.c.invoice)
+    .where(
+        invoices.c.customer == sa.bindparam("wanted"),
+        invoices.c.kind == "credit-note",
+        invoices.c.number > _LAST_INVOICE,
+        invoice_lines.c.counts,
+    )
+)
 _CLOSED = (
     sa.select(billed_periods.c.start_ms, billed_periods.c.end_ms, billed_periods.c.closed_at_ms)
     .where(billed_periods.c.customer == sa.bindparam("wanted"))
     .order_by(billed_periods.c.start_ms)
 )
+
+
+Mark = tuple[int, int]
+"""A customer's last invoice or credit note, and how many of its periods were closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +151,8 @@ def last(connection: sa.Connection) -> tuple[int, int]:
     return (0, 0) if row is None else (row.number, row.issued_at_ms)
 
 
-def marks(connection: sa.Connection, customers: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return what tells whether customers were billed since: last invoice, and how many periods closed."""
+def marks(connection: sa.Connection, customers: Sequence[str]) -> dict[str, Mark]:
+    """Return what tells, when it is asked again, whether customers were billed since."""
     numbers = {row[0]: row[1] for row in connection.execute(_LAST_OF, {"wanted": customers})}
     closed = {row[0]: row[1] for row in connection.execute(_CLOSED_OF, {"wanted": customers})}
     return {customer: (numbers.get(customer, 0), closed.get(customer, 0)) for customer in customers}
@@ -193,6 +215,17 @@ def billed(connection: sa.Connection, device: str, since_ms: int) -> Iterator[Bi
     """Give what was billed of a device's periods that begin at `since_ms` or later, line by line."""
     for row in connection.execute(_BILLED, {"wanted": device, "since_ms": since_ms}):
         yield BilledLine(*row)
+
+
+def invoiced_at(connection: sa.Connection, customer: str) -> int:
+    """Return when a customer's last invoice was issued; 0 before the first."""
+    return int(connection.execute(_INVOICED_AT, {"wanted": customer}).scalar() or 0)
+
+
+def rebilled_from(connection: sa.Connection, customer: str) -> int | None:
+    """Return the first period credited since a customer's last invoice that is to be billed again."""
+    found: int | None = connection.execute(_REBILLED, {"wanted": customer}).scalar()
+    return found
 
 
 def closed_periods(connection: sa.Connection, customer: str) -> tuple[ClosedPeriod, ...]:
