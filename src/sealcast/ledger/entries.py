@@ -16,15 +16,15 @@ from dataclasses import dataclass
 
 from sealcast.core.errors import UsageError
 from sealcast.ledger.money import AMOUNT_MICRO_MAX, currency
+from sealcast.messages.charging import INSTANT_MS_MAX
 
 POSTINGS_MAX = 10_000
 """A settlement with as many broadcasters is far away; one entry is one transaction."""
 
 ID_CHARS_MAX = 128
 MEMO_CHARS_MAX = 500
-INSTANT_MS_MAX = 253_402_300_800_000
-"""The year 10000: calendars of programs end there."""
-
+INVOICE_PREFIX, STATEMENT_PREFIX = "invoice-", "statement-"
+"""How the ids of entries begin that belong to a document; nobody else makes or takes back one of these."""
 
 PART_CHARS_MAX = 128
 """As long as the name of a party."""
@@ -73,7 +73,7 @@ class Entry:
             raise UsageError(f"an entry's memo has at most {MEMO_CHARS_MAX} characters")
         if not self.memo.isprintable():
             raise UsageError("an entry's memo is one line without control characters")
-        if not 0 <= self.effective_ms < INSTANT_MS_MAX:
+        if not 0 <= self.effective_ms <= INSTANT_MS_MAX:
             raise UsageError("an entry is of an instant from the year 1970 to 9999")
         _check_postings(self.id, self.postings)
 

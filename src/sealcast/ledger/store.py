@@ -1,6 +1,7 @@
 """Owns recording in the ledger: an entry once by its id, none into books that are closed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -73,8 +74,11 @@ def record(connection: sa.Connection, entry: Entry, now_ms: int) -> Recorded:
 def find(connection: sa.Connection, id: str) -> EntryRow | None:  # noqa: A002 - the field's name
     """Return the entry of an id, if there is one."""
     row = connection.execute(_FIND, {"wanted": id}).first()
-    if row is None:
-        return None
+    return None if row is None else read_entry(connection, row)
+
+
+def read_entry(connection: sa.Connection, row: sa.Row[Any]) -> EntryRow:
+    """Return an entry with its postings, given its row of `ledger_entries`."""
     postings = connection.execute(_POSTINGS, {"number": row.number})
     return EntryRow(
         number=row.number,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from sealcast.messages.charging import ROWS_MAX, Instant, PageSize, QuantityName
+from sealcast.messages.charging import ROWS_MAX, Instant, PageSize, QuantityName, RowNumber
 from sealcast.messages.requests import Request
 
 SHARE_OF_MAX = 1_000_000
@@ -71,7 +71,7 @@ class LedgerListRequest(Request, frozen=True, kw_only=True):
     """Operator: entries in the order of recording, above `after`; only those on an account, if given."""
 
     account: str | None = None
-    after: int = 0
+    after: RowNumber = 0
     limit: PageSize = ROWS_MAX
 
 
@@ -83,7 +83,7 @@ class LedgerList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalancesRequest(Request, frozen=True, kw_only=True):
-    """Operator: the balances of accounts by name, behind `after`; of those that begin with `prefix`.
+    """Operator: the balances of `limit` accounts by name, behind `after`; of those that begin with `prefix`.
 
     `until_ms`: as of the entries effective before that instant.
     """
@@ -103,11 +103,11 @@ class BalanceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balances(msgspec.Struct, frozen=True, kw_only=True):
-    """Balances by account and currency; pages end between accounts."""
+    """Balances by account and currency; `next` is what to ask behind for more, None if all are told."""
 
     balances: list[BalanceRow]
     closed_until_ms: int | None
-    more: bool = False
+    next: str | None = None
 
 
 class LedgerCloseRequest(Request, frozen=True, kw_only=True):
@@ -166,7 +166,7 @@ class ContractRow(msgspec.Struct, frozen=True, kw_only=True):
 class ContractListRequest(Request, frozen=True, kw_only=True):
     """Operator: contracts by number, above `after`."""
 
-    after: int = 0
+    after: RowNumber = 0
     limit: PageSize = ROWS_MAX
 
 
@@ -235,7 +235,7 @@ class StatementListRequest(Request, frozen=True, kw_only=True):
     """Operator: statements by number, above `after`."""
 
     broadcaster: str | None = None
-    after: int = 0
+    after: RowNumber = 0
     limit: PageSize = ROWS_MAX
 
 

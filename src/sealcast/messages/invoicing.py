@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from sealcast.messages.charging import ROWS_MAX, CycleKind, Instant, PageSize
+from sealcast.messages.charging import ROWS_MAX, CycleKind, Instant, PageSize, RowNumber
 from sealcast.messages.requests import Request
 
 LINES_MAX = 5_000
@@ -140,7 +140,7 @@ class InvoiceListRequest(Request, frozen=True, kw_only=True):
     customer: str | None = None
     since_ms: Instant | None = None
     until_ms: Instant | None = None
-    after: int = 0
+    after: RowNumber = 0
     limit: PageSize = ROWS_MAX
 
 

@@ -23,7 +23,15 @@ TARIFF_ASSIGN = Operation(
     "/v1/billing/tariffs/assign",
     "operator",
     charging.TariffAssignRequest,
-    charging.TariffList,
+    charging.AssignmentList,
+)
+ASSIGNMENT_LIST = Operation(
+    "billing-assignment-list",
+    "/v1/billing/tariffs/assignments",
+    "operator",
+    charging.AssignmentListRequest,
+    charging.AssignmentList,
+    is_remembered=False,
 )
 CUSTOMER_SET = Operation(
     "billing-customer-set",
@@ -176,4 +184,10 @@ PAYOUT = Operation(
     bookkeeping.Payout,
 )
 
-BILLING: tuple[Operation, ...] = ()
+BILLING: tuple[Operation, ...] = (
+    LEDGER_POST,
+    LEDGER_REVERSE,
+    LEDGER_LIST,
+    LEDGER_BALANCES,
+    LEDGER_CLOSE,
+)

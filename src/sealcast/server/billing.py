@@ -1,10 +1,10 @@
 """Owns the list of billing's desks: who carries out each of its operations."""
 
 from sealcast.keyserver.calls import Handler
+from sealcast.server.billing_ledger import ledger_handlers
 from sealcast.server.billing_shared import BillingShared
 
 
 def billing_handlers(shared: BillingShared) -> tuple[Handler, ...]:
     """Return the handlers of billing's operations."""
-    del shared
-    return ()
+    return (*ledger_handlers(shared),)
