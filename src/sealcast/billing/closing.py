@@ -8,14 +8,15 @@ up to what one bill of everything would say.
 """
 
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sealcast.billing.due import Standing, plan
-from sealcast.billing.facts import AccountFacts, SubscriptionFacts
+from sealcast.billing.facts import AccountFacts, Billed, SubscriptionFacts
 from sealcast.billing.periods import LAST_MS, Period
 from sealcast.billing.rating import TAX, Line, LineKey, rate
-from sealcast.billing.timeline import Source, Timeline
+from sealcast.billing.timeline import Source
 from sealcast.billing.usage import Usage, collect
-from sealcast.billing.workings import explain
+from sealcast.billing.workings import CHARGED_NO_MORE, explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _lines(
     subscription: SubscriptionFacts, period: Period, usage: Usage
 ) -> list[tuple[str, list[DraftLine]]]:
     """Return all lines of a period that is over, by currency."""
-    found: list[tuple[str, list[DraftLine]]] = []
+    found = []
     for timeline in subscription.timelines:
         currency = timeline.tariff.currency
         billed = subscription.billed.get((currency, period.start_ms), {})
@@ -138,25 +139,41 @@ def _lines(
             billed_minor={key: each.minor for key, each in billed.items()},
             is_final=True,
         )
-        lines = [_line(subscription, period, timeline, line) for line in rated.lines]
+        told = zip(rated.lines, explain(rated, timeline), strict=True)
+        sources = [timeline.sources.get(line.key.valid_from_ms) for line in rated.lines]
+        lines = [
+            _line(subscription, period, line, workings, source, earlier=billed.get(line.key))
+            for (line, workings), source in zip(told, sources, strict=True)
+        ]
         found.append((currency, lines))
+    return found + _given_up(subscription, period)
+
+
+def _given_up(subscription: SubscriptionFacts, period: Period) -> list[tuple[str, list[DraftLine]]]:
+    """Return lines that pay back what was billed in a currency in which nothing applies any more."""
     applying = {timeline.tariff.currency for timeline in subscription.timelines}
-    for (currency, start_ms), billed in subscription.billed.items():
-        if start_ms == period.start_ms and currency not in applying:
-            lines = [
-                _line(subscription, period, None, Line(key, None, 0, each.minor), currency)
-                for key, each in sorted(billed.items())
-            ]
-            found.append((currency, lines))
-    return found
+    return [
+        (
+            currency,
+            [
+                _line(subscription, period, Line(key, None, 0, each.minor), CHARGED_NO_MORE, earlier=each)
+                for key, each in sorted(billed.items(), key=itemgetter(0))
+            ],
+        )
+        for (currency, start_ms), billed in sorted(subscription.billed.items(), key=itemgetter(0))
+        if start_ms == period.start_ms and currency not in applying
+    ]
 
 
 def _line(
-    subscription: SubscriptionFacts, period: Period, timeline: Timeline | None, line: Line, currency: str = ""
+    subscription: SubscriptionFacts,
+    period: Period,
+    line: Line,
+    workings: str,
+    source: Source | None = None,
+    *,
+    earlier: Billed | None,
 ) -> DraftLine:
-    source = None if timeline is None else timeline.sources.get(line.key.valid_from_ms)
-    code = currency if timeline is None else timeline.tariff.currency
-    earlier = subscription.billed.get((code, period.start_ms), {}).get(line.key)
     return DraftLine(
         device=subscription.device,
         channel=subscription.channel,
@@ -167,7 +184,7 @@ def _line(
         quantity=None if line.charge is None else str(line.charge.quantity),
         units=0 if line.charge is None else line.charge.units,
         billed_units=0 if earlier is None else earlier.units,
-        workings=explain(line, period, timeline),
+        workings=workings,
         so_far_minor=line.cumulative_minor,
         billed_minor=line.billed_minor,
     )
