@@ -20,7 +20,7 @@ INSTANT_MS_MAX = 253_402_300_799_999
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Instant = Annotated[int, msgspec.Meta(ge=0, le=INSTANT_MS_MAX)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Place = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Place = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
 QuantityName = Literal["periods", "subscribed-ms", "received-ms", "bytes", "packets", "epochs"]
 CycleKind = Literal["monthly", "weekly", "daily", "closing"]
