@@ -104,8 +104,11 @@ def tariff_at(connection: sa.Connection, channel: int, device: str | None, insta
     return tariff
 
 
-def add(connection: sa.Connection, channel: int, assignment: Assignment, now_ms: int) -> None:
-    """Store an assignment; no other of its channel and device may begin at the same instant."""
+def add(connection: sa.Connection, channel: int, assignment: Assignment, now_ms: int) -> int:
+    """Store an assignment and return its number.
+
+    No other of its channel and device may begin at the same instant.
+    """
     values = {
         "channel": channel,
         "device": assignment.device or ALL_DEVICES,
@@ -113,7 +116,7 @@ def add(connection: sa.Connection, channel: int, assignment: Assignment, now_ms:
         "from_ms": assignment.from_ms,
         "added_at_ms": now_ms,
     }
-    connection.execute(table.insert(), values)
+    return int(connection.execute(table.insert(), values).lastrowid)
 
 
 def _at(channel: int, device: str | None, instant_ms: int) -> dict[str, object]:
