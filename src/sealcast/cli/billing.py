@@ -26,7 +26,7 @@ class BillingGroup(LazyGroup):
         Entry(
             "ledger",
             "sealcast.cli.billing_ledger",
-            "Keep the ledger: list, balance, pay, post, reverse, close.",
+            "Keep the ledger: list, balance, pay, post, reverse, close, export.",
             PANEL,
         ),
         Entry(

@@ -32,6 +32,9 @@ PART_CHARS_MAX = 128
 ACCOUNT_CHARS_MAX = 512
 """One part in which every character is encoded, and room for others."""
 
+CASH = "operator:cash"
+"""What was paid, to the operator and by him; for each of his bank accounts there may be one below it."""
+
 _KIND = re.compile(r"[a-z][a-z-]{0,31}")
 _PART = re.compile(rf"[!-~]{{1,{PART_CHARS_MAX}}}")
 _PLAIN = re.compile(r"[A-Za-z0-9._-]")
@@ -104,6 +107,11 @@ def check_account(name: str) -> None:
     """Raise UsageError for what is not the name of an account."""
     if len(name) > ACCOUNT_CHARS_MAX or not _ACCOUNT.fullmatch(name):
         raise UsageError(f"not an account: {name[:80]!r}; write for instance subscriber:TV-0001")
+
+
+def is_cash(name: str) -> bool:
+    """Whether an account is one of real money, which comes in whole coins."""
+    return name == CASH or name.startswith(f"{CASH}:")
 
 
 def reverse(entry: Entry, id: str, effective_ms: int, memo: str) -> Entry:  # noqa: A002 - the field's name

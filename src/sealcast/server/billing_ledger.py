@@ -21,8 +21,10 @@ from sealcast.ledger.entries import (
     Entry,
     Posting,
     check_account,
+    is_cash,
     reverse,
 )
+from sealcast.ledger.money import currency
 from sealcast.ledger.reading import Balance
 from sealcast.ledger.store import Recorded
 from sealcast.messages import operations_billing
@@ -64,6 +66,7 @@ class LedgerDesk:
             raise refusal("bad-request", "an entry is dated a year ahead at most")
         postings = tuple(Posting(each.account, each.amount_micro) for each in request.postings)
         entry = Entry(request.id, request.currency, effective_ms, postings, request.memo)
+        _check_coins(entry)
         return _posted(call, store.record(call.connection, entry, call.wall_ms), "ledger-post")
 
     def reverse(self, call: Call, request: LedgerReverseRequest) -> Reply:
@@ -124,6 +127,14 @@ def check_id(id_: str) -> None:
         raise refusal(
             "bad-request", f"ids of entries of documents begin with {' or '.join(RESERVED)}; take another"
         )
+
+
+def _check_coins(entry: Entry) -> None:
+    """Raise a refusal for cash in less than coins."""
+    coin_micro = currency(entry.currency).micro_per_minor
+    for posting in entry.postings:
+        if posting.amount_micro % coin_micro and is_cash(posting.account):
+            raise refusal("bad-request", f"cash in {entry.currency} is paid in whole coins")
 
 
 def _effective_ms(call: Call, id_: str) -> int:
