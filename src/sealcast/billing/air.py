@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from sealcast.billing.counting import AiredEpoch, Erasure, GrantRow, counted
 from sealcast.billing.usage import UsageEvent
+from sealcast.core.errors import LocalError
+
+Grant = tuple[int, int, int | None]
+"""A `GrantRow` as databases give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Aired:
     part: int = 1
     turn: int = 0
     fresh_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.end_ms < self.start_ms or self.bytes < 0 or self.packets < 0:
+            raise LocalError(f"usage {self.name} ends before it begins, or is less than nothing")
 
     @property
     def name(self) -> str:
@@ -67,16 +75,17 @@ class AirLog:
         for each in self.parts:
             self._add(each)
 
-    def epochs(self, grants: Iterable[GrantRow], erasures: Iterable[Erasure] = ()) -> set[int]:
+    def epochs(self, grants: Iterable[Grant], erasures: Iterable[Erasure] = ()) -> set[int]:
         """Return the epochs of the log that a device is charged for."""
         erased = tuple(erasures)
-        known, found = self._part_1, set()
+        known, found = self._part_1, set[int]()
         for grant in grants:
-            if grant[2] is None and not erased:
-                if grant[0] in known:
-                    found.add(grant[0])
-            else:
-                found.update(counted(grant, self._of(grant), erased))
+            epoch, granted_at_ms, until = grant
+            if until is not None or erased:
+                row = GrantRow(epoch, granted_at_ms, until)
+                found.update(counted(row, self._of(row), erased))
+            elif epoch in known:
+                found.add(epoch)
         return found
 
     def events(self, device: str, epochs: Iterable[int]) -> tuple[UsageEvent, ...]:
@@ -92,16 +101,16 @@ class AirLog:
         )
 
     def usage(
-        self, device: str, grants: Iterable[GrantRow], erasures: Iterable[Erasure] = ()
+        self, device: str, grants: Iterable[Grant], erasures: Iterable[Erasure] = ()
     ) -> tuple[UsageEvent, ...]:
         """Return the usage of a device by its grants on the channel, less what it erased; about 2 µs each."""
         return self.events(device, self.epochs(grants, erasures))
 
     def _of(self, grant: GrantRow) -> Iterable[AiredEpoch]:
         """Return what a grant may count for: its epoch, or all of its chain."""
-        if grant[2] is not None:
-            return self._chains.get(grant[2], ())
-        own = self._part_1.get(grant[0])
+        if grant.until_epoch is not None:
+            return self._chains.get(grant.until_epoch, ())
+        own = self._part_1.get(grant.epoch)
         return () if own is None else (own,)
 
     def _add(self, part: Aired) -> None:

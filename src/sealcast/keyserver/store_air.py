@@ -22,13 +22,13 @@ _ALL = sa.select(reports)
 _DROP = reports.delete().where(
     reports.c.channel == sa.bindparam("wanted"), reports.c.epoch < sa.bindparam("below")
 )
+_FIGURES = ("duration_ms", "packets", "bytes")
 _NEW_TOTALS = insert(totals)
+_HAS_ALL = sa.and_(*(totals.c[name] >= _NEW_TOTALS.excluded[name] for name in _FIGURES))
 _ADD_TOTALS = _NEW_TOTALS.on_conflict_do_update(
     index_elements=["channel", "ssrc", "epoch"],
-    set_={
-        name: sa.func.max(totals.c[name], _NEW_TOTALS.excluded[name])
-        for name in ("duration_ms", "packets", "bytes")
-    },
+    set_={name: sa.func.max(totals.c[name], _NEW_TOTALS.excluded[name]) for name in _FIGURES}
+    | {"is_recorded": sa.and_(totals.c.is_recorded, _HAS_ALL)},
 )
 _TOTALS = sa.select(totals).where(totals.c.channel == sa.bindparam("wanted")).order_by(totals.c.epoch)
 

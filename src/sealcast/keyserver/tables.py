@@ -136,8 +136,14 @@ totals = sa.Table(
     sa.Column("duration_ms", sa.BigInteger, nullable=False),
     sa.Column("packets", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("is_recorded", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
 )
-"""What went on air under each epoch of each run; figures only rise."""
+sa.Index("ix_totals_epoch", totals.c.channel, totals.c.epoch)
+_NEWS = totals.c.is_recorded.is_(False)
+sa.Index("ix_totals_news", totals.c.channel, totals.c.epoch, sqlite_where=_NEWS, postgresql_where=_NEWS)
+"""What went on air under each epoch of each run; figures only rise.
+
+`is_recorded` while what billing has recorded is all of it: any figure that rises clears it."""
 
 grants = sa.Table(
     "grants",

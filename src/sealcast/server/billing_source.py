@@ -10,25 +10,26 @@ Every function reads over any connection, the writer's or a snapshot.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from sealcast.billing.air import Aired, AirLog
-from sealcast.billing.counting import Erasure, GrantRow
+from sealcast.billing.air import Aired, AirLog, Grant
+from sealcast.billing.counting import Erasure
 from sealcast.billing.rating import Span
 from sealcast.billing.tables import aired
 from sealcast.billing.usage import UsageEvent
+from sealcast.core.ids import U32_MAX
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import epochs, grants
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 
-ROWS_AT_ONCE = 2_000
-"""Rows fetched in one go while all grants of a channel pass: enough to cost nothing, and half a MB."""
+DEVICES_AT_ONCE = 200
+"""Devices in one query: enough that a query costs little, and their grants of a year some 100 MB at most."""
 
-DEVICES_AT_ONCE = 500
-"""Devices in one query: SQLite takes tens of thousands of parameters, and none of our answers needs more."""
+NO_EPOCH = U32_MAX + 1
+"""Where a log begins that has nothing: no epoch is as high."""
 
 FAR_MS = 2**62
 """An instant after all others: when an epoch goes on air that is only published yet."""
@@ -79,8 +80,7 @@ _SPANS = (
     .where(subscriptions.c.device.in_(sa.bindparam("wanted", expanding=True)))
     .order_by(subscriptions.c.id)
 )
-_GRANT_FIELDS = (grants.c.epoch, grants.c.granted_at_ms, grants.c.until_epoch)
-_GRANTS = sa.select(*_GRANT_FIELDS).where(
+_GRANTS = sa.select(grants.c.epoch, grants.c.granted_at_ms, grants.c.until_epoch).where(
     grants.c.device == sa.bindparam("holder"),
     grants.c.channel == sa.bindparam("wanted"),
     grants.c.epoch >= sa.bindparam("first"),
@@ -89,22 +89,29 @@ _HOLDERS = (
     sa.select(subscriptions.c.device)
     .distinct()
     .where(subscriptions.c.channel == sa.bindparam("wanted"), subscriptions.c.device > sa.bindparam("after"))
-    .subquery()
+    .order_by(subscriptions.c.device)
+    .limit(DEVICES_AT_ONCE)
 )
-_ALL_GRANTS = (
-    sa.select(grants.c.device, *_GRANT_FIELDS)
-    .select_from(
-        _HOLDERS.join(
-            grants,
-            sa.and_(
-                grants.c.device == _HOLDERS.c.device,
-                grants.c.channel == sa.bindparam("wanted"),
-                grants.c.epoch >= sa.bindparam("first"),
-            ),
-        )
+_HAS_ERASED = sa.exists().where(
+    erasures.c.device == grants.c.device,
+    erasures.c.channel == sa.bindparam("wanted"),
+    erasures.c.void_at_ms.is_(None),
+)
+_GRANTED = (
+    sa.select(
+        grants.c.device,
+        sa.or_(sa.func.count(grants.c.until_epoch) > 0, _HAS_ERASED),
+        sa.func.json_group_array(grants.c.epoch),
     )
-    .order_by(_HOLDERS.c.device)
+    .where(grants.c.channel == sa.bindparam("wanted"), grants.c.epoch >= sa.bindparam("first"))
+    .group_by(grants.c.device)
+    .order_by(grants.c.device)
 )
+"""Of a device whether it has grants of chains or erased anything, and the epochs of its grants in one text:
+that is made and read in C, in a fifth of the time that rows take."""
+
+_GRANTED_TO_ONE = _GRANTED.where(grants.c.device == sa.bindparam("holder"))
+_GRANTED_TO_SOME = _GRANTED.where(grants.c.device.in_(sa.bindparam("holders", expanding=True)))
 _ERASED = (
     sa.select(
         erasures.c.device,
@@ -121,7 +128,6 @@ _ERASED = (
     .where(erasures.c.channel == sa.bindparam("wanted"), erasures.c.void_at_ms.is_(None))
 )
 _ERASURES = _ERASED.where(erasures.c.device == sa.bindparam("holder"))
-_ALL_ERASURES = _ERASED.where(erasures.c.device > sa.bindparam("after")).order_by(erasures.c.device)
 _AHEAD = sa.select(epochs.c.epoch, epochs.c.fresh_at).where(
     epochs.c.channel == sa.bindparam("wanted"),
     epochs.c.state.in_((KeyState.PUBLISHED.name, KeyState.ACTIVE.name)),
@@ -157,10 +163,9 @@ def spans_of(connection: sa.Connection, devices: Iterable[str]) -> dict[tuple[st
 def air_log(connection: sa.Connection, channel: int, since_ms: int = 0) -> AirLog:
     """Return what was on air on a channel and ended at or after `since_ms`, with whole turns and chains."""
     first = connection.execute(_FIRST_SINCE, {"wanted": channel, "since_ms": since_ms}).scalar()
-    last = connection.execute(_LAST_RECORDED, {"wanted": channel}).scalar() or 0
-    opened = connection.execute(_OPEN_SINCE, {"wanted": channel, "last": last}).scalar()
+    opened = open_since(connection, channel)
     if first is None:
-        return AirLog(channel, (), open_since_ms=opened, first_epoch=last + 1)
+        return AirLog(channel, (), open_since_ms=opened, first_epoch=NO_EPOCH)
     chained = connection.execute(_FIRST_OF_CHAIN, {"wanted": channel, "first": first}).scalar()
     first = first if chained is None else min(first, chained)
     rows = connection.execute(_PARTS, {"wanted": channel, "first": first})
@@ -169,8 +174,9 @@ def air_log(connection: sa.Connection, channel: int, since_ms: int = 0) -> AirLo
 
 def usage_of(connection: sa.Connection, device: str, air: AirLog) -> tuple[UsageEvent, ...]:
     """Return all usage of a device in the log of a channel, in order."""
-    held = _held(connection, device, air)
-    return air.usage(device, held, _lost(connection, device, air)) if held else ()
+    asked = {"wanted": air.channel, "first": air.first_epoch, "holder": device}
+    row = connection.execute(_GRANTED_TO_ONE, asked).one_or_none()
+    return () if row is None else _usage(connection, row, air)
 
 
 def usage_of_channel(
@@ -178,17 +184,16 @@ def usage_of_channel(
 ) -> Iterator[tuple[str, tuple[UsageEvent, ...]]]:
     """Yield (device, its usage) for all devices above `after` with a grant in the log, by device.
 
-    Holds one device's grants at a time, however many there are.
+    Holds the epochs of `DEVICES_AT_ONCE` devices at a time, however many there are.
     """
-    asked = {"wanted": air.channel, "after": after}
-    erased = groupby(_stream(connection, _ALL_ERASURES, asked), key=lambda row: row[0])
-    gone = next(erased, None)
-    rows = _stream(connection, _ALL_GRANTS, {**asked, "first": air.first_epoch})
-    for device, held in groupby(rows, key=lambda row: row[0]):
-        while gone is not None and gone[0] < device:
-            gone = next(erased, None)
-        lost = [] if gone is None or gone[0] != device else [Erasure._make(row[1:]) for row in gone[1]]
-        yield device, air.usage(device, [GrantRow._make(row[1:]) for row in held], lost)
+    while True:
+        asked: dict[str, object] = {"wanted": air.channel, "first": air.first_epoch}
+        holders = connection.execute(_HOLDERS, {**asked, "after": after}).scalars().all()
+        for row in connection.execute(_GRANTED_TO_SOME, {**asked, "holders": holders}):
+            yield row[0], _usage(connection, row, air)
+        if len(holders) < DEVICES_AT_ONCE:
+            return
+        after = holders[-1]
 
 
 def ahead(connection: sa.Connection, channel: int) -> Ahead:
@@ -229,9 +234,17 @@ def _aired(row: Sequence[Any]) -> Aired:
     return Aired(*row)
 
 
-def _held(connection: sa.Connection, device: str, air: AirLog) -> list[GrantRow]:
+def _usage(connection: sa.Connection, row: Sequence[Any], air: AirLog) -> tuple[UsageEvent, ...]:
+    """Return the usage of a device by what it was granted; where its grants alone do not say, by the rest."""
+    device, needs_more, text = row
+    if needs_more:
+        return air.usage(device, _held(connection, device, air), _lost(connection, device, air))
+    return air.events(device, _epochs(text))
+
+
+def _held(connection: sa.Connection, device: str, air: AirLog) -> list[Grant]:
     asked = {"holder": device, "wanted": air.channel, "first": air.first_epoch}
-    return [GrantRow._make(row) for row in connection.execute(_GRANTS, asked)]
+    return [(row.epoch, row.granted_at_ms, row.until_epoch) for row in connection.execute(_GRANTS, asked)]
 
 
 def _lost(connection: sa.Connection, device: str, air: AirLog) -> list[Erasure]:
@@ -239,9 +252,4 @@ def _lost(connection: sa.Connection, device: str, air: AirLog) -> list[Erasure]:
     return [Erasure._make(row[1:]) for row in connection.execute(_ERASURES, asked)]
 
 
-def _stream(
-    connection: sa.Connection, query: sa.Select[tuple[object, ...]], asked: dict[str, object]
-) -> Iterator[sa.Row[tuple[object, ...]]]:
-    """Yield the rows of a query without holding them all."""
-    for rows in connection.execute(query, asked).partitions(ROWS_AT_ONCE):
-        yield from rows
+_epochs = msgspec.json.Decoder(list[int]).decode

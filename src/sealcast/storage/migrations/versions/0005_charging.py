@@ -152,6 +152,17 @@ def _make_evidence() -> None:
 
 
 def _make_aired() -> None:
+    boolean = sa.Boolean(create_constraint=False)
+    op.add_column("totals", sa.Column("is_recorded", boolean, nullable=False, server_default=sa.false()))
+    op.create_index("ix_totals_epoch", "totals", ["channel", "epoch"], unique=False)
+    op.create_index(
+        "ix_totals_news",
+        "totals",
+        ["channel", "epoch"],
+        unique=False,
+        sqlite_where=sa.text("is_recorded IS 0"),
+        postgresql_where=sa.text("is_recorded IS false"),
+    )
     op.create_table(
         "aired",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
