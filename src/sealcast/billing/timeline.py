@@ -9,7 +9,7 @@ What a device was assigned stands over what its channel has, until it is assigne
 tariff for each currency, whose versions begin where a tariff, or a version of one, begins to apply.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -82,10 +82,10 @@ def _stretches(assignments: Iterable[Assignment], device: str) -> list[tuple[str
             changes.pop()
         if applies != (changes[-1][1] if changes else None):
             changes.append((each.from_ms, applies))
-    ends: Sequence[int | None] = [*(at_ms for at_ms, _ in changes[1:]), None]
+    ends = (at_ms for at_ms, _ in changes[1:])
     return [
         (name, start_ms, end_ms)
-        for (start_ms, name), end_ms in zip(changes, ends, strict=True)
+        for (start_ms, name), end_ms in zip_longest(changes, ends)
         if name is not None
     ]
 
