@@ -1,29 +1,14 @@
 """Shows that the ledger on disk records an entry once, always balances, and is never changed."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from sealcast.core.errors import RefusedError
 from sealcast.ledger import store
 from sealcast.ledger.entries import Entry, Posting, reverse
-from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import upgrade
 
 NOW_MS = 1_000_000
 TABLES = ("ledger_entries", "ledger_postings", "ledger_closings")
-
-
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    """Give a connection to a fresh database."""
-    engine = open_engine(tmp_path / "test.sqlite")
-    upgrade(engine)
-    with engine.connect() as opened:
-        yield opened
-    engine.dispose()
 
 
 def entry(id_: str = "e-1", amount: int = 5, effective_ms: int = 10) -> Entry:

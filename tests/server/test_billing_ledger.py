@@ -113,6 +113,7 @@ def test_what_is_not_posted(tell: Callable[..., Path]) -> None:
         ({"postings": postings(A=1, b=-1)}, "not an account"),
         ({"currency": "EURO"}, "no currency"),
         ({"currency": "XAU"}, "no minor unit"),
+        ({"postings": postings(operator__cash=EURO // 1000, a=-EURO // 1000)}, "whole coins"),
         ({"memo": "a\nb"}, "memo"),
         ({"memo": "m" * 501}, "memo"),
         ({"effective_ms": far_ms}, "a year ahead"),
@@ -170,7 +171,7 @@ def test_pages(tell: Callable[..., Path]) -> None:
         for number in range(7):
             names = [f"subscriber:{long}:{number}.{place}" for place in range(120)]
             paid = [PostingRow(account=name, amount_micro=1) for name in names]
-            paid.append(PostingRow(account="operator:cash", amount_micro=-len(paid)))
+            paid.append(PostingRow(account="operator:income", amount_micro=-len(paid)))
             for currency in ("EUR", "JPY"):
                 answer = await post(server, f"{currency}-{number}", currency=currency, postings=paid)
                 assert answer.status == 200, answer.detail
@@ -185,7 +186,7 @@ def test_pages(tell: Callable[..., Path]) -> None:
         assert everything == sorted(everything)
         assert await balances(server, limit=100) == everything
         assert len(await balances(server, prefix=f"subscriber:{long}:3.")) == 240
-        assert await balances(server, prefix="operator:cash") == everything[:2]
+        assert await balances(server, prefix="operator:income") == everything[:2]
         assert await balances(server, prefix="z" * 10_000) == []
         # Pages on which no account has anything yet are empty and lead on.
         assert await balances(server, until_ms=1, limit=100) == []
@@ -197,7 +198,9 @@ def test_two_operators_tell_one_payment(tell: Callable[..., Path]) -> None:
     """Posted by many at the same time under one id, a payment is recorded once and everybody hears which."""
 
     async def story(server: Running) -> None:
-        callers = [server.operator, *(server.caller(server.operator.credential) for _ in range(9))]
+        second = await server.register("second", "operator")
+        both = (server.operator, second)
+        callers = [server.caller(both[number % 2].credential) for number in range(10)]
         paid = postings(operator__cash=EURO, subscriber__TV_1=-EURO)
         replies = await asyncio.gather(
             *(
