@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
-from itertools import pairwise
 
 from sealcast.billing.facts import AccountFacts, SubscriptionFacts
 from sealcast.billing.periods import FIRST_MS, LAST_MS, BillingCycle, Period, PeriodKind
-from sealcast.billing.rating import merge_spans
+from sealcast.billing.rating import Span
 
 RERATED_MS = 35 * 86_400_000
 """A month and some days: senders and other servers report the rest of an epoch within seconds or hours."""
@@ -54,8 +53,8 @@ def rated_since(
     """Return from which instant on the facts of a customer have to be complete: `AccountFacts.since_ms`.
 
     `last_closed_end_ms` is the latest end of its closed periods, `late_from_ms` where the earliest usage
-    begins that was recorded since the last bill. Periods that ended `RERATED_MS` ago are rated again in any
-    case. Where only the customer ends periods, all are.
+    begins that was recorded since the last bill, or that of a device which joined since. Periods that ended
+    less than `RERATED_MS` ago are rated again in any case. Where only the customer ends periods, all are.
     """
     if last_closed_end_ms is None or cycle.kind is PeriodKind.CLOSING:
         return FIRST_MS
@@ -114,11 +113,16 @@ def _plan_runs(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int)
 
 def _runs(subscription: SubscriptionFacts) -> Iterator[tuple[Period, int | None, bool]]:
     """Yield (period, end of the subscription, whether it is the last) of each time of being subscribed."""
-    held = merge_spans(subscription.spans, FIRST_MS, LAST_MS)
-    starts: list[int | None] = [FIRST_MS, *(start_ms for start_ms, _ in held[1:]), None]
-    for (_, end_ms), (start_ms, following_ms) in zip(held, pairwise(starts), strict=True):
-        period = Period(start_ms or FIRST_MS, following_ms, is_run=True)
+    held = _united([(span.start_ms, _end_ms(span)) for span in subscription.spans])
+    starts_ms = [FIRST_MS, *(start_ms for start_ms, _ in held[1:])]
+    followed_ms = [*starts_ms[1:], None]
+    for (_, end_ms), start_ms, following_ms in zip(held, starts_ms, followed_ms, strict=True):
+        period = Period(start_ms, following_ms, is_run=True)
         yield period, None if end_ms == LAST_MS else end_ms, following_ms is None
+
+
+def _end_ms(span: Span) -> int:
+    return LAST_MS if span.end_ms is None else span.end_ms
 
 
 def _has_left(subscription: SubscriptionFacts) -> bool:
@@ -162,14 +166,13 @@ def _touched(
 ) -> list[Period]:
     """Return the periods in which anything was subscribed, used or billed, that began since an instant."""
     found: set[Period] = set()
-    stretches = [
-        (span.start_ms, now_ms if span.end_ms is None else span.end_ms) for span in subscription.spans
-    ]
+    stretches = [(span.start_ms, min(now_ms, _end_ms(span))) for span in subscription.spans]
     stretches += [(event.start_ms, event.end_ms) for event in subscription.events]
     stretches += [(start_ms, start_ms) for _, start_ms in subscription.billed]
-    for start_ms, end_ms in _united(stretches):
+    # What has no length lies behind its instant: at the end of a period it belongs to the next.
+    for start_ms, end_ms in _united([(first, max(last, first + 1)) for first, last in stretches]):
         at_ms = max(start_ms, since_ms)
-        if at_ms > end_ms:
+        if at_ms >= end_ms:
             continue
         period = cycle.period_at(at_ms)
         while True:
@@ -183,7 +186,7 @@ def _touched(
 
 
 def _united(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return stretches of time without overlap; one without length stays as a point."""
+    """Return stretches of time in order and without overlap; those that touch are one."""
     united: list[tuple[int, int]] = []
     for start_ms, end_ms in sorted(stretches):
         if united and start_ms <= united[-1][1]:
