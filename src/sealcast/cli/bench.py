@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealcast.cli import bench_schedules
+from sealcast.cli import bench_billing, bench_schedules
 from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help
 
 @app.callback()
 def bench() -> None:
-    """Measure the packet path on this machine (read the ratios: machines are noisy), or a key change."""
+    """Measure the packet path, key changes or bills on this machine: read the ratios, machines are noisy."""
 
 
 @app.command(
@@ -115,6 +115,7 @@ def channels(
 
 
 app.command(epilog=bench_schedules.EXAMPLES)(bench_schedules.schedules)
+app.command(epilog=bench_billing.EXAMPLES)(bench_billing.billing)
 
 
 def _dataplane_json(figures: "DataplaneFigures", found: "PeerFigures") -> dict[str, object]:
