@@ -3,13 +3,11 @@
 from sealcast.keyserver.calls import Call, Handler, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.ledger import reading, store
-from sealcast.ledger.entries import Entry, Posting, account
+from sealcast.ledger.entries import CASH, Entry, Posting, account
 from sealcast.ledger.money import currency
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.bookkeeping import EntryRow, Payout, PayoutRequest
 from sealcast.server.billing_ledger import check_id
-
-CASH = "operator:cash"
 
 
 def pay(call: Call, request: PayoutRequest) -> Reply:
