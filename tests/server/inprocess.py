@@ -24,10 +24,12 @@ from sealcast.messages.operation import Operation
 from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import Role
 from sealcast.reception.service import Moment
-from sealcast.server.compose import open_keyserver
+from sealcast.server.compose import Keyserver, open_keyserver
 from sealcast.server.receptions_here import ReceptionsHere
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import load_server_state
+from sealcast.storage.engine import open_engine
+from sealcast.storage.migrate import upgrade
 from sealcast.testing import SimClock
 from server.running import RANDOM, Caller, Reply, make_state
 
@@ -106,10 +108,19 @@ class InProcess:
         directory = Path(self._folder.name) / "server"
         shutil.copytree(template, directory)
         self.clock = SimClock()
-        settings = KeyserverSettings(directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2)
-        state = load_server_state(directory)
-        self._server = self.run(open_keyserver(state, settings, self.clock, RANDOM))
+        self._settings = KeyserverSettings(directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2)
+        self._server = self._open()
         self.operator = self.guest(credential)
+
+    def _open(self) -> Keyserver:
+        state = load_server_state(self._settings.state_directory)
+        return self.run(open_keyserver(state, self._settings, self.clock, RANDOM))
+
+    def restart(self) -> None:
+        """End the server and begin it again, over the same files."""
+        self.run(self._server.close())
+        self._server = self._open()
+        self.operator = self.guest(self.operator.credential)
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run something in the server's loop."""
@@ -162,4 +173,8 @@ def _template() -> tuple[Path, Credential]:
     kept = tempfile.TemporaryDirectory()
     atexit.register(kept.cleanup)
     directory = Path(kept.name) / "server"
-    return directory, make_state(directory, PORT)
+    credential = make_state(directory, PORT)
+    engine = open_engine(load_server_state(directory).database_path)
+    upgrade(engine)
+    engine.dispose()
+    return directory, credential

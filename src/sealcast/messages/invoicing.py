@@ -18,6 +18,9 @@ REASON_CHARS_MAX = 500
 CLOSE_MAX = 200
 """Customers that one request closes at most: a fraction of a second."""
 
+DOCUMENT_BYTES_MAX = 1 << 30
+"""No document comes near; a database keeps no larger one."""
+
 DOCUMENT_CHUNK_BYTES = 128 * 1024
 """Of a document, in one answer: in base64 it stays below the size of a message."""
 
@@ -154,8 +157,8 @@ class InvoiceList(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentRequest(Request, frozen=True, kw_only=True):
     """Operator: an invoice's document, or a statement's, from its byte `offset` on."""
 
-    number: int
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    number: RowNumber
+    offset: Annotated[int, msgspec.Meta(ge=0, le=DOCUMENT_BYTES_MAX)] = 0
 
 
 class DocumentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +176,7 @@ class CreditRequest(Request, frozen=True, kw_only=True):
     `is_rebilled`, what was credited counts as not billed, and the next closing asks for whatever is right.
     """
 
-    number: int
+    number: RowNumber
     id: str
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_CHARS_MAX)]
     lines: list[int] = msgspec.field(default_factory=list)

@@ -23,9 +23,10 @@ from sealcast.billing.issuing import Occasion, check_amounts, issue_draft
 from sealcast.billing.store_invoices import ClosedPeriod
 from sealcast.core.errors import LocalError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
-from sealcast.keyserver.calls import Call, Principal, Reply
+from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.ledger import store as ledger_store
+from sealcast.messages import operations_billing
 from sealcast.messages.invoicing import CloseAnswer, CloseRequest, ReportedEnd, WaitingRow, document_number
 from sealcast.server.billing_air import record_air
 from sealcast.server.billing_airlogs import AirLogs
@@ -212,3 +213,8 @@ def _said(issued: list[Issued], customers: int) -> str:
         return f"no invoices, {customers} customers"
     first, last = issued[0].head.number, issued[-1].head.number
     return f"{document_number(first)} to {document_number(last)}, {customers} customers"
+
+
+def closing_handlers(desk: ClosingDesk) -> tuple[Handler, ...]:
+    """Return the handlers of closing."""
+    return (Handler(operations_billing.INVOICE_CLOSE, desk.close, ahead=desk.prepare),)
