@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from sealcast.core.errors import RefusedError
+from sealcast.core.errors import LocalError, RefusedError
 from sealcast.ledger import store
 from sealcast.ledger.entries import Entry, Posting, reverse
 
@@ -58,6 +58,16 @@ def test_another_entry_under_the_same_id(connection: sa.Connection, other: Entry
         store.record(connection, other, NOW_MS)
     assert (no.value.type, no.value.status) == ("exists", 409)
     assert dump(connection) == before
+
+
+def test_an_entry_of_a_document(connection: sa.Connection) -> None:
+    """What stands against it, or is there already, is a fault, and undoes the document too."""
+    store.close(connection, 10, NOW_MS)
+    assert store.record_new(connection, entry("invoice-000001"), NOW_MS).is_new
+    with pytest.raises(LocalError, match="recorded before the document"):
+        store.record_new(connection, entry("invoice-000001"), NOW_MS)
+    with pytest.raises(LocalError, match="was refused: entry invoice-000002 is of an instant"):
+        store.record_new(connection, entry("invoice-000002", effective_ms=9), NOW_MS)
 
 
 def test_reversing(connection: sa.Connection) -> None:

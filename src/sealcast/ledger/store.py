@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sealcast.core.errors import RefusedError
+from sealcast.core.errors import LocalError, RefusedError
 from sealcast.ledger.entries import Entry, Posting
 from sealcast.ledger.tables import ledger_closings, ledger_entries, ledger_postings
 from sealcast.messages.bookkeeping import EntryRow, PostingRow
@@ -69,6 +69,21 @@ def record(connection: sa.Connection, entry: Entry, now_ms: int) -> Recorded:
     if found is None:
         raise _no("internal", f"entry {entry.id} was not recorded")
     return Recorded(found, is_new=True)
+
+
+def record_new(connection: sa.Connection, entry: Entry, now_ms: int) -> Recorded:
+    """Record the entry of a document that is written in the same unit of work.
+
+    Raises LocalError, which undoes that unit, for whatever `record` refuses or finds: a refusal alone would
+    leave the document without its entry.
+    """
+    try:
+        recorded = record(connection, entry, now_ms)
+    except RefusedError as no:
+        raise LocalError(f"a document's entry was refused: {no.detail}") from no
+    if not recorded.is_new:
+        raise LocalError(f"a document's entry {entry.id} was recorded before the document")
+    return recorded
 
 
 def find(connection: sa.Connection, id: str) -> EntryRow | None:  # noqa: A002 - the field's name
