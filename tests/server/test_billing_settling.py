@@ -13,6 +13,7 @@ from sealcast.ledger.store import close as close_ledger
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.bookkeeping import Statement
 from sealcast.messages.encoding import decode
+from sealcast.server.billing_invoices import next_invoice
 from server.settling import Books, at, net, terms
 
 HALF = {"share_parts": 1, "share_of": 2}
@@ -237,6 +238,15 @@ def test_a_clock_set_back(books: Books) -> None:
     listed = books.ask(operations.STATEMENT_LIST).statements
     assert [row.issued_at_ms for row in listed] == [at("2026-04-20T00:00+02:00")] * 2
     assert books.rows("SELECT effective_ms FROM ledger_entries") == [(at("2026-04-20T00:00+02:00"),)] * 2
+
+
+def test_no_invoice_comes_into_a_settled_month(books: Books) -> None:
+    """With the clock set back behind a month that was settled, invoices are dated after it."""
+    sign(books, "one", **HALF)
+    books.be("2026-04-01T00:00+02:00")
+    settle(books)
+    back = at("2026-03-20T00:00+01:00")
+    assert books.write(lambda connection: next_invoice(connection, back)) == (1, at("2026-04-01T00:00+02:00"))
 
 
 def test_credits_are_set_off_and_payouts_leave_the_rest(books: Books) -> None:

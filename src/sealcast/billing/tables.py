@@ -183,4 +183,5 @@ statements = sa.Table(
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("broadcaster", "currency", "start_ms"),
 )
+sa.Index("ix_statements_end", statements.c.currency, statements.c.end_ms)
 """What each broadcaster is owed of a month, once; `document` is `messages.bookkeeping.Statement` in JSON."""

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from sealcast.billing import store_invoices
+from sealcast.billing import store_invoices, store_statements
 from sealcast.billing.credits import Wish, credit_note, left_of
 from sealcast.billing.invoices import Head, read_invoice
 from sealcast.core.errors import LocalError, RefusedError
@@ -99,12 +99,13 @@ class InvoiceDesk:
 
 
 def next_invoice(connection: sa.Connection, wall_ms: int) -> tuple[int, int]:
-    """Return the next number, and its instant: none before the last invoice's, or of closed books.
+    """Return the next number, and its instant: none of closed books, or of a settled month.
 
-    So the series is in order of time, also after the clock was set back.
+    None before the last invoice's either: so the series is in order of time, also after the clock was set back.
     """
     number, last_ms = store_invoices.last(connection)
-    return number + 1, ledger_store.open_at(connection, max(wall_ms, last_ms))
+    earliest_ms = max(last_ms, store_statements.closed_until(connection))
+    return number + 1, ledger_store.open_at(connection, max(wall_ms, earliest_ms))
 
 
 def invoice_row(head: Head) -> InvoiceRow:

@@ -306,3 +306,4 @@ def _make_settlement() -> None:
             "broadcaster", "currency", "start_ms", name=op.f("uq_statements_broadcaster_currency_start_ms")
         ),
     )
+    op.create_index("ix_statements_end", "statements", ["currency", "end_ms"], unique=False)
