@@ -97,7 +97,7 @@ def test_photographed_before_every_write(tmp_path: Path, limit: int) -> None:
 def test_a_unit_that_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault at the third statement leaves none of its request; the next one issues each once."""
     books = prepare(tmp_path)
-    record, calls = ledger.record, count(1)
+    record, calls = ledger.record_new, count(1)
 
     def fails_once(*arguments: Any) -> Any:
         if next(calls) == 3:
@@ -105,7 +105,7 @@ def test_a_unit_that_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return record(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "record", fails_once)
+        patch.setattr(ledger, "record_new", fails_once)
         with pytest.raises(OSError, match="the disk is gone"):
             books.ask(operations.SETTLE)
         assert look(books) == []

@@ -101,7 +101,7 @@ class InvoiceDesk:
 def next_invoice(connection: sa.Connection, wall_ms: int) -> tuple[int, int]:
     """Return the next number, and its instant: none of closed books, or of a settled month.
 
-    None before the last invoice's either: so the series is in order of time, also after the clock was set back.
+    None before the last invoice's either: the series is in order of time, also if the clock was set back.
     """
     number, last_ms = store_invoices.last(connection)
     earliest_ms = max(last_ms, store_statements.closed_until(connection))

@@ -132,10 +132,9 @@ class SettlementDesk:
             amount_micro=draft.amount_micro,
         )
         document = encode(self._document(row, draft))
-        # What may be refused comes first: a refusal takes nothing back that was written.
         if row.amount_micro:
             effective_ms = ledger.open_at(call.connection, issued_at_ms)
-            ledger.record(call.connection, entry_of(row, effective_ms), call.wall_ms)
+            ledger.record_new(call.connection, [entry_of(row, effective_ms)], call.wall_ms)
         store_statements.add(call.connection, Issued(row, document, sha256(document).digest()))
         call.record("statement-issue", f"{row.number} {row.broadcaster}")
         return row
