@@ -53,9 +53,9 @@ def test_periods(start: str, end: str | None, text: str) -> None:
         ("packets", 1_234_567, "1,234,567 packets"),
         ("epochs", 2, "2 key epochs"),
         ("periods", 2_674_800_000, "30 d 23 h"),
-        ("received-ms", 90_061_500, "1 d 1 h 1 min 1.5 s"),
+        ("received-ms", 90_061_500, "1 d 1 h 1 min 1 s 500 ms"),
         ("subscribed-ms", 0, "0 s"),
-        ("subscribed-ms", -1, "-0.001 s"),
+        ("subscribed-ms", -1, "-1 ms"),
         (None, 5, ""),
     ],
 )

@@ -3,7 +3,7 @@
 ```
 1234567 minor units, 2 decimals        12,345.67
 2026-03-01T00:00:00+01:00, to April    its first and last day
-90061500 ms                            1 d 1 h 1 min 1.5 s
+90061500 ms                            1 d 1 h 1 min 1 s 500 ms
 ```
 """
 
@@ -33,7 +33,7 @@ FIRST_YEAR = 1970
 
 UNIT_WORDS = {"bytes": "byte", "packets": "packet", "epochs": "key epoch"}
 _DURATIONS = {"periods", "subscribed-ms", "received-ms"}
-_MS_OF = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000))
+_MS_OF = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
 
 KEPT_FORMAT_CHARACTERS = "\u200c\u200d"
 """Joiners, which some scripts cannot do without. Others could turn a name around or hide part of it."""
@@ -77,14 +77,12 @@ def units_text(quantity: str | None, units: int) -> str:
 
 def duration_text(span_ms: int) -> str:
     """Return a span of time to the millisecond; days are 24 hours."""
-    parts, rest = [], abs(span_ms)
+    parts, rest = list[str](), abs(span_ms)
     for word, size_ms in _MS_OF:
         count, rest = divmod(rest, size_ms)
         if count:
             parts.append(f"{count:,} {word}")
-    if rest or not parts:
-        parts.append(f"{plain_amount(rest, 3).rstrip('0').rstrip('.')} s")
-    return ("-" if span_ms < 0 else "") + " ".join(parts)
+    return ("-" if span_ms < 0 else "") + (" ".join(parts) or "0 s")
 
 
 def percent_text(ppm: int) -> str:
