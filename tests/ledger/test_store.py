@@ -60,14 +60,25 @@ def test_another_entry_under_the_same_id(connection: sa.Connection, other: Entry
     assert dump(connection) == before
 
 
-def test_an_entry_of_a_document(connection: sa.Connection) -> None:
-    """What stands against it, or is there already, is a fault, and undoes the document too."""
+def test_entries_of_documents(connection: sa.Connection) -> None:
+    """They are recorded many at a time; what stands against one is a fault, and undoes its document too."""
     store.close(connection, 10, NOW_MS)
-    assert store.record_new(connection, entry("invoice-000001"), NOW_MS).is_new
-    with pytest.raises(LocalError, match="recorded before the document"):
-        store.record_new(connection, entry("invoice-000001"), NOW_MS)
-    with pytest.raises(LocalError, match="was refused: entry invoice-000002 is of an instant"):
-        store.record_new(connection, entry("invoice-000002", effective_ms=9), NOW_MS)
+    store.record(connection, entry(), NOW_MS)
+    some = [entry(f"invoice-00000{number}", number + 1) for number in range(5)]
+    store.record_new(connection, [], NOW_MS)
+    store.record_new(connection, some[:2], NOW_MS)
+    store.record_new(connection, some[2:], NOW_MS)
+    found = [store.find(connection, each.id) for each in some]
+    assert [(row.number, store.entry_of(row)) for row in found if row] == list(enumerate(some, 2))
+    assert store.record(connection, entry("e-2"), NOW_MS).row.number == 7
+    before = dump(connection)
+    for wrong in (entry("invoice-9", effective_ms=9), reverse(entry(), "invoice-9", 10, "")):
+        with pytest.raises(LocalError, match="the entry invoice-9 of a document"):
+            store.record_new(connection, [entry("invoice-8"), wrong], NOW_MS)
+    assert dump(connection) == before
+    with pytest.raises(sa.exc.IntegrityError):
+        store.record_new(connection, [some[1]], NOW_MS)
+    assert dump(connection) == before
 
 
 def test_reversing(connection: sa.Connection) -> None:
