@@ -9,6 +9,7 @@ Nothing but a database is left out: usage is known once an epoch is settled, and
 that a server would gather at that instant, no more.
 """
 
+import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
@@ -18,17 +19,38 @@ from sealcast.billing.counting import Erasure, GrantRow
 from sealcast.billing.due import rated_since
 from sealcast.billing.facts import AccountFacts, Billed, SubscriptionFacts
 from sealcast.billing.metering import air_log
-from sealcast.billing.periods import BillingCycle, Period
+from sealcast.billing.periods import BillingCycle, Period, PeriodKind
 from sealcast.billing.rating import LineKey, Span
-from sealcast.billing.tariffs import Price, Tariff, TariffVersion
+from sealcast.billing.tariffs import Price, Quantity, Step, Tariff, TariffVersion
 from sealcast.billing.timeline import Assignment, timelines
 from sealcast.billing.usage import UsageEvent
+from sealcast.ledger.money import parse_amount
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 NEWS = 7
 """The channel of most stories."""
 
 NEVER_MS = 10**15
+
+
+def at(text: str) -> int:
+    """Return the UTC ms of an instant in ISO 8601."""
+    return int(dt.datetime.fromisoformat(text).timestamp() * 1_000)
+
+
+def cycle(kind: PeriodKind = PeriodKind.MONTHLY, zone: str = "UTC", day: int = 1) -> BillingCycle:
+    """Return a billing cycle, monthly from the first in UTC unless told."""
+    return BillingCycle(kind, zone, day)
+
+
+def flat(amount: str, name: str = "Subscription") -> Price:
+    """Return a price of a whole period."""
+    return Price(name, Quantity.PERIODS, (Step(parse_amount(amount)),))
+
+
+def by(quantity: Quantity, amount: str, per: int = 1, free: int = 0) -> Price:
+    """Return a price of one step."""
+    return Price(str(quantity), quantity, (Step(parse_amount(amount), per),), free=free)
 
 
 @dataclass(frozen=True, slots=True)
