@@ -45,7 +45,7 @@ _NEXT_ACCOUNTS = sa.text(
     "WITH RECURSIVE named(name) AS ("
     " SELECT min(account) FROM ledger_postings WHERE account >= :first"
     " UNION ALL SELECT (SELECT min(account) FROM ledger_postings WHERE account > named.name)"
-    " FROM named WHERE named.name IS NOT NULL)"
+    " FROM named WHERE named.name < :behind)"
     " SELECT name FROM named WHERE name < :behind LIMIT :count"
 )
 """From account to account by the index: a thousand of them cost no more, however many postings they have."""
