@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sealcast.billing.counting import AiredEpoch, Erasure, GrantRow, counted
 from sealcast.core.ids import KeyId
@@ -11,9 +12,12 @@ from sealcast.core.ports import NS_PER_MS
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
+from sealcast.server import billing_source
+from sealcast.server.billing_air import record_air
 from sealcast.testing import SimRandom
 from server.chains import Chain
-from server.inprocess import Guest, InProcess
+from server.charging import Charging
+from server.inprocess import Guest
 from server.running import Running
 from server.withdrawals import signed, statement_of
 
@@ -21,6 +25,9 @@ STEPS = 60
 WALKS = 4
 USED_MAX = 13
 """A lease has 16 slots, and a step takes two at most."""
+
+SINCE_MS = 3_000
+"""How far back a log reaches that is not whole: some steps."""
 
 PAUSES_MS = (1, 1, 3, 50, 700, 2_000)
 GRANTS = "SELECT epoch, granted_at_ms, until_epoch FROM grants WHERE device = 'tv'"
@@ -35,7 +42,7 @@ AIRED = "SELECT epoch, on_air_at_ms, fresh_at FROM epochs WHERE on_air_at_ms IS 
 class Inside(Running):
     """The key server in this process, as tests of chains ask it."""
 
-    def __init__(self, inner: InProcess) -> None:
+    def __init__(self, inner: Charging) -> None:
         super().__init__(Path(), "", inner.operator)
         self.inner = inner
 
@@ -48,7 +55,7 @@ class Inside(Running):
 class Walk:
     """A sender and a device that do anything in any order; the device follows every update it ever heard."""
 
-    inner: InProcess
+    inner: Charging
     chain: Chain
     tv: Guest
     random: SimRandom
@@ -163,10 +170,40 @@ class Walk:
         for row in read(GRANTS):
             charged |= set(counted(GrantRow._make(row), aired, erased))
         assert charged == self.could_open()
+        assert self.metered() == charged & self.recorded()
         for removed_ms, fence in self.removals:
             before = {epoch for at_ms, links in self.given if at_ms <= removed_ms for epoch in links}
             later = {epoch for epoch, at_ms in self.aired.items() if at_ms >= removed_ms and epoch >= fence}
             assert not self._followed(before) & later
+
+    def metered(self) -> set[int]:
+        """Return the epochs of the device's usage, read alone, with all others, and since an instant."""
+
+        def read(connection: sa.Connection) -> set[int]:
+            while record_air(connection, self.now_ms, 0):
+                pass
+            air = billing_source.air_log(connection, self.chain.number)
+            usage = billing_source.usage_of(connection, "tv", air)
+            assert dict(billing_source.usage_of_channel(connection, air)).get("tv", ()) == usage
+            since_ms = self.now_ms - SINCE_MS
+            later = billing_source.air_log(connection, self.chain.number, since_ms)
+            told = billing_source.usage_of(connection, "tv", later)
+            assert set(told) <= set(usage)
+            assert {event for event in told if event.end_ms >= since_ms} == {
+                event for event in usage if event.end_ms >= since_ms
+            }
+            ahead = billing_source.ahead(connection, self.chain.number)
+            if self.on_air in self.could_open():
+                assert billing_source.pending(connection, "tv", ahead)
+            return {int(event.id.split("/")[1]) for event in usage}
+
+        return self.inner.look(read)
+
+    def recorded(self) -> set[int]:
+        """Return the epochs that are recorded: all that were on air but the one that is."""
+        epochs = {epoch for (epoch,) in self.inner.read("SELECT epoch FROM aired")}
+        assert epochs == set(self.aired) - {self.on_air}
+        return epochs
 
     def _read(self, grant: Grant) -> set[int]:
         """Return the epochs whose C a grant gives, or leads to; an update must follow what is held."""
@@ -195,7 +232,7 @@ class Walk:
 @pytest.mark.parametrize("seed", range(WALKS))
 def test_what_is_counted_is_what_could_be_opened(seed: int) -> None:
     """Requests, changes, removals, withdrawals and fresh starts in any order, checked at the end."""
-    inner = InProcess()
+    inner = Charging()
 
     async def story() -> Walk:
         server = Inside(inner)
