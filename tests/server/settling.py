@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import functools
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,9 +44,10 @@ class Books:
     """Contracts, statements and ledger of an operator, at an instant that tests set; to be closed."""
 
     def __init__(self, folder: Path, now: str, zone: str = "Europe/Berlin") -> None:
-        engine = open_engine(folder / "books.sqlite")
-        upgrade(engine)
-        self.path = folder / "books.sqlite"
+        path = folder / "books.sqlite"
+        if not path.exists():
+            path.write_bytes(_empty())
+        engine = open_engine(path)
         self.work = UnitOfWork(engine)
         self.clock = SimClock(wall_ns=at(now) * NS_PER_MS)
         settings = BillingSettings(zone=zone)
@@ -131,6 +134,17 @@ def add_invoice(
         }
         connection.execute(invoice_lines.insert(), {**same, **what, "line": place, "name": f"line {place}"})
     return number
+
+
+@functools.cache
+def _empty() -> bytes:
+    """Return a database without a row: to make one takes a while."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.sqlite"
+        engine = open_engine(path)
+        upgrade(engine)
+        engine.dispose()
+        return path.read_bytes()
 
 
 async def _ahead(handler: Handler, request: Any) -> Any:
