@@ -10,6 +10,7 @@ invoice 000123   subscriber:TV-0001  + total      credit note 000124   all the o
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -159,6 +160,7 @@ def check_sums(invoice: Invoice) -> None:
         raise LocalError(f"the lines of invoice {invoice.number} do not add up to its total")
 
 
+@lru_cache(maxsize=1_024)
 def local_time(instant_ms: int, zone: str) -> str:
     """Return an instant as clocks of a zone show it: `2026-03-01T00:00:00+01:00`, ms unless they are 0."""
     shown = (_EPOCH + instant_ms * _MS).astimezone(zone_of(zone))

@@ -6,6 +6,8 @@ An invoice has at most `LINES_MAX` lines; a draft with more becomes several, eac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from sealcast.billing.closing import Draft, DraftInvoice, DraftLine
 from sealcast.billing.facts import AccountFacts
 from sealcast.billing.invoices import Issued, LineRow, issue, local_time, sums
@@ -19,45 +21,47 @@ Rates = Mapping[tuple[str, int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """When and by whom invoices are issued, and from which number on."""
+class Bill:
+    """An invoice but for its number and its instant; `lines` as later bills need them."""
 
-    operator: str
-    number: int
-    issued_at_ms: int
+    invoice: Invoice
+    lines: tuple[LineRow, ...]
 
 
-def issue_draft(
-    account: AccountFacts, draft: DraftInvoice, occasion: Occasion, reported: Sequence[ReportedEnd]
-) -> Iterator[Issued]:
-    """Give the invoices of a draft in one currency, numbered from the occasion's number on.
-
-    `reported` go on the first. Raises LocalError if one does not add up.
-    """
+def bills(
+    account: AccountFacts, draft: DraftInvoice, operator: str, reported: Sequence[ReportedEnd]
+) -> Iterator[Bill]:
+    """Give the invoices of a draft in one currency, in order; `reported` go on the first."""
     rates = tax_rates(account)
-    for place, first in enumerate(range(0, len(draft.lines), LINES_MAX)):
-        part, number = draft.lines[first : first + LINES_MAX], occasion.number + place
+    for first in range(0, len(draft.lines), LINES_MAX):
+        part = draft.lines[first : first + LINES_MAX]
         lines = [_line(line, nth, account, rates) for nth, line in enumerate(part, 1)]
         net, tax = sums(lines)
         invoice = Invoice(
             kind="invoice",
-            number=number,
-            operator=occasion.operator,
+            number=0,
+            operator=operator,
             customer=account.customer,
             customer_name=account.name,
             currency=draft.currency,
             decimals=currency(draft.currency).decimals,
-            issued_at=local_time(occasion.issued_at_ms, account.cycle.zone),
+            issued_at="",
             cycle=account.cycle.kind.value,
             zone=account.cycle.zone,
             lines=lines,
             net_minor=net,
             tax_minor=tax,
             total_minor=net + tax,
-            reported=list(reported) if not place else [],
+            reported=[] if first else list(reported),
         )
-        rows = tuple(_row(line, nth) for nth, line in enumerate(part, 1))
-        yield issue(invoice, rows, occasion.issued_at_ms)
+        yield Bill(invoice, tuple(_row(line, nth) for nth, line in enumerate(part, 1)))
+
+
+def issue_bill(bill: Bill, number: int, issued_at_ms: int) -> Issued:
+    """Return a bill as the invoice of that number; raises LocalError if it does not add up."""
+    issued_at = local_time(issued_at_ms, bill.invoice.zone)
+    invoice = msgspec.structs.replace(bill.invoice, number=number, issued_at=issued_at)
+    return issue(invoice, bill.lines, issued_at_ms)
 
 
 def check_amounts(draft: Draft) -> None:

@@ -3,7 +3,7 @@
 A device that nobody is to pay for is its own customer: the customer of device D is then D.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -82,6 +82,12 @@ def put(connection: sa.Connection, customer: Customer, now_ms: int) -> None:
 def keep(connection: sa.Connection, customer: Customer, now_ms: int) -> None:
     """Store a customer that gets its first bill, unless it is stored: its cycle stays from now on."""
     connection.execute(_KEEP, _values(customer, now_ms))
+
+
+def keep_all(connection: sa.Connection, customers: Sequence[Customer], now_ms: int) -> None:
+    """Do as `keep` for several."""
+    if customers:
+        connection.execute(_KEEP, [_values(each, now_ms) for each in customers])
 
 
 def join(connection: sa.Connection, customer: str, devices: Iterable[str]) -> None:

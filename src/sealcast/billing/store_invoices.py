@@ -89,8 +89,10 @@ _LAST_INVOICE = (
     .where(invoices.c.customer == sa.bindparam("wanted"), invoices.c.kind == "invoice")
     .scalar_subquery()
 )
-_INVOICED_AT = sa.select(sa.func.max(invoices.c.issued_at_ms)).where(
-    invoices.c.customer == sa.bindparam("wanted"), invoices.c.kind == "invoice"
+_INVOICED_AT = (
+    sa.select(invoices.c.customer, sa.func.max(invoices.c.issued_at_ms))
+    .where(invoices.c.customer.in_(sa.bindparam("wanted", expanding=True)), invoices.c.kind == "invoice")
+    .group_by(invoices.c.customer)
 )
 _REBILLED = (
     sa.select(sa.func.min(invoice_lines.c.period_start_ms))
@@ -103,11 +105,15 @@ _REBILLED = (
     )
 )
 _CLOSED = (
-    sa.select(billed_periods.c.start_ms, billed_periods.c.end_ms, billed_periods.c.closed_at_ms)
-    .where(billed_periods.c.customer == sa.bindparam("wanted"))
-    .order_by(billed_periods.c.start_ms)
+    sa.select(
+        billed_periods.c.customer,
+        billed_periods.c.start_ms,
+        billed_periods.c.end_ms,
+        billed_periods.c.closed_at_ms,
+    )
+    .where(billed_periods.c.customer.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(billed_periods.c.customer, billed_periods.c.start_ms)
 )
-
 
 Mark = tuple[int, int]
 """A customer's last invoice or credit note, and how many of its periods were closed."""
@@ -217,9 +223,9 @@ def billed(connection: sa.Connection, device: str, since_ms: int) -> Iterator[Bi
         yield BilledLine(*row)
 
 
-def invoiced_at(connection: sa.Connection, customer: str) -> int:
-    """Return when a customer's last invoice was issued; 0 before the first."""
-    return int(connection.execute(_INVOICED_AT, {"wanted": customer}).scalar() or 0)
+def invoiced_at(connection: sa.Connection, customers: Sequence[str]) -> dict[str, int]:
+    """Return when the last invoice of each customer was issued, of those that have one."""
+    return {row[0]: row[1] for row in connection.execute(_INVOICED_AT, {"wanted": customers})}
 
 
 def rebilled_from(connection: sa.Connection, customer: str) -> int | None:
@@ -228,9 +234,14 @@ def rebilled_from(connection: sa.Connection, customer: str) -> int | None:
     return found
 
 
-def closed_periods(connection: sa.Connection, customer: str) -> tuple[ClosedPeriod, ...]:
-    """Return a customer's closed periods, in order of time."""
-    return tuple(ClosedPeriod(customer, *row) for row in connection.execute(_CLOSED, {"wanted": customer}))
+def closed_periods(
+    connection: sa.Connection, customers: Sequence[str]
+) -> dict[str, tuple[ClosedPeriod, ...]]:
+    """Return the closed periods of each customer, in order of time."""
+    found: dict[str, list[ClosedPeriod]] = {customer: [] for customer in customers}
+    for row in connection.execute(_CLOSED, {"wanted": customers}):
+        found[row.customer].append(ClosedPeriod(*row))
+    return {customer: tuple(periods) for customer, periods in found.items()}
 
 
 def page(

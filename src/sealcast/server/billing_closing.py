@@ -19,15 +19,16 @@ import sqlalchemy as sa
 from sealcast.billing import store_customers, store_invoices
 from sealcast.billing.closing import Draft, draft
 from sealcast.billing.invoices import Issued
-from sealcast.billing.issuing import Occasion, check_amounts, issue_draft
+from sealcast.billing.issuing import Bill, bills, check_amounts, issue_bill
+from sealcast.billing.periods import Period
 from sealcast.billing.store_invoices import ClosedPeriod
 from sealcast.core.errors import LocalError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
-from sealcast.ledger import store as ledger_store
+from sealcast.ledger.store import record_new
 from sealcast.messages import operations_billing
-from sealcast.messages.invoicing import CloseAnswer, CloseRequest, ReportedEnd, WaitingRow, document_number
+from sealcast.messages.invoicing import CloseAnswer, CloseRequest, WaitingRow, document_number
 from sealcast.server.billing_air import record_air
 from sealcast.server.billing_airlogs import AirLogs
 from sealcast.server.billing_facts import FactsReader, Known
@@ -54,11 +55,11 @@ _log = logging.getLogger(__name__)
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A customer's bills as worked out on a snapshot."""
+    """A customer's bills as worked out on a snapshot, and the periods that they close."""
 
     known: Known
-    draft: Draft
-    reported: tuple[ReportedEnd, ...]
+    bills: tuple[Bill, ...]
+    closes: tuple[Period, ...]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -124,8 +125,7 @@ class ClosingDesk:
         for known in FactsReader(connection, wanted, self._logs, now_ms).known():
             found, why = self._draft(known, now_ms)
             if found.invoices or found.closes:
-                ends = reported_ends(connection, known, now_ms) if found.invoices else ()
-                prepared.append(Prepared(known, found, ends))
+                prepared.append(self._prepared(connection, known, found, now_ms))
                 size += sum(len(each.lines) for each in found.invoices)
             if why is not None:
                 waiting.append(WaitingRow(customer=known.account.customer, why=why))
@@ -135,6 +135,14 @@ class ClosingDesk:
         is_all = not has_more and looked == len(wanted)
         of = len(wanted) if request.customer is not None else self._count(connection)
         return Page(tuple(prepared), tuple(waiting), looked, of, None if is_all else last)
+
+    def _prepared(self, connection: sa.Connection, known: Known, found: Draft, now_ms: int) -> Prepared:
+        """Make all of a customer's invoices that does not depend on their numbers."""
+        made: list[Bill] = []
+        for each in found.invoices:
+            ends = () if made else reported_ends(connection, known, now_ms)
+            made += bills(known.account, each, self._shared.operator, ends)
+        return Prepared(known, tuple(made), found.closes)
 
     def _payers(self, connection: sa.Connection, request: CloseRequest) -> tuple[tuple[Payer, ...], bool]:
         settings = self._shared.settings
@@ -173,23 +181,16 @@ class ClosingDesk:
 
     def _issue(self, call: Call, fresh: list[Prepared]) -> list[Issued]:
         number, issued_at_ms = next_invoice(call.connection, call.wall_ms)
-        issued: list[Issued] = []
-        for each in fresh:
-            for place, bill in enumerate(each.draft.invoices):
-                occasion = Occasion(self._shared.operator, number + len(issued), issued_at_ms)
-                ends = each.reported if not place else ()
-                issued += issue_draft(each.known.account, bill, occasion, ends)
-        return issued
+        found = [bill for each in fresh for bill in each.bills]
+        return [issue_bill(bill, number + place, issued_at_ms) for place, bill in enumerate(found)]
 
     def _keep(self, call: Call, fresh: list[Prepared], issued: list[Issued]) -> None:
-        for each in fresh:
-            if not each.known.payer.is_kept:
-                store_customers.keep(call.connection, each.known.payer.customer, call.wall_ms)
+        new = [each.known.payer.customer for each in fresh if not each.known.payer.is_kept]
+        store_customers.keep_all(call.connection, new, call.wall_ms)
         store_invoices.add(call.connection, issued)
         store_invoices.close_periods(call.connection, list(_closed(fresh, call.wall_ms)))
-        for bill in issued:
-            if bill.entry is not None:
-                ledger_store.record(call.connection, bill.entry, call.wall_ms)
+        entries = [each.entry for each in issued if each.entry is not None]
+        record_new(call.connection, entries, call.wall_ms)
 
     def _count(self, connection: sa.Connection) -> int:
         now_ns = self._shared.clock.monotonic_ns()
@@ -203,7 +204,7 @@ class ClosingDesk:
 
 def _closed(fresh: list[Prepared], now_ms: int) -> Iterator[ClosedPeriod]:
     for each in fresh:
-        for period in each.draft.closes:
+        for period in each.closes:
             if period.end_ms is not None:
                 yield ClosedPeriod(each.known.account.customer, period.start_ms, period.end_ms, now_ms)
 

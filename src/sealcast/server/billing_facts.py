@@ -73,10 +73,13 @@ class FactsReader:
 
     def known(self) -> Iterator[Known]:
         """Give what is known of each customer, in order; each is read when it is asked for."""
-        marks = store_invoices.marks(self._connection, [payer.customer.id for payer in self._payers])
+        ids = [payer.customer.id for payer in self._payers]
+        marks = store_invoices.marks(self._connection, ids)
+        closed_by_customer = store_invoices.closed_periods(self._connection, ids)
+        invoiced_at_ms = store_invoices.invoiced_at(self._connection, ids)
         for payer in self._payers:
             customer = payer.customer
-            closed = store_invoices.closed_periods(self._connection, customer.id)
+            closed, mark = closed_by_customer[customer.id], marks[customer.id]
             billed_at_ms = max((each.closed_at_ms for each in closed), default=FIRST_MS)
             ended_ms = max((each.end_ms for each in closed), default=None)
             late_ms = None if ended_ms is None else self._late_from(payer, billed_at_ms)
@@ -85,12 +88,11 @@ class FactsReader:
                 customer=customer.id,
                 name=customer.name,
                 cycle=customer.cycle,
-                subscriptions=tuple(self._subscriptions(payer, since_ms)),
+                subscriptions=tuple(self._subscriptions(payer, since_ms, has_bills=mark[0] > 0)),
                 closed_ms=frozenset(each.start_ms for each in closed),
                 since_ms=since_ms,
             )
-            invoiced_at_ms = store_invoices.invoiced_at(self._connection, customer.id)
-            yield Known(payer, account, marks[customer.id], invoiced_at_ms)
+            yield Known(payer, account, mark, invoiced_at_ms.get(customer.id, FIRST_MS))
 
     def _late_from(self, payer: Payer, billed_at_ms: int) -> int | None:
         """Return since when periods have to be rated anew: for late usage, and credits to be billed again."""
@@ -103,12 +105,12 @@ class FactsReader:
         found.append(store_invoices.rebilled_from(self._connection, payer.customer.id))
         return min((each for each in found if each is not None), default=None)
 
-    def _subscriptions(self, payer: Payer, since_ms: int) -> Iterator[SubscriptionFacts]:
+    def _subscriptions(self, payer: Payer, since_ms: int, *, has_bills: bool) -> Iterator[SubscriptionFacts]:
         for device in payer.devices:
             spans_by_channel = self._spans.get(device, {})
             if not spans_by_channel:
                 continue
-            billed = _billed(self._connection, device, since_ms)
+            billed = _billed(self._connection, device, since_ms) if has_bills else {}
             for channel, spans in sorted(spans_by_channel.items()):
                 found = self._timelines(device, channel)
                 if found or channel in billed:

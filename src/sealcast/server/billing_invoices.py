@@ -92,8 +92,7 @@ class InvoiceDesk:
         note_number, issued_at_ms = next_invoice(connection, call.wall_ms)
         note = credit_note(invoice, left, wish, note_number, issued_at_ms)
         store_invoices.add(connection, [note])
-        if note.entry is not None:
-            ledger_store.record(connection, note.entry, call.wall_ms)
+        ledger_store.record_new(connection, [] if note.entry is None else [note.entry], call.wall_ms)
         call.record("invoice-credit", f"{document_number(note_number)} on {document_number(number)}")
         return invoice_row(note.head)
 
