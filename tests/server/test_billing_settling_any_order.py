@@ -45,6 +45,8 @@ class Settling(RuleBasedStateMachine):
         self.at = dt.datetime.fromisoformat("2026-01-01T00:00+01:00")
         self.payouts: Counter[tuple[str, str]] = Counter()
         self.paid = 0
+        self.sign("one", ("news", "EUR"), {"share_parts": 2, "share_of": 3}, 0)
+        self.sign("two", ("news", "EUR"), {"share_parts": 1, "share_of": 7}, 5)
 
     def teardown(self) -> None:
         """Settle the rest, look at all again, and end it."""
@@ -52,7 +54,7 @@ class Settling(RuleBasedStateMachine):
         self.books.close()
         self._folder.cleanup()
 
-    @rule(days=st.integers(1, 45))
+    @rule(days=st.integers(5, 45))
     def let_pass(self, days: int) -> None:
         """Let days pass."""
         self.at += dt.timedelta(days=days)
@@ -71,11 +73,17 @@ class Settling(RuleBasedStateMachine):
         lines = [net(self.numbers[channel], minor) for minor in minors]
         self.books.bill(self.at.isoformat(), *lines, code=code)
 
-    @rule(limit=st.integers(1, 3), interrupts=st.booleans())
-    def settle(self, limit: int, interrupts: bool) -> None:  # noqa: FBT001 - drawn
-        """Settle some of what is due, maybe while an invoice is written."""
-        meanwhile = (lambda: self.bill("news", "EUR", [77])) if interrupts else lambda: None
-        self.books.ask(operations.SETTLE, meanwhile=meanwhile, limit=limit)
+    @rule(limit=st.integers(1, 3), meanwhile=st.sampled_from(["", "", "settle", "sign"]))
+    def settle(self, limit: int, meanwhile: str) -> None:
+        """Settle some of what is due, maybe while others settle or sign."""
+
+        def interrupt() -> None:
+            if meanwhile == "settle":
+                self.books.ask(operations.SETTLE, limit=1)
+            elif meanwhile == "sign":
+                self.sign("two", ("news", "EUR"), {"share_parts": 1, "share_of": 5}, -10)
+
+        self.books.ask(operations.SETTLE, meanwhile=interrupt, limit=limit)
 
     @rule(name=broadcasters, code=codes)
     def pay(self, name: str, code: str) -> None:
