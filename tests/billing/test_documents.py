@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -230,6 +231,16 @@ def test_groups_and_totals() -> None:
     note = msgspec.json.encode(bills.credit_note())
     facts = dict(sheet_of_bytes(note, read_document(note)).facts)
     assert (facts["Corrects"], facts["Reason"]) == ("Invoice 000123", "half of March was dark")
+
+
+def test_the_example_is_made_by_its_tool() -> None:
+    """The example among the documents is what its tool makes today."""
+    folder = Path(__file__).parents[2]
+    tool = runpy.run_path(str(folder / "tools" / "example_invoice.py"))
+    data = tool["example"]()
+    for form in (Form.JSON, Form.CSV, Form.HTML):
+        kept = folder / "docs" / "examples" / file_name(read_document(data), form)
+        assert kept.read_bytes() == render(data, form), "type: python tools/example_invoice.py docs/examples"
 
 
 def test_names_of_files() -> None:
