@@ -30,6 +30,30 @@ From = Annotated[
     ),
 ]
 
+File = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="All of it from a file.", show_default=False)
+]
+CurrencyCode = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Of ISO 4217, as EUR or JPY.", show_default=False)
+]
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PRICE", help="As 'Data: 0.10 per GB, 5 GB free' (again for more)."),
+]
+Minimum = Annotated[
+    str | None, typer.Option(metavar="AMOUNT", help="At least so much a period.", show_default=False)
+]
+Cap = Annotated[
+    str | None, typer.Option(metavar="AMOUNT", help="At most so much a period.", show_default=False)
+]
+Tax = Annotated[str | None, typer.Option(metavar="PERCENT", help="On top of everything.", show_default=False)]
+Channels = Annotated[
+    list[str] | None, typer.Option(metavar="CHANNEL", help="Whose subscribers have it (again for more).")
+]
+Until = Annotated[
+    str | None, typer.Option(metavar="INSTANT", help="Until when; else for ever.", show_default=False)
+]
+
 
 @app.callback()
 def tariff() -> None:
@@ -50,32 +74,15 @@ def add(
         str | None, typer.Argument(help="Name of the tariff, else the file's.", show_default=False)
     ] = None,
     *,
-    file: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="All of it from a file.", show_default=False)
-    ] = None,
-    currency: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Of ISO 4217, as EUR or JPY.", show_default=False)
-    ] = None,
-    price: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PRICE", help="As 'Data: 0.10 per GB, 5 GB free' (again for more)."),
-    ] = None,
-    minimum: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="At least so much a period.", show_default=False)
-    ] = None,
-    cap: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="At most so much a period.", show_default=False)
-    ] = None,
-    tax: Annotated[
-        str | None, typer.Option(metavar="PERCENT", help="On top of everything.", show_default=False)
-    ] = None,
-    channel: Annotated[
-        list[str] | None, typer.Option(metavar="CHANNEL", help="Whose subscribers have it (again for more).")
-    ] = None,
+    file: File = None,
+    currency: CurrencyCode = None,
+    price: Prices = None,
+    minimum: Minimum = None,
+    cap: Cap = None,
+    tax: Tax = None,
+    channel: Channels = None,
     from_: From = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Until when; else for ever.", show_default=False)
-    ] = None,
+    until: Until = None,
     json: Json = False,
 ) -> None:
     """Add a tariff, or another version of one, valid from an instant on.
