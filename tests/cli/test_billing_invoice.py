@@ -14,19 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import structlog
 
 from cli.terminal import COMMAND_S_MAX, Terminal, Typist, new_operator
-from sealcast.cli import acting
 from sealcast.cli.main import run
-from sealcast.device.holder import open_with_keys
-from sealcast.messages import operations_billing as operations
-from sealcast.messages.charging import CustomerList, PriceTerms, StepTerms, TariffList, Terms
-from sealcast.messages.operation import Operation
-from sealcast.messages.operations import SUBSCRIBER_REMOVE
-from sealcast.messages.subscribing import Removed
 
 DEVICES = ("TV-0001", "TV-0002")
 SETTLED_S = 1.2
@@ -34,14 +26,6 @@ SETTLED_S = 1.2
 
 HOSTILE = "=#panic() <script>alert(1)</script>"
 INVOICE = ("billing", "invoice")
-
-
-def ask(site: Terminal, operation: Operation, kind: type[msgspec.Struct], **fields: object) -> None:
-    """Ask the key server of a terminal as its operator."""
-    vault = open_with_keys(site.folder / "operator.vault", None, None)
-    acting.ask(
-        acting.Operator(vault.credential, vault.keep_certificates, vault.keys), operation, kind, **fields
-    )
 
 
 def typed(site: Terminal, *arguments: str) -> str:
@@ -69,15 +53,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     config.write_text(config.read_text() + '\n[billing]\ncycle = "closing"\nsettle_s = 1\n')
     with terminal.key_server():
         typed(terminal, "channel", "add", "news", "--group", "239.255.9.1:5004")
-        flat = PriceTerms(name="Subscription", quantity="periods", steps=[StepTerms(price_micro=9_990_000)])
-        terms = Terms(prices=[flat], tax_ppm=190_000)
-        tariff = {"name": "basic", "currency": "EUR", "terms": terms, "channels": ["news"]}
-        ask(terminal, operations.TARIFF_ADD, TariffList, **tariff)
+        price = ("--currency", "EUR", "--price", "Subscription: 9.99 per period", "--tax", "19")
+        typed(terminal, "billing", "tariff", "add", "basic", *price, "--channel", "news")
         for device in DEVICES:
             typed(terminal, "registry", "add", device, "--channel", "news", "--output", f"{device}.vault")
-        ask(terminal, operations.CUSTOMER_SET, CustomerList, id="TV-0002", name=HOSTILE)
+        typed(terminal, "billing", "customer", "set", "TV-0002", "--name", HOSTILE)
         for device in DEVICES:
-            ask(terminal, SUBSCRIBER_REMOVE, Removed, channel="news", device=device)
+            typed(terminal, "subscriber", "remove", "news", device)
         yield terminal
 
 

@@ -46,12 +46,12 @@ Customer = Annotated[
 Since = Annotated[
     str | None,
     typer.Option(
-        metavar="TIME",
+        metavar="INSTANT",
         help="Issued at or after, as 2026-03-01 or 2026-03-01T00:00+01:00.",
         show_default=False,
     ),
 ]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Issued before.", show_default=False)]
+Until = Annotated[str | None, typer.Option(metavar="INSTANT", help="Issued before.", show_default=False)]
 After = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Begin behind this number.")]
 
 
