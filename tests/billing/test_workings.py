@@ -26,7 +26,7 @@ def workings(
         tariff, period, [Span(0, days * DAY_MS)], usage,
         until_ms=28 * DAY_MS, billed_minor=billed or {}, is_final=True,
     )  # fmt: skip
-    return list(explain(rated, timeline))
+    return [explain(line, rated, timeline) for line in rated.lines]
 
 
 def one(quantity: Quantity, *steps: Step, mode: Mode = Mode.GRADUATED, free: int = 0) -> Price:
@@ -91,7 +91,7 @@ def test_after_a_price_change_units_go_on() -> None:
     timeline = timelines([Assignment(0, "t")], "TV", {"t": tariff})[0]
     usage = [UsageEvent("1", 0, 1, 0, 8), UsageEvent("2", 500, 501, 0, 10)]
     rated = rate(tariff, Period(0, 900), [], usage, until_ms=900, billed_minor={}, is_final=True)
-    assert list(explain(rated, timeline)) == [
+    assert [explain(line, rated, timeline) for line in rated.lines] == [
         "5 packets free, 3 packets at 0.10 each = 0.30",
         "after 8 packets at earlier prices: 7 packets at 0.10 each, 3 packets at 0.05 each = 0.85",
     ]

@@ -27,15 +27,11 @@ _PER_CENT = 100
 _PICO_PER_MICRO, _PICO_DECIMALS = 1_000_000, 12
 
 
-def explain(rated: Rated, timeline: Timeline) -> tuple[str, ...]:
-    """Return the workings of each line of a rated period, in words."""
-    versions = {version.valid_from_ms: version for version in timeline.tariff.versions}
-    return tuple(_line(line, rated, versions.get(line.key.valid_from_ms)) for line in rated.lines)
-
-
-def _line(line: Line, rated: Rated, version: TariffVersion | None) -> str:
+def explain(line: Line, rated: Rated, timeline: Timeline) -> str:
+    """Return the workings of one line of a rated period in words."""
     coin = currency(rated.currency)
-    if version is None:
+    version = timeline.tariff.version_at(line.key.valid_from_ms)
+    if version is None or version.valid_from_ms != line.key.valid_from_ms:
         return CHARGED_NO_MORE
     if line.charge is not None:
         prices = [price for price in version.prices if price.name == line.key.name]
