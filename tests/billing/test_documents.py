@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import typst
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from billing import bills
 from sealcast.billing import pdf
@@ -154,6 +156,33 @@ def test_pdf_takes_names_as_names(document: Invoice | Statement) -> None:
     made = pdf.pdf_of(sheet)
     assert made.startswith(b"%PDF-1.7")
     assert b"/Count" in made
+
+
+def named(text: str) -> bytes:
+    """Return an invoice that has one text everywhere."""
+    lines = [
+        msgspec.structs.replace(each, device=text, channel_name=text, name=text, tariff=text, workings=text)
+        for each in bills.invoice().lines
+    ]
+    told = {"operator": text, "customer_name": text, "zone": text, "issued_at": text, "reason": text}
+    return msgspec.json.encode(msgspec.structs.replace(bills.invoice(), lines=lines, **told))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_shown(text: str) -> None:
+    """Whatever a name is, the bill is made, the spreadsheet has its rows, and the page no element more."""
+    data = named(text)
+    plain = Texts(render(named("x"), Form.HTML).decode())
+    assert Texts(render(data, Form.HTML).decode()).tags == plain.tags
+    assert len(rows_of(read_document(data))) == 8
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@settings(max_examples=8, deadline=None)
+def test_typst_sets_any_text(text: str) -> None:
+    """Whatever a name is, there is a PDF."""
+    assert render(named(text), Form.PDF).startswith(b"%PDF")
 
 
 def test_letters_without_a_font(caplog: pytest.LogCaptureFixture) -> None:

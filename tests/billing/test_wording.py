@@ -75,5 +75,6 @@ def test_rates_of_tax() -> None:
 
 
 def test_nothing_hides() -> None:
-    """Characters that would turn a line around, end it or hide in it are marked; joiners stay."""
+    """Characters that would turn a line around, end it or hide in it are marked; spaces and joiners stay."""
+    assert wording.clean("a\u3000b\u00a0c") == "a b c"
     assert wording.clean("a\u202eb\nc\x00d\u200de") == "a\ufffdb\ufffdc\ufffdd\u200de"

@@ -8,6 +8,7 @@
 """
 
 import datetime as dt
+import unicodedata
 
 from sealcast.ledger.money import MICRO_DECIMALS
 
@@ -129,7 +130,13 @@ def day_text(text: str) -> str:
 
 def clean(text: str) -> str:
     """Return one line of text in which nothing is hidden: control characters become a visible mark."""
-    return "".join(c if c.isprintable() or c in KEPT_FORMAT_CHARACTERS else "\ufffd" for c in text)
+    return text if text.isascii() and text.isprintable() else "".join(_visible(char) for char in text)
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or char in KEPT_FORMAT_CHARACTERS:
+        return char
+    return " " if unicodedata.category(char) == "Zs" else "\ufffd"
 
 
 def _days_text(first: dt.datetime, last: dt.datetime) -> str:
