@@ -11,6 +11,7 @@ from sealcast.server.billing_payouts import payout_handlers
 from sealcast.server.billing_settling import SettlementDesk, settlement_handlers
 from sealcast.server.billing_shared import BillingShared
 from sealcast.server.billing_tariffs import TariffDesk, tariff_handlers
+from sealcast.server.billing_usage import UsageDesk, usage_handlers
 
 
 def billing_handlers(shared: BillingShared) -> tuple[Handler, ...]:
@@ -19,6 +20,7 @@ def billing_handlers(shared: BillingShared) -> tuple[Handler, ...]:
         *tariff_handlers(TariffDesk(shared)),
         *assignment_handlers(AssignmentDesk(shared)),
         *customer_handlers(CustomerDesk(shared)),
+        *usage_handlers(UsageDesk(shared)),
         *closing_handlers(ClosingDesk(shared)),
         *invoice_handlers(InvoiceDesk(shared)),
         *ledger_handlers(shared),

@@ -61,6 +61,7 @@ _PARTS = (
     .where(_OF_CHANNEL, aired.c.epoch >= sa.bindparam("first"))
     .order_by(aired.c.epoch, aired.c.part)
 )
+_PARTS_TO = _PARTS.where(aired.c.epoch <= sa.bindparam("last"))
 _LAST_RECORDED = sa.select(sa.func.max(aired.c.epoch)).where(_OF_CHANNEL)
 _OPEN_SINCE = sa.select(sa.func.min(epochs.c.on_air_at_ms)).where(
     epochs.c.channel == sa.bindparam("wanted"),
@@ -166,8 +167,7 @@ def air_log(connection: sa.Connection, channel: int, since_ms: int = 0) -> AirLo
     opened = open_since(connection, channel)
     if first is None:
         return AirLog(channel, (), open_since_ms=opened, first_epoch=NO_EPOCH)
-    chained = connection.execute(_FIRST_OF_CHAIN, {"wanted": channel, "first": first}).scalar()
-    first = first if chained is None else min(first, chained)
+    first = first_of_chain(connection, channel, first)
     rows = connection.execute(_PARTS, {"wanted": channel, "first": first})
     return AirLog(channel, [_aired(row) for row in rows], open_since_ms=opened, first_epoch=first)
 
@@ -214,8 +214,26 @@ def pending(connection: sa.Connection, device: str, ahead: Ahead) -> bool:
     """Return whether a device is to be charged for an epoch that is on air, or would be for one ahead."""
     if not ahead.epochs:
         return False
-    held, lost = _held(connection, device, ahead.air), _lost(connection, device, ahead.air)
-    return not ahead.epochs.isdisjoint(ahead.air.epochs(held, lost))
+    return not ahead.epochs.isdisjoint(charged(connection, device, ahead.air))
+
+
+def charged(connection: sa.Connection, device: str, air: AirLog) -> set[int]:
+    """Return the epochs of a log that a device is charged for, by grants and erasures one by one."""
+    return air.epochs(_held(connection, device, air), _lost(connection, device, air))
+
+
+def log_around(connection: sa.Connection, part: Aired) -> AirLog:
+    """Return a log of an epoch and what was before it in its chain: enough to say who is charged for it."""
+    first = part.epoch if part.fresh_at is None else first_of_chain(connection, part.channel, part.epoch)
+    asked = {"wanted": part.channel, "first": first, "last": part.epoch}
+    rows = connection.execute(_PARTS_TO, asked)
+    return AirLog(part.channel, [_aired(row) for row in rows], first_epoch=first)
+
+
+def first_of_chain(connection: sa.Connection, channel: int, epoch: int) -> int:
+    """Return the first epoch, on air or not, of the chain of one; itself if it is of none."""
+    found = connection.execute(_FIRST_OF_CHAIN, {"wanted": channel, "first": epoch}).scalar()
+    return epoch if found is None else min(epoch, found)
 
 
 def open_since(connection: sa.Connection, channel: int) -> int | None:
@@ -238,7 +256,7 @@ def _usage(connection: sa.Connection, row: Sequence[Any], air: AirLog) -> tuple[
     """Return the usage of a device by what it was granted; where its grants alone do not say, by the rest."""
     device, needs_more, text = row
     if needs_more:
-        return air.usage(device, _held(connection, device, air), _lost(connection, device, air))
+        return air.events(device, charged(connection, device, air))
     return air.events(device, _epochs(text))
 
 
