@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from sealcast.billing import store_statements
 from sealcast.ledger import store as ledger
 from sealcast.messages import operations_billing as operations
-from server.settling import Books, net, terms
+from server.settling import Books, at, net, terms
 
 NOW = "2026-05-01T00:00+02:00"
 READS = ("SELECT", "PRAGMA", "BEGIN", "SAVEPOINT")
-STEPS_MIN = 18
-"""Six statements of three writes each, and an audit row; fewer would mean that something is not counted."""
+STEPS_MIN = 24
+"""Six statements with an entry and two postings each; fewer would mean that something is not counted."""
 
 
 def prepare(folder: Path) -> Books:
@@ -43,8 +44,8 @@ def look(books: Books) -> Any:
     )
     assert entries == [(f"statement-{row[0]:06}", f"broadcaster:{row[1]}", -row[3]) for row in statements]
     assert books.rows("SELECT coalesce(sum(amount_micro), 0) FROM ledger_postings") == [(0,)]
-    audited = books.rows("SELECT count(*) FROM audit WHERE what = 'statement-issue'")
-    assert audited == [(len(statements),)]
+    audited = books.rows("SELECT subject FROM audit WHERE what = 'statement-issue' ORDER BY id")
+    assert [row[0][-6:] for row in audited[-1:]] == [f"{len(statements):06}"][: len(statements)]
     return [(*row[:4], json.loads(row[4])) for row in statements]
 
 
@@ -95,17 +96,15 @@ def test_photographed_before_every_write(tmp_path: Path, limit: int) -> None:
 
 
 def test_a_unit_that_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault at the third statement leaves none of its request; the next one issues each once."""
+    """A fault between statements and their entries leaves none of them; the next request issues each once."""
     books = prepare(tmp_path)
-    record, calls = ledger.record_new, count(1)
 
-    def fails_once(*arguments: Any) -> Any:
-        if next(calls) == 3:
-            raise OSError("the disk is gone")
-        return record(*arguments)
+    def fails(*_: Any) -> None:
+        assert store_statements.last(_[0]) == (6, at(NOW))
+        raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "record_new", fails_once)
+        patch.setattr(ledger, "record_new", fails)
         with pytest.raises(OSError, match="the disk is gone"):
             books.ask(operations.SETTLE)
         assert look(books) == []

@@ -3,7 +3,7 @@
 Nothing here is ever changed or taken away.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -21,9 +21,6 @@ _LAST = (
 _SETTLED = sa.select(
     statements.c.broadcaster, statements.c.currency, sa.func.max(statements.c.end_ms)
 ).group_by(statements.c.broadcaster, statements.c.currency)
-_SETTLED_OF = sa.select(sa.func.max(statements.c.end_ms)).where(
-    statements.c.broadcaster == sa.bindparam("wanted"), statements.c.currency == sa.bindparam("code")
-)
 _CLOSED = sa.select(sa.func.max(statements.c.end_ms))
 _CLOSED_IN = _CLOSED.where(statements.c.currency == sa.bindparam("code"))
 _PAGE = (
@@ -86,10 +83,14 @@ def last_invoice(connection: sa.Connection, end_ms: int) -> int:
     return connection.execute(_LAST_INVOICE, {"end_ms": end_ms}).scalar() or 0
 
 
-def add(connection: sa.Connection, issued: Issued) -> None:
-    """Keep a statement."""
-    row = {name: getattr(issued.row, name) for name in StatementRow.__struct_fields__}
-    connection.execute(_ADD, {**row, "document": issued.document, "sha256": issued.sha256})
+def add(connection: sa.Connection, issued: Iterable[Issued]) -> None:
+    """Keep statements; costs one statement of SQL, however many they are."""
+    rows = []
+    for each in issued:
+        head = {name: getattr(each.row, name) for name in StatementRow.__struct_fields__}
+        rows.append({**head, "document": each.document, "sha256": each.sha256})
+    if rows:
+        connection.execute(_ADD, rows)
 
 
 def last(connection: sa.Connection) -> tuple[int, int]:
@@ -101,11 +102,6 @@ def last(connection: sa.Connection) -> tuple[int, int]:
 def settled(connection: sa.Connection) -> dict[tuple[str, str], int]:
     """Return until when each (broadcaster, currency) has statements."""
     return {(name, code): until_ms for name, code, until_ms in connection.execute(_SETTLED)}
-
-
-def settled_until(connection: sa.Connection, broadcaster: str, currency: str) -> int:
-    """Return until when one has statements; 0 before the first."""
-    return connection.execute(_SETTLED_OF, {"wanted": broadcaster, "code": currency}).scalar() or 0
 
 
 def closed_until(connection: sa.Connection, currency: str | None = None) -> int:

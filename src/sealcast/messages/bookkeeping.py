@@ -14,7 +14,7 @@ SHARE_OF_MAX = 1_000_000
 """A share is a fraction, of a millionth at the finest: a third is 1 of 3, and no more and no less."""
 
 SETTLE_MAX = 100
-"""Statements that one request issues at most."""
+"""Statements that one request issues at most: some 50 ms of the thread that writes."""
 
 EntryId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 

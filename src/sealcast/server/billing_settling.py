@@ -8,10 +8,10 @@ Invoices are never dated back, so a month that is over has all that it will ever
 was still being written when the snapshot was taken.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice, pairwise, takewhile
+from itertools import islice, pairwise
 
 import msgspec
 import sqlalchemy as sa
@@ -95,12 +95,11 @@ class SettlementDesk:
         drafted = call.ahead
         if not isinstance(drafted, Drafted):
             raise LocalError("no statement was drafted")
-        issued: list[StatementRow] = []
-        if store_contracts.mark(call.connection) == drafted.mark:
-            standing = takewhile(lambda draft: _stands(call.connection, draft), drafted.drafts)
-            issued = [self._issue(call, draft) for draft in standing]
+        is_same = store_contracts.mark(call.connection) == drafted.mark
+        standing = _standing(call.connection, drafted.drafts) if is_same else []
+        issued = self._issue(call, standing) if standing else []
         more = drafted.more or len(issued) < len(drafted.drafts)
-        return Reply(StatementList(statements=issued, more=more))
+        return Reply(StatementList(statements=[*issued], more=more))
 
     def list(self, call: Call, request: StatementListRequest) -> Reply:
         """Return a page of statements."""
@@ -118,26 +117,23 @@ class SettlementDesk:
             raise refusal("unknown-invoice", no)
         return Reply(DocumentAnswer(piece=piece.data, size=piece.size, sha256=piece.sha256.hex()))
 
-    def _issue(self, call: Call, draft: Draft) -> StatementRow:
-        """Give a draft its number, and record it with its entry of the ledger."""
+    def _issue(self, call: Call, drafts: Sequence[Draft]) -> Sequence[StatementRow]:
+        """Give drafts their numbers, and record them with their entries of the ledger."""
         number, last_ms = store_statements.last(call.connection)
-        issued_at_ms = max(call.wall_ms, last_ms, draft.month.end_ms)
-        row = StatementRow(
-            number=number + 1,
-            broadcaster=draft.broadcaster,
-            currency=draft.currency,
-            start_ms=draft.month.start_ms,
-            end_ms=draft.month.end_ms,
-            issued_at_ms=issued_at_ms,
-            amount_micro=draft.amount_micro,
-        )
-        document = encode(self._document(row, draft))
-        if row.amount_micro:
-            effective_ms = ledger.open_at(call.connection, issued_at_ms)
-            ledger.record_new(call.connection, [entry_of(row, effective_ms)], call.wall_ms)
-        store_statements.add(call.connection, Issued(row, document, sha256(document).digest()))
-        call.record("statement-issue", f"{row.number} {row.broadcaster}")
-        return row
+        issued_at_ms = max(call.wall_ms, last_ms, drafts[-1].month.end_ms)
+        rows = [_row(draft, number + place, issued_at_ms) for place, draft in enumerate(drafts, 1)]
+        issued = []
+        for row, draft in zip(rows, drafts, strict=True):
+            document = encode(self._document(row, draft))
+            issued.append(Issued(row, document, sha256(document).digest()))
+        store_statements.add(call.connection, issued)
+        effective_ms = ledger.open_at(call.connection, issued_at_ms)
+        entries = [entry_of(row, effective_ms) for row in rows if row.amount_micro]
+        if entries:
+            ledger.record_new(call.connection, entries, call.wall_ms)
+        first, last = document_number(rows[0].number), document_number(rows[-1].number)
+        call.record("statement-issue", first if len(rows) == 1 else f"{first} to {last}")
+        return rows
 
     def _document(self, row: StatementRow, draft: Draft) -> Statement:
         zone = self._shared.settings.zone
@@ -221,11 +217,31 @@ def _billed(connection: sa.Connection, contracts: tuple[Contract, ...], month: M
         yield from store_statements.billed(connection, start_ms, end_ms)
 
 
-def _stands(connection: sa.Connection, draft: Draft) -> bool:
-    """Whether a draft's month is not settled yet, and has no invoice that the draft does not know."""
-    until_ms = store_statements.settled_until(connection, draft.broadcaster, draft.currency)
-    last = store_statements.last_invoice(connection, draft.month.end_ms)
-    return until_ms <= draft.month.start_ms and last == draft.last_invoice
+def _standing(connection: sa.Connection, drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """Return the drafts before the first whose month is settled, or has an invoice that it does not know."""
+    settled = store_statements.settled(connection)
+    ends = {draft.month.end_ms for draft in drafts}
+    last_invoice = {end_ms: store_statements.last_invoice(connection, end_ms) for end_ms in ends}
+    standing = []
+    for draft in drafts:
+        owner, month = (draft.broadcaster, draft.currency), draft.month
+        if settled.get(owner, 0) > month.start_ms or last_invoice[month.end_ms] != draft.last_invoice:
+            break
+        settled[owner] = month.end_ms
+        standing.append(draft)
+    return standing
+
+
+def _row(draft: Draft, number: int, issued_at_ms: int) -> StatementRow:
+    return StatementRow(
+        number=number,
+        broadcaster=draft.broadcaster,
+        currency=draft.currency,
+        start_ms=draft.month.start_ms,
+        end_ms=draft.month.end_ms,
+        issued_at_ms=issued_at_ms,
+        amount_micro=draft.amount_micro,
+    )
 
 
 def _line(due: Due, channel_name: str) -> StatementLine:
