@@ -21,7 +21,7 @@ from sealcast.messages.bookkeeping import Statement
 from sealcast.messages.encoding import decode
 from server.settling import Books, net, terms
 
-EXAMPLES, STEPS = 8, 20
+EXAMPLES, STEPS = 5, 20
 DAY_MS = 86_400_000
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 
