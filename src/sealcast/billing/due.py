@@ -10,7 +10,7 @@ Where only the customer ends periods, each time that a device is subscribed is o
 next beginning, the first from 1970 on, so that an epoch on air at either moment lies in exactly one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -18,6 +18,7 @@ from functools import lru_cache
 from sealcast.billing.facts import AccountFacts, SubscriptionFacts
 from sealcast.billing.periods import FIRST_MS, LAST_MS, BillingCycle, Period, PeriodKind
 from sealcast.billing.rating import Span
+from sealcast.billing.usage import UsageEvent
 
 RERATED_MS = 35 * 86_400_000
 """A month and some days: senders and other servers report the rest of an epoch within seconds or hours."""
@@ -164,10 +165,10 @@ def _why(subscription: SubscriptionFacts) -> str:
 def _touched(
     subscription: SubscriptionFacts, cycle: BillingCycle, since_ms: int, now_ms: int
 ) -> list[Period]:
-    """Return the periods in which anything was subscribed, used or billed, that began since an instant."""
+    """Return the periods from an instant on in which anything was subscribed, used or billed."""
     found: set[Period] = set()
     stretches = [(span.start_ms, min(now_ms, _end_ms(span))) for span in subscription.spans]
-    stretches += [(event.start_ms, event.end_ms) for event in subscription.events]
+    stretches += _used(subscription.events)
     stretches += [(start_ms, start_ms) for _, start_ms in subscription.billed]
     # What has no length lies behind its instant: at the end of a period it belongs to the next.
     for start_ms, end_ms in _united([(first, max(last, first + 1)) for first, last in stretches]):
@@ -180,9 +181,22 @@ def _touched(
             if period.end_ms is None or period.end_ms >= end_ms:
                 break
             period = _period_from(cycle, period.end_ms)
-    return sorted(
-        (each for each in found if since_ms <= each.start_ms <= now_ms), key=lambda each: each.start_ms
-    )
+    return sorted((each for each in found if each.start_ms <= now_ms), key=lambda each: each.start_ms)
+
+
+def _used(events: Sequence[UsageEvent]) -> Iterator[tuple[int, int]]:
+    """Give the stretches of events; those that follow each other are one, so they are few."""
+    if not events:
+        return
+    first_ms, last_ms = events[0].start_ms, events[0].end_ms
+    for event in events:
+        start_ms, end_ms = event.start_ms, event.end_ms
+        if first_ms <= start_ms <= last_ms:
+            last_ms = max(last_ms, end_ms)
+        else:
+            yield first_ms, last_ms
+            first_ms, last_ms = start_ms, end_ms
+    yield first_ms, last_ms
 
 
 def _united(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
