@@ -186,17 +186,18 @@ def _touched(
 
 def _used(events: Sequence[UsageEvent]) -> Iterator[tuple[int, int]]:
     """Give the stretches of events; those that follow each other are one, so they are few."""
-    if not events:
-        return
-    first_ms, last_ms = events[0].start_ms, events[0].end_ms
+    first_ms = last_ms = -1
     for event in events:
-        start_ms, end_ms = event.start_ms, event.end_ms
+        start_ms = event.start_ms
+        end_ms = event.end_ms if event.end_ms > start_ms else start_ms + 1
         if first_ms <= start_ms <= last_ms:
             last_ms = max(last_ms, end_ms)
         else:
-            yield first_ms, last_ms
+            if last_ms >= 0:
+                yield first_ms, last_ms
             first_ms, last_ms = start_ms, end_ms
-    yield first_ms, last_ms
+    if last_ms >= 0:
+        yield first_ms, last_ms
 
 
 def _united(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
