@@ -27,7 +27,9 @@ SECONDS_MIN = 6.0
 
 @app.command(
     epilog=examples(
-        "sealcast demo", "sealcast demo --seconds 60 --input film.mp4", "sealcast demo --json | jq .ok"
+        "sealcast demo",
+        "sealcast demo --seconds 60 --input film.mp4 --bills bills",
+        "sealcast demo --json | jq .ok",
     )
 )
 def demo(
@@ -38,13 +40,22 @@ def demo(
     seconds: Annotated[
         float, typer.Option(min=SECONDS_MIN, max=3600, help="How long to be on the air.")
     ] = 25,
+    bills: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the bills there, as documents: HTML, and PDF if typst is installed.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
     """See it all work on this machine: key server, sender, subscribers, a late joiner and an outsider.
 
     Each is a program of its own, started with the command shown, on loopback and in a temporary folder. Ends
-    with status 0 only if all held: nothing lost, output equal to input, and nothing for the outsider.
+    with status 0 only if all held: nothing lost, output equal to input, nothing for the outsider, and each
+    subscriber billed for what was on the air, to the cent.
     """
     from sealcast.cli.signals import expect_signals
 
@@ -64,7 +75,7 @@ def demo(
     def nothing_to_reload() -> None:
         structlog.get_logger("sealcast.cli").info("the demo has nothing to reload")
 
-    settings = DemoSettings(seconds=seconds, source=source)
+    settings = DemoSettings(seconds=seconds, source=source, bills=bills)
     with _stage(json=json) as shown:
 
         async def work(stop: asyncio.Event) -> "tuple[Verdict, list[str]]":
@@ -143,8 +154,9 @@ def _table(rows: "list[Row]") -> "Table":
 
 
 def _print(verdict: "Verdict") -> None:
-    """Print the verdict for people."""
+    """Print the verdict for people, and what the subscribers are to pay."""
     from sealcast.cli import output
+    from sealcast.demo.run_bills import bill_lines
 
     for number, each in enumerate(verdict.subscribers, 1):
         equal = "output equal to input" if each.sha256_matches else "output NOT equal to input"
@@ -159,4 +171,6 @@ def _print(verdict: "Verdict") -> None:
         f"outsider: {verdict.outsider.packets_received} packets received,"
         f" {verdict.outsider.packets_opened} opened"
     )
+    for line in bill_lines(verdict.bills, verdict.on_air):
+        output.print_line(line)
     output.print_line("verdict: all of it held" if verdict.ok else "verdict: NOT all of it held")

@@ -9,14 +9,17 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ports import Random
+from sealcast.demo.run_bills import BY_KEY, CURRENCY, TAX_PER_CENT, Subscribers, prices
 from sealcast.demo.run_clip import prepare_clip
 from sealcast.demo.run_picture import Row, receiver_row, sender_row
 from sealcast.demo.run_program import Program
 from sealcast.demo.run_verdict import Evidence, ReceiverSummary, SenderSummary, Verdict, judge, read_summary
+from sealcast.messages.invoicing import Invoice
 
 LIFETIME_S = 5
 FIRST_SEQ = 65_400
@@ -29,6 +32,8 @@ CHANNEL = "demo"
 SENDING = ("--role", "sender", "--channel", CHANNEL)
 SUBSCRIBERS = ("TV-1", "TV-2")
 LATE_JOINER = "TV-late"
+SUBSCRIBED = (*SUBSCRIBERS, LATE_JOINER)
+PAYS_BY_KEY = SUBSCRIBERS[1]
 OUTSIDER = "TV-outsider"
 
 START_S_MAX = 30.0
@@ -41,16 +46,24 @@ FAREWELL_S = 20.0
 """Receivers end by themselves soon after the sender's BYE."""
 
 PICTURE_S = 0.5
+SETTLE_S = 1
+MARGIN_S = 0.5
+"""What was on the air is settled `SETTLE_S` after it was over; the word of that is on its way for less."""
+
 IDLE_EXIT_S = "8"
 """The outsider cannot read the BYE: it ends when the stream has been silent for this long."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """What the demo is told: `seconds` on the air, and a file to send in place of the test card."""
+    """What the demo is told: `seconds` on the air, a file to send in place of the test card, a folder.
+
+    In `bills` the bills stay as documents; without it they are gone with all else that the demo wrote.
+    """
 
     seconds: float
     source: Path | None = None
+    bills: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,7 @@ class _Stage:
         self._settings = settings
         self._shown = shown
         self._programs: list[Program] = []
+        self._bills = (settings.bills or folder / "bills").absolute()
         self._listen = f"127.0.0.1:{_free_port(socket.SOCK_STREAM)}"
         group = ".".join(str(1 + random.below(254)) for _ in range(2))
         self._group = f"239.255.{group}:{_free_port(socket.SOCK_DGRAM) & ~1}"
@@ -117,6 +131,7 @@ class _Stage:
             await asyncio.gather(*preparing, return_exceptions=True)
         async with self._painting():
             await self._go_on_air(seconds)
+        await self._bill()
         return judge(self._evidence(changes_min=max(0, int(seconds / LIFETIME_S) - 1)))
 
     async def clear(self) -> None:
@@ -141,9 +156,40 @@ class _Stage:
         await asyncio.gather(
             self._do("registry", "add", "studio", *SENDING, "--output", "studio.vault"),
             *(self._do("registry", "add", name, "--output", f"{name}.vault") for name in devices),
+            self._set_prices(),
         )
-        subscribed = (*SUBSCRIBERS, LATE_JOINER)
-        await asyncio.gather(*(self._do("subscriber", "add", CHANNEL, name) for name in subscribed))
+        await asyncio.gather(*(self._subscribe(name) for name in SUBSCRIBED))
+
+    async def _subscribe(self, name: str) -> None:
+        """Put a device on the list; one of them pays for each key, since before that."""
+        if name == PAYS_BY_KEY:
+            await self._do("billing", "tariff", "assign", CHANNEL, BY_KEY, "--device", name)
+        await self._do("subscriber", "add", CHANNEL, name)
+
+    async def _set_prices(self) -> None:
+        """Say what the channel costs; its subscribers pay by the tariff that is added last."""
+        for tariff, lines in prices().items():
+            costs = [part for line in lines for part in ("--price", line)]
+            money = ("--currency", CURRENCY, "--tax", str(TAX_PER_CENT))
+            await self._do("billing", "tariff", "add", tariff, *money, *costs, "--channel", CHANNEL)
+
+    async def _bill(self) -> None:
+        """Have all subscribers leave for good; each gets its last bill."""
+        await asyncio.gather(
+            *(self._do("withdraw", CHANNEL, "--yes", "--credential", f"{name}.vault") for name in SUBSCRIBED)
+        )
+        await asyncio.sleep(SETTLE_S + MARGIN_S)
+        await self._do("billing", "invoice", "close")
+        forms = [part for form in self._forms() for part in ("--form", form)]
+        await self._do("billing", "invoice", "export", "--output", str(self._bills), *forms)
+
+    def _forms(self) -> tuple[str, ...]:
+        """Return in which forms the bills are written: as PDF too, where there is what makes them."""
+        return ("json", "html", "pdf") if find_spec("typst") is not None else ("json", "html")
+
+    def _invoices(self) -> list[Invoice]:
+        files = sorted(self._bills.glob("invoice-*.json"))
+        return [read_summary(file.read_text(encoding="utf-8"), Invoice) for file in files]
 
     def _add_to_config(self) -> None:
         """Name what the sender and the receivers of this one machine use."""
@@ -153,6 +199,9 @@ class _Stage:
             'state = "studio.state"',
             "[receiver]",
             'interface = "lo"',
+            "[billing]",
+            f"settle_s = {SETTLE_S}",
+            'cycle = "closing"',
         )
         with (self._folder / "sealcast.toml").open("a") as file:
             file.write("\n" + "\n".join(lines) + "\n")
@@ -198,6 +247,8 @@ class _Stage:
             source=self._folder / "input.ts",
             outputs=[self._folder / f"{name}.ts" for name in SUBSCRIBERS],
             changes_min=changes_min,
+            invoices=self._invoices(),
+            billed=Subscribers(SUBSCRIBERS[0], PAYS_BY_KEY, LATE_JOINER),
         )
 
     # Programs

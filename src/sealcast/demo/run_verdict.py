@@ -8,6 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from sealcast.core.errors import FormatError
+from sealcast.demo.run_bills import Bill, OnAir, Subscribers, bill_faults, bills_of
+from sealcast.messages.invoicing import Invoice
 
 FIRST_PACKET_MS_MAX = 500
 """A late joiner shows its first picture without a noticeable wait."""
@@ -71,12 +73,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: list[SubscriberVerdict]
     late_joiner: LateJoinerVerdict
     outsider: OutsiderVerdict
+    on_air: OnAir
+    bills: list[Bill]
     ok: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that was observed: summaries, the input, and the files that the subscribers wrote."""
+    """All that was observed: summaries, the input, the files that the subscribers wrote, their bills."""
 
     sender: SenderSummary
     subscribers: list[ReceiverSummary]
@@ -85,6 +89,8 @@ class Evidence:
     source: Path
     outputs: list[Path]
     changes_min: int
+    invoices: list[Invoice]
+    billed: Subscribers
 
 
 def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
@@ -105,12 +111,19 @@ def judge(evidence: Evidence) -> tuple[Verdict, list[str]]:
     outsider = OutsiderVerdict(
         packets_received=evidence.outsider.packets_received, packets_opened=evidence.outsider.packets_opened
     )
+    sender = evidence.sender
+    air = OnAir(keys=sender.key_changes + 1, packets=sender.packets, bytes=sender.bytes)
     faults = [
         *(fault for i, each in enumerate(subscribers, 1) for fault in _subscriber_faults(i, each, evidence)),
         *_late_faults(late),
         *_outsider_faults(outsider),
+        *bill_faults(evidence.invoices, evidence.billed, air),
     ]
-    return Verdict(subscribers=subscribers, late_joiner=late, outsider=outsider, ok=not faults), faults
+    bills = bills_of(evidence.invoices)
+    verdict = Verdict(
+        subscribers=subscribers, late_joiner=late, outsider=outsider, on_air=air, bills=bills, ok=not faults
+    )
+    return verdict, faults
 
 
 def read_summary(text: str, kind: type[Summary]) -> Summary:
