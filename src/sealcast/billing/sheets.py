@@ -215,7 +215,7 @@ def _part_heading(line: InvoiceLine) -> str:
 def _row(line: InvoiceLine, invoice: Invoice) -> Row:
     decimals = invoice.decimals
     notes = [line.workings]
-    # What a credit note takes back is in its workings.
+    # What a credit note takes back is in its workings; units are those of the line that it corrects.
     if line.billed_minor and invoice.corrects is None:
         notes.append(
             f"{amount_text(line.so_far_minor, decimals)} so far in this period,"
@@ -224,7 +224,7 @@ def _row(line: InvoiceLine, invoice: Invoice) -> Row:
     return Row(
         place=str(line.line),
         name=_name(line),
-        units=wording.units_text(line.quantity, line.units),
+        units=wording.units_text(line.quantity, line.units) if invoice.corrects is None else "",
         notes=tuple(clean(note) for note in notes if note),
         amount=amount_text(line.amount_minor, decimals),
     )

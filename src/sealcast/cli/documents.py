@@ -153,7 +153,7 @@ def _lines(sheet: Sheet) -> Table:
                 table.add_row(Text(row.place), Text(row.name), Text(row.units), Text(row.amount))
                 for note in row.notes:
                     table.add_row("", Text(f"  {note}", style="dim"))
-    table.add_section()
+    table.add_row()
     for total in sheet.totals:
         style = "bold" if total is sheet.totals[-1] else ""
         table.add_row("", Text(total.label, style=style), "", Text(total.amount, style=style))
