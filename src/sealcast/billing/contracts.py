@@ -170,7 +170,8 @@ def share_text(share: Fraction) -> str:
 def utc_text(at_ms: int) -> str:
     """Return an instant as messages for people say it."""
     instant = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=at_ms)
-    return instant.isoformat().replace("+00:00", "Z")
+    text = instant.isoformat(timespec="milliseconds" if at_ms % 1_000 else "seconds")
+    return text.replace("+00:00", "Z")
 
 
 def _overlap(one: Contract, other: Contract) -> bool:

@@ -186,7 +186,7 @@ class SettleRequest(Request, frozen=True, kw_only=True):
 class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     """What one contract comes to in a month: from its share, from units, and what its minimum adds to them.
 
-    `billed_micro` is what invoices less credit notes asked for, net of tax; only the minimum is never below 0.
+    `billed_micro` is what invoices less credit notes asked for net of tax; only the minimum is never below 0.
     """
 
     contract: int
