@@ -68,6 +68,19 @@ _ON_ACCOUNT = ledger_entries.c.number.in_(
 )
 _PAGE_OF = _PAGE.where(_ON_ACCOUNT)
 
+_UNBALANCED = (
+    sa.select(ledger_entries.c.number)
+    .outerjoin(ledger_postings, ledger_postings.c.entry == ledger_entries.c.number)
+    .where(ledger_entries.c.number > sa.bindparam("after"), ledger_entries.c.number <= sa.bindparam("last"))
+    .group_by(ledger_entries.c.number)
+    .having(
+        sa.or_(
+            sa.func.count(_amount) != ledger_entries.c.postings,
+            sa.func.coalesce(sa.func.sum(_amount), 0) != 0,
+        )
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -112,3 +125,11 @@ def balance(connection: sa.Connection, account: str, currency: str) -> int:
     """Return what one account has in one currency, in micro-units: a microsecond for each posting on it."""
     major, minor = connection.execute(_BALANCE, {"of_account": account, "in_currency": currency}).one()
     return (major or 0) * HALF_MICRO + (minor or 0)
+
+
+def unbalanced(connection: sa.Connection, after: int, last: int) -> list[int]:
+    """Return the numbers of entries above `after` up to `last` that lack postings or do not add up.
+
+    The database takes none that does not: only a file that was tampered with has any.
+    """
+    return list(connection.execute(_UNBALANCED, {"after": after, "last": last}).scalars())
