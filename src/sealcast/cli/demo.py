@@ -24,6 +24,20 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 SECONDS_MIN = 6.0
 """Below this no key changes before the late joiner comes."""
 
+Source = Annotated[
+    Path | None,
+    typer.Option("--input", metavar="FILE", help="Send this file, in place of a test card with a tone."),
+]
+Seconds = Annotated[float, typer.Option(min=SECONDS_MIN, max=3600, help="How long to be on the air.")]
+Bills = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep the bills there, as documents: HTML, and PDF if typst is installed.",
+        show_default=False,
+    ),
+]
+
 
 @app.command(
     epilog=examples(
@@ -33,21 +47,9 @@ SECONDS_MIN = 6.0
     )
 )
 def demo(
-    source: Annotated[
-        Path | None,
-        typer.Option("--input", metavar="FILE", help="Send this file, in place of a test card with a tone."),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(min=SECONDS_MIN, max=3600, help="How long to be on the air.")
-    ] = 25,
-    bills: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keep the bills there, as documents: HTML, and PDF if typst is installed.",
-            show_default=False,
-        ),
-    ] = None,
+    source: Source = None,
+    seconds: Seconds = 25,
+    bills: Bills = None,
     *,
     json: Json = False,
 ) -> None:
