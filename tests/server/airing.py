@@ -43,8 +43,8 @@ class Inside(Running):
 class OnAir(Charging):
     """A key server with a channel `news` of fetched keys, its sender `studio`, and whoever is asked for."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.began_ms = self.now_ms
         self.parties: dict[str, Caller] = {}
         self.number = 0
@@ -124,9 +124,9 @@ class OnAir(Charging):
 
 
 @contextmanager
-def on_air() -> Iterator[OnAir]:
-    """Give a key server with a channel and its sender; nothing is on air."""
-    site = OnAir()
+def on_air(**settings: Any) -> Iterator[OnAir]:
+    """Give a key server with a channel and its sender; nothing is on air. `settings` are the server's."""
+    site = OnAir(**settings)
     try:
         site.set_up()
         yield site

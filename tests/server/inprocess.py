@@ -101,14 +101,17 @@ async def call(app: Litestar, method: str, path: str, body: bytes) -> tuple[int,
 class InProcess:
     """A key server on simulated time; `run` what it is asked, and `close` it at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
+        """Begin; `settings` are settings of the key server."""
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._runner = asyncio.Runner()
         template, credential = _template()
         directory = Path(self._folder.name) / "server"
         shutil.copytree(template, directory)
         self.clock = SimClock()
-        self._settings = KeyserverSettings(directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2)
+        self._settings = KeyserverSettings(
+            directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2, **settings
+        )
         self._server = self._open()
         self.operator = self.guest(credential)
 

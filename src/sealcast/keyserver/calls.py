@@ -32,7 +32,7 @@ class Principal:
 class Call:
     """One authenticated request in its transaction; `now` is monotonic ns, `wall_ms` the wall clock.
 
-    `ahead` is what the handler's `ahead` brought, if it has one.
+    `ahead` is what the handler's `ahead` brought, if it has one; `token` the request as it was signed.
     """
 
     connection: sa.Connection
@@ -40,6 +40,7 @@ class Call:
     now: int
     wall_ms: int
     ahead: msgspec.Struct | None = None
+    token: bytes = b""
 
     def record(self, what: str, subject: str) -> None:
         """Add what the caller did to the audit table."""

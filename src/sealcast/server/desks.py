@@ -15,6 +15,7 @@ from sealcast.keyserver.views import Views
 from sealcast.messages import operations
 from sealcast.server.assigning import Assignments
 from sealcast.server.billing import billing_handlers
+from sealcast.server.billing_evidence import EvidenceKeeper
 from sealcast.server.billing_shared import BillingShared
 from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
@@ -94,6 +95,7 @@ class Desks:
             receptions=manager,
             key_servers=shared.urls,
             on_grants=shared.on_grants,
+            evidence=EvidenceKeeper(shared.settings.billing.evidence_days),
         )
         self.manager = manager
         self._receiving = ReceivingDesk(views=views, receptions=manager, admission=AllowListAdmission)

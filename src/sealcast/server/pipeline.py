@@ -75,6 +75,7 @@ class _Asked:
     caller: Principal
     request: Request
     digest: bytes
+    token: bytes
 
 
 class Pipeline:
@@ -152,7 +153,7 @@ class Pipeline:
             raise refusal("bad-request", str(error)) from error
         self._check_claims(operation, caller, request)
         digest = hashlib.sha256(encode(msgspec.structs.replace(request, nonce=""))).digest()
-        return _Asked(caller, request, digest)
+        return _Asked(caller, request, digest, body)
 
     async def _read(self, operation: Operation, body: bytes) -> tuple[Principal, Request]:
         """Return the caller and its request once the signature is verified."""
@@ -186,7 +187,7 @@ class Pipeline:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
         is_newcomer = asked.caller.role == NEWCOMER_ROLE
         is_kept = handler.operation.is_remembered and not is_newcomer
-        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms(), ahead)
+        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms(), ahead, asked.token)
         if not is_newcomer:
             no = _check_again(self._principals.current(connection, asked.caller), asked.caller, call.wall_ms)
             if no is not None:

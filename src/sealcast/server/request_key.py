@@ -14,6 +14,7 @@ from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
 from sealcast.server import granting
+from sealcast.server.billing_evidence import EvidenceKeeper
 from sealcast.subscribers import store as allow_list
 
 COUNTED_NS = 10 * NS_PER_S
@@ -55,6 +56,7 @@ class KeyDesk:
         receptions: Receptions,
         key_servers: tuple[str, ...],
         on_grants: Callable[[int], None],
+        evidence: EvidenceKeeper,
     ) -> None:
         self._views = views
         self._air = air
@@ -63,6 +65,7 @@ class KeyDesk:
         self.key_servers = key_servers
         self.events: tuple[str, ...] = ()
         self._on_grants = on_grants
+        self._evidence = evidence
         self._audiences: dict[ChannelNumber, tuple[int, int]] = {}
 
     def request(self, call: Call, request: KeyRequest) -> Reply:
@@ -78,7 +81,7 @@ class KeyDesk:
             raise refusal(decision.reason, decision.detail)
         permitted = self._receptions.permit(call, view.spec, epochs)
         given = tuple(epoch for epoch in permitted if KeyId(view.spec.number, epoch) not in held)
-        self._on_grants(granting.record(call, view, given))
+        self._record(call, view, given)
         return self._reply(call, view, request, given, held)
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
@@ -90,8 +93,14 @@ class KeyDesk:
             self._receptions.refused(call, view.spec)
             raise refusal(decision.reason, decision.detail)
         given = tuple(epoch for epoch in epochs if view.has_key(epoch))
-        self._on_grants(granting.record(call, view, given))
+        self._record(call, view, given)
         return self._reply(call, view, request, given, _held(request))
+
+    def _record(self, call: Call, view: ChannelView, given: tuple[Epoch, ...]) -> None:
+        """Put grants on record before any key leaves, with what they go back to."""
+        new = granting.record(call, view, given)
+        self._evidence.keep(call, view.spec.number, given, new=new)
+        self._on_grants(new)
 
     def _reply(
         self,
