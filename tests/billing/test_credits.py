@@ -154,7 +154,7 @@ def test_units_go_with_the_last_of_a_line() -> None:
     ("lines", "amount", "why"),
     [
         ((4,), None, "has no line 4; it has 3 lines"),
-        ((1,), 1_001, "has 1000 minor units left"),
+        ((1,), 1_001, "has 10.00 EUR left"),
         ((), 5, "name that line"),
         ((1, 2), 5, "name that line"),
         ((1,), 0, "above 0"),
@@ -172,7 +172,7 @@ def test_what_paid_back_is_not_credited_alone() -> None:
     books = Books(bill(1_000, -300))
     with pytest.raises(UsageError, match="ask for more"):
         books.credit(2)
-    with pytest.raises(UsageError, match="-300 minor units left"):
+    with pytest.raises(UsageError, match=r"-3\.00 EUR left"):
         books.credit(2, amount=1)
     assert books.credit() == [(1, -1_000), (2, 300)]
 

@@ -53,7 +53,7 @@ def test_more_than_is_left(site: BillingSite) -> None:
     refused = site.refused(
         operations.INVOICE_CREDIT, number=1, id="c-2", reason="sorry", lines=[2], amount_minor=100
     )
-    assert refused == ("bad-request", "line 2 of invoice 000001 has 99 minor units left to credit")
+    assert refused == ("bad-request", "line 2 of invoice 000001 has 0.99 EUR left to credit")
     credit(site, "c-2")
     assert site.refused(operations.INVOICE_CREDIT, number=1, id="c-3", reason="sorry")[0] == "bad-request"
     assert site.refused(operations.INVOICE_CREDIT, number=2, id="c-4", reason="sorry")[0] == "bad-request"

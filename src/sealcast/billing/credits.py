@@ -63,7 +63,7 @@ def credit_note(
     invoice: Invoice, left: Mapping[int, Left], wish: Wish, number: int, issued_at_ms: int
 ) -> Issued:
     """Return the credit note that a wish makes; raises UsageError for what cannot be credited."""
-    taken = _taken(left, wish, document_number(invoice.number))
+    taken = _taken(left, wish, document_number(invoice.number), invoice.currency)
     rows = tuple(_row(left[line], minor, counts=wish.is_rebilled) for line, minor in sorted(taken.items()))
     lines = [
         _line(line, left[line.line].minor, taken[line.line], invoice.currency)
@@ -90,10 +90,10 @@ def credit_note(
     return issue(note, rows, issued_at_ms, asked)
 
 
-def _taken(left: Mapping[int, Left], wish: Wish, name: str) -> dict[int, int]:
+def _taken(left: Mapping[int, Left], wish: Wish, name: str, code: str) -> dict[int, int]:
     """Return by line what is credited of it, in minor units; never 0."""
     if wish.amount_minor is not None:
-        taken = _part(left, wish, name)
+        taken = _part(left, wish, name, code)
     elif wish.lines:
         taken = {line: _left_of_line(left, line, name).minor for line in wish.lines}
         empty = [line for line, minor in taken.items() if not minor]
@@ -106,13 +106,14 @@ def _taken(left: Mapping[int, Left], wish: Wish, name: str) -> dict[int, int]:
     return taken | _tax(left, taken)
 
 
-def _part(left: Mapping[int, Left], wish: Wish, name: str) -> dict[int, int]:
+def _part(left: Mapping[int, Left], wish: Wish, name: str, code: str) -> dict[int, int]:
     if len(wish.lines) != 1 or wish.amount_minor is None or wish.amount_minor < 1:
         raise UsageError("an amount above 0 is credited of one line: name that line")
     line = wish.lines[0]
     there = _left_of_line(left, line, name).minor
     if wish.amount_minor > there:
-        raise UsageError(f"line {line} of invoice {name} has {there} minor units left to credit")
+        amount = f"{currency(code).format_minor(there)} {code}"
+        raise UsageError(f"line {line} of invoice {name} has {amount} left to credit")
     return {line: wish.amount_minor}
 
 
