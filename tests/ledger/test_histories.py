@@ -17,7 +17,7 @@ from sealcast.ledger.entries import Entry, Posting, balances, reverse
 from sealcast.storage.engine import open_engine
 from sealcast.storage.unitofwork import UnitOfWork
 
-EXAMPLES = 60
+EXAMPLES = 40
 IDS = [f"e-{number}" for number in range(6)]
 NAMES = [
     "subscriber:a",
