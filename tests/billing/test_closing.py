@@ -54,8 +54,8 @@ def test_who_may_yet_fetch_the_key_on_air_is_waited_for() -> None:
     assert world.due(JULY + 11 * MINUTE_MS) == [900 + 5 + 50]
 
 
-def test_late_usage_that_costs_nothing_has_no_bill() -> None:
-    """Known after its period closed without anything, it makes no bill by itself."""
+def test_late_usage_that_costs_nothing_is_on_a_bill() -> None:
+    """Known after its period closed, it is told once, on a bill of 0.00: each unit is on some bill."""
     world = World(cycle())
     world.tariff("trial", by(Quantity.BYTES, "0.10", MB, free=5 * MB))
     world.assign("trial")
@@ -66,7 +66,8 @@ def test_late_usage_that_costs_nothing_has_no_bill() -> None:
     assert len(world.closed) == 1
     world.late(1, AFTER + 1, MB)
     world.leave(AFTER + DAY_MS)
-    assert world.due(AFTER + 2 * DAY_MS) == []
+    assert world.due(AFTER + 2 * DAY_MS) == [0]
+    assert [(line.units, line.workings) for line in world.lines()] == [(MB, "1,000,000 bytes free = 0.00")]
     assert world.due(AFTER + 90 * DAY_MS) == []
 
 

@@ -167,7 +167,7 @@ class World:
             late = [
                 known.aired.start_ms
                 for known in (each for channel in self.air.values() for each in channel)
-                if self.closed_at_ms < known.recorded_at_ms <= now_ms
+                if self.closed_at_ms <= known.recorded_at_ms <= now_ms
             ]
             since_ms = rated_since(
                 self.cycle, max(ends, default=None), now_ms, min(late, default=None)

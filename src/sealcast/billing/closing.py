@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from sealcast.billing.due import Standing, plan
+from sealcast.billing.due import plan
 from sealcast.billing.facts import AccountFacts, Billed, SubscriptionFacts
 from sealcast.billing.periods import LAST_MS, Period
 from sealcast.billing.rating import TAX, Line, LineKey, rate
@@ -95,6 +95,7 @@ class Draft:
 def draft(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> Draft:
     """Return the bills that are due to a customer at an instant.
 
+    A line is on a bill if it asks for something, or counts usage that is on no earlier one, also for nothing.
     An epoch is settled once it has been off air for `settle_ms`; a period waits for those of it at most
     `wait_ms` after its end. Raises LocalError if facts contradict each other. Costs some 2 µs for each
     event, and 50 µs for each period of a subscription that is rated.
@@ -102,18 +103,13 @@ def draft(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> D
     planned = plan(account, now_ms, settle_ms, wait_ms)
     used: dict[tuple[str, int], Usage] = {}
     lines: dict[str, list[DraftLine]] = {}
-    with_news: set[str] = set()
-    for subscription, period, standing in planned.periods:
+    for subscription, period in planned.periods:
         place = subscription.device, subscription.channel
         if place not in used:
             used[place] = collect(subscription.events)
         for currency, found in _told(subscription, period, used[place]):
             lines.setdefault(currency, []).extend(found)
-            is_first = not subscription.billed.get((currency, period.start_ms))
-            is_shown = is_first and standing is not Standing.CLOSED
-            if any(line.due_minor or (is_shown and line.units) for line in found):
-                with_news.add(currency)
-    invoices = tuple(DraftInvoice(currency, tuple(lines[currency])) for currency in sorted(with_news))
+    invoices = tuple(DraftInvoice(currency, tuple(lines[currency])) for currency in sorted(lines))
     return Draft(invoices, planned.closes, planned.waiting)
 
 
@@ -140,7 +136,8 @@ def _told(
                 source = timeline.sources.get(line.key.valid_from_ms)
                 workings = explain(line, rated, timeline)
                 lines.append(_line(subscription, period, line, workings, source, earlier.units))
-        yield currency, lines
+        if lines:
+            yield currency, lines
     yield from _given_up(subscription, period)
 
 
@@ -157,7 +154,8 @@ def _given_up(subscription: SubscriptionFacts, period: Period) -> Iterator[tuple
                 for key, each in sorted(billed.items(), key=itemgetter(0))
                 if each != _NOTHING
             ]
-            yield currency, lines
+            if lines:
+                yield currency, lines
 
 
 def _line(  # noqa: PLR0917 - what a line says, in its order

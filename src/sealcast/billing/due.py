@@ -12,7 +12,6 @@ next beginning, the first from 1970 on, so that an epoch on air at either moment
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import lru_cache
 
 from sealcast.billing.facts import AccountFacts, SubscriptionFacts
@@ -24,19 +23,11 @@ RERATED_MS = 35 * 86_400_000
 """A month and some days: senders and other servers report the rest of an epoch within seconds or hours."""
 
 
-class Standing(Enum):
-    """How a period that is rated now stands."""
-
-    NEW = auto()
-    CLOSED = auto()
-    LEAVING = auto()
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is rated now, the calendar's periods that are closed by it, and what is waited for, in words."""
 
-    periods: tuple[tuple[SubscriptionFacts, Period, Standing], ...] = ()
+    periods: tuple[tuple[SubscriptionFacts, Period], ...] = ()
     closes: tuple[Period, ...] = ()
     waiting: str | None = None
 
@@ -53,9 +44,10 @@ def rated_since(
 ) -> int:
     """Return from which instant on the facts of a customer have to be complete: `AccountFacts.since_ms`.
 
-    `last_closed_end_ms` is the latest end of its closed periods, `late_from_ms` where the earliest usage
-    begins that was recorded since the last bill, or that of a device which joined since. Periods that ended
-    less than `RERATED_MS` ago are rated again in any case. Where only the customer ends periods, all are.
+    `last_closed_end_ms` is the latest end of its closed periods. `late_from_ms` is where the earliest usage
+    begins that was recorded since a period was last closed, at that instant too, or that of a device which
+    joined since. Periods that ended less than `RERATED_MS` ago are rated again in any case. Where only the
+    customer ends periods, all are.
     """
     if last_closed_end_ms is None or cycle.kind is PeriodKind.CLOSING:
         return FIRST_MS
@@ -70,43 +62,43 @@ def _plan_calendar(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: 
         for period in _touched(each, account.cycle, account.since_ms, now_ms)
     ]
     has_left = all(_has_left(each) for each in account.subscriptions)
-    standings: dict[Period, Standing] = {}
+    rated: set[Period] = set()
+    closes: list[Period] = []
     waiting: str | None = None
     for period in sorted({period for _, period in touched}, key=lambda each: each.start_ms):
         end_ms = LAST_MS if period.end_ms is None else period.end_ms
         why = None if now_ms >= end_ms + wait_ms else _unsettled(account, end_ms)
-        if period.start_ms in account.closed_ms:
-            standings[period] = Standing.CLOSED
-        elif now_ms >= end_ms + settle_ms and why is None:
-            standings[period] = Standing.NEW
-        elif has_left:
-            standings[period] = Standing.LEAVING
+        is_closed = period.start_ms in account.closed_ms
+        if not is_closed and now_ms >= end_ms + settle_ms and why is None:
+            closes.append(period)
+            rated.add(period)
+        elif is_closed or has_left:
+            rated.add(period)
         elif now_ms >= end_ms and waiting is None:
             waiting = why or "its last epochs are being settled"
-    closes = tuple(period for period, standing in standings.items() if standing is Standing.NEW)
     if not closes and not has_left:
         return Plan(waiting=waiting)
-    rated = tuple((each, period, standings[period]) for each, period in touched if period in standings)
-    return Plan(rated, closes, waiting)
+    return Plan(tuple(each for each in touched if each[1] in rated), tuple(closes), waiting)
 
 
 def _plan_runs(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> Plan:
     """Plan for a customer whose periods are those in which a device was subscribed."""
-    rated: list[tuple[SubscriptionFacts, Period, Standing]] = []
+    rated: list[tuple[SubscriptionFacts, Period]] = []
     waiting: str | None = None
+    is_due = False
     for subscription in account.subscriptions:
         for period, end_ms, is_last in _runs(subscription):
             if period.start_ms < account.since_ms or end_ms is None:
                 continue
             if any(start_ms == period.start_ms for _, start_ms in subscription.billed):
-                rated.append((subscription, period, Standing.CLOSED))
+                rated.append((subscription, period))
                 continue
             why = _unsettled_of(subscription, end_ms, may_pend=is_last)
             if now_ms >= end_ms + settle_ms and (why is None or now_ms >= end_ms + wait_ms):
-                rated.append((subscription, period, Standing.NEW))
+                rated.append((subscription, period))
+                is_due = True
             elif waiting is None:
                 waiting = why or "its last epochs are being settled"
-    is_due = any(standing is Standing.NEW for _, _, standing in rated)
     if is_due or all(_has_left(each) for each in account.subscriptions):
         return Plan(tuple(rated), (), waiting)
     return Plan(waiting=waiting)
