@@ -55,7 +55,7 @@ h2 { font-size: 1.02rem; margin: 2.2rem 0 .2rem; }
 footer { margin-top: 2.5rem; padding-top: .7rem; border-top: 1px solid var(--rule); color: var(--quiet);
   font-size: .72rem; }
 @media (max-width: 40rem) { main { margin: 0; padding: 1.5rem 1.1rem; } .top { grid-template-columns: 1fr; }
-  .units { white-space: normal; } }
+  .units { white-space: normal; overflow-wrap: normal; } th.amount, td.amount { width: auto; } }
 @page { size: A4; margin: 18mm 16mm; }
 @media print { body { background: none; font-size: 10pt; } main { margin: 0; padding: 0; max-width: none;
   box-shadow: none; } thead { display: table-header-group; } .row { break-inside: avoid; }
