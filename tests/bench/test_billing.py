@@ -31,6 +31,8 @@ def test_json() -> None:
     assert figures["peak_rss_mb"] >= figures["baseline_rss_mb"] > 0
     assert figures["database_mb"] > figures["stock_mb"] > 0
     assert figures["bytes_per_invoice"] > 500
+    waits = figures["waits"]
+    assert 0 < waits["median_ms"] <= waits["p99_ms"] <= waits["max_ms"]
 
 
 def test_what_it_comes_to() -> None:
@@ -43,9 +45,10 @@ def test_what_it_comes_to() -> None:
 
 
 def test_a_table_for_people() -> None:
-    """Without --json two lines say how much was done how fast, and a third what it took."""
+    """Without --json two lines say how much was done how fast, and two what it took."""
     lines = run().splitlines()
-    assert [line.split("  ")[0] for line in lines[-3:-1]] == ["grants metered and rated", "invoices closed"]
+    assert "waited" in lines[-2]
+    assert [line.split("  ")[0] for line in lines[-4:-2]] == ["grants metered and rated", "invoices closed"]
     assert "MB" in lines[-1]
 
 

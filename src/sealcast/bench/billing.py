@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sealcast.bench.billing_stock import MONTH_MS, Stock, fill
+from sealcast.bench.billing_waits import WaitGauge, Waits
 from sealcast.billing.periods import BillingCycle, PeriodKind
 from sealcast.billing.rating import rate
 from sealcast.billing.store_tariffs import find as find_tariff
@@ -74,7 +75,8 @@ MB = 1_000_000
 class BillingFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured: rates of wall time; sizes are of the database's files, in 10^6 bytes.
 
-    `peak_rss_mb` is of the whole process, `baseline_rss_mb` before anything was metered.
+    `waits` is how long others waited for the writer during closing. `peak_rss_mb` is of the whole process,
+    `baseline_rss_mb` before anything was metered.
     """
 
     grants: int
@@ -87,6 +89,7 @@ class BillingFigures(msgspec.Struct, frozen=True, kw_only=True):
     invoices_per_s: float
     closing_s: float
     total_minor: int
+    waits: Waits
     baseline_rss_mb: float
     peak_rss_mb: float
     stock_mb: float
@@ -128,7 +131,9 @@ async def _measure(
         began_ns = clock.monotonic_ns()
         metered = await desk.reader.read(partial(_meter, stock=stock, tell=tell))
         metered_ns = clock.monotonic_ns()
-        invoices, total_minor = await desk.close_all(stock, tell)
+        gauge = WaitGauge(desk.unit_of_work, clock)
+        async with gauge.running():
+            invoices, total_minor = await desk.close_all(stock, tell)
         closed_ns = clock.monotonic_ns()
         entries, apart_micro = await desk.reader.read(_ledger)
     finally:
@@ -150,6 +155,7 @@ async def _measure(
         invoices_per_s=invoices / closing_s,
         closing_s=closing_s,
         total_minor=total_minor,
+        waits=gauge.waits(),
         baseline_rss_mb=baseline_mb,
         peak_rss_mb=_peak_rss_mb(),
         stock_mb=stock_bytes / MB,

@@ -52,6 +52,11 @@ def billing(*, grants: Grants = 1_000_000, customers: Customers = 10_000, json: 
         output.print_json(figures)
         return
     output.print_table(("WORK", "AMOUNT", "SECONDS", "A SECOND"), _rows(figures), empty="")
+    waits = figures.waits
+    output.print_line(
+        f"meanwhile a key request would have waited {waits.median_ms:.1f} ms for the database,"
+        f" {waits.p99_ms:.0f} at most but one in a hundred, {waits.max_ms:.0f} at most"
+    )
     output.print_line(
         f"memory at most {figures.peak_rss_mb:.0f} MB ({figures.baseline_rss_mb:.0f} before metering);"
         f" database {figures.stock_mb:.0f} MB, with invoices {figures.database_mb:.0f} MB:"
