@@ -147,8 +147,7 @@ class ClosingDesk:
     def _payers(self, connection: sa.Connection, request: CloseRequest) -> tuple[tuple[Payer, ...], bool]:
         settings = self._shared.settings
         if request.customer is None:
-            found = payers_behind(connection, settings, request.after, request.limit + 1)
-            return found[: request.limit], len(found) > request.limit
+            return payers_behind(connection, settings, request.after, request.limit)
         found = payers(connection, settings, [request.customer])
         if not found[0].is_kept and not spans_of(connection, found[0].devices):
             raise refusal("unknown-customer", f"no customer and no subscriber {request.customer[:80]!r}")

@@ -5,6 +5,7 @@ Whoever has or had a subscription to a channel that ever had a tariff is among t
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import sqlalchemy as sa
 
@@ -38,6 +39,9 @@ _SET_PAGE = (
 )
 _COUNT = sa.select(sa.func.count()).select_from(sa.union(_OWN, _SET).subquery())
 
+DEVICES_MAX = 10_000
+"""Devices of one page: queries name them all, and SQLite takes 32,766 names unless it was built for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Payer:
@@ -58,11 +62,17 @@ def default_cycle(settings: BillingSettings) -> BillingCycle:
 
 def payers_behind(
     connection: sa.Connection, settings: BillingSettings, after: str, count: int
-) -> tuple[Payer, ...]:
-    """Return at most `count` payers by id, behind `after`. Costs as much as there are rows in the page."""
-    page = {"after": after, "count": count}
-    found = {*connection.execute(_OWN_PAGE, page).scalars(), *connection.execute(_SET_PAGE, page).scalars()}
-    return payers(connection, settings, sorted(found)[:count])
+) -> tuple[tuple[Payer, ...], bool]:
+    """Return at most `count` payers by id, behind `after`, and whether there are more.
+
+    Fewer if they have more than `DEVICES_MAX` devices together. Costs as much as there are rows in the page.
+    """
+    page = {"after": after, "count": count + 1}
+    ids = {*connection.execute(_OWN_PAGE, page).scalars(), *connection.execute(_SET_PAGE, page).scalars()}
+    found = payers(connection, settings, sorted(ids)[:count])
+    devices = accumulate(len(payer.devices) for payer in found)
+    taken = max(1, sum(each <= DEVICES_MAX for each in devices))
+    return found[:taken], len(ids) > min(count, taken)
 
 
 def payers(connection: sa.Connection, settings: BillingSettings, ids: Iterable[str]) -> tuple[Payer, ...]:
