@@ -150,7 +150,7 @@ class ContractAddRequest(Request, frozen=True, kw_only=True):
 class ContractEndRequest(Request, frozen=True, kw_only=True):
     """Operator: end a contract at `until_ms` (None: now), and not before a month that was settled."""
 
-    number: int
+    number: RowNumber
     until_ms: Instant | None = None
 
 
