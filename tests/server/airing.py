@@ -12,6 +12,8 @@ from sealcast.messages import operations
 from sealcast.messages.requests import EpochTotals
 from sealcast.server import billing_source
 from sealcast.server.billing_air import record_air
+from sealcast.server.billing_keys import SigningKeys, signing_keys
+from sealcast.server.state import load_server_state
 from server.charging import Charging
 from server.inprocess import Guest
 from server.running import Caller, Running, material
@@ -64,6 +66,11 @@ class OnAir(Charging):
     def studio(self) -> Caller:
         """The sender."""
         return self.parties["studio"]
+
+    @property
+    def signing_keys(self) -> SigningKeys:
+        """What finds the keys that devices sign with."""
+        return signing_keys(load_server_state(self._settings.state_directory).master_key)
 
     def device(self, name: str) -> None:
         """Register a device that is subscribed from now on."""

@@ -192,6 +192,7 @@ BILLING: tuple[Operation, ...] = (
     CUSTOMER_SET,
     CUSTOMER_LIST,
     USAGE_LIST,
+    USAGE_AUDIT,
     INVOICE_CLOSE,
     INVOICE_LIST,
     INVOICE_SHOW,

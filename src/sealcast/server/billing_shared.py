@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import sqlalchemy as sa
 
 from sealcast.core.ports import Clock
+from sealcast.server.billing_keys import SigningKeys, no_keys
 from sealcast.server.settings import BillingSettings
 from sealcast.storage.reading import Reader
 
@@ -23,10 +24,14 @@ class Write(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BillingShared:
-    """What billing's desks share. Long work is read ahead by `reader`; `write` is for what it needs first."""
+    """What billing's desks share. Long work is read ahead by `reader`; `write` is for what it needs first.
+
+    `signing_keys` finds what a device's signatures on record verify under.
+    """
 
     operator: str
     reader: Reader
     write: Write
     clock: Clock
     settings: BillingSettings
+    signing_keys: SigningKeys = no_keys

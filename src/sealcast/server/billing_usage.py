@@ -10,8 +10,11 @@ from sealcast.keyserver import store_channels
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.messages import operations_billing
-from sealcast.messages.charging import UsageList, UsageListRequest
+from sealcast.messages.charging import AuditAnswer, AuditRequest, UsageList, UsageListRequest
 from sealcast.server.billing_air import record_air
+from sealcast.server.billing_audit import Audited, audit_piece
+from sealcast.server.billing_audit_books import BOOK_CHECKS
+from sealcast.server.billing_audit_usage import USAGE_CHECKS
 from sealcast.server.billing_shared import BillingShared
 from sealcast.server.billing_source import FAR_MS
 from sealcast.server.billing_usage_rows import Wanted, read_place, usage_page
@@ -34,6 +37,14 @@ class UsageDesk:
             lambda connection: usage_page(connection, _wanted(connection, request), after, request.limit)
         )
 
+    async def audit(self, _: Principal, request: AuditRequest) -> AuditAnswer:
+        """Verify the next piece of what bills rest on."""
+        return await self._shared.reader.read(partial(self._audit, request.after))
+
+    def _audit(self, after: str, connection: sa.Connection) -> AuditAnswer:
+        audited = Audited(connection, self._shared.operator, self._shared.signing_keys)
+        return audit_piece(audited, {**USAGE_CHECKS, **BOOK_CHECKS}, after)
+
     async def _record(self) -> None:
         """Record what is settled, in units of work that hold up nobody."""
         for _ in range(UNITS_MAX):
@@ -45,7 +56,10 @@ class UsageDesk:
 
 def usage_handlers(desk: UsageDesk) -> tuple[Handler, ...]:
     """Return the handlers of the operations on usage."""
-    return (Handler(operations_billing.USAGE_LIST, _brought, ahead=desk.read_usage),)
+    return (
+        Handler(operations_billing.USAGE_LIST, _brought, ahead=desk.read_usage),
+        Handler(operations_billing.USAGE_AUDIT, _brought, ahead=desk.audit),
+    )
 
 
 def _wanted(connection: sa.Connection, request: UsageListRequest) -> Wanted:

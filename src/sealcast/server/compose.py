@@ -11,6 +11,7 @@ from sealcast.keyserver import store_air
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.views import Views
 from sealcast.server.app import Public, make_app
+from sealcast.server.billing_keys import signing_keys
 from sealcast.server.billing_shared import BillingShared
 from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
@@ -85,7 +86,14 @@ async def open_keyserver(
     unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all)
     principals.on_change = notices.look
     ends = TellingEnds(receptions, notices)
-    billing = BillingShared(state.operator, Reader(engine), unit_of_work.run, clock, settings.billing)
+    billing = BillingShared(
+        state.operator,
+        Reader(engine),
+        unit_of_work.run,
+        clock,
+        settings.billing,
+        signing_keys(state.master_key),
+    )
     shared = Shared(
         state, settings, views, air, principals, random, metrics.count_grants, ends, billing, notices
     )
