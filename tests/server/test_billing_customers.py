@@ -78,8 +78,10 @@ def test_what_no_customer_is(server: Charging, monkeypatch: pytest.MonkeyPatch) 
         assert found[0] == problem, change
         assert why in found[1]
     monkeypatch.setattr(billing_customers, "DEVICES_MAX", 2)
-    found = server.refused(operations.CUSTOMER_SET, id="TV-9", devices=["TV-1", "TV-2"])
-    assert "at most 2 devices" in found[1]
+    too_many = "a customer has at most 2 devices; make another customer"
+    for devices in (["TV-1", "TV-2", "TV-3"], ["TV-1", "TV-2"]):
+        found = server.refused(operations.CUSTOMER_SET, id="TV-3", devices=devices)
+        assert found == ("bad-request", too_many)
     assert server.refused(operations.CUSTOMER_LIST, id="eve")[0] == "unknown-customer"
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sealcast.billing import store_customers
 from sealcast.billing.periods import BillingCycle, PeriodKind
 from sealcast.billing.store_customers import Customer
+from sealcast.core.errors import RefusedError
 from sealcast.keyserver import store_principals
 from sealcast.keyserver.calls import Call, Handler, Reply
 from sealcast.keyserver.values import refusal
@@ -93,12 +94,14 @@ def _cycle(usual: BillingCycle, request: CustomerSetRequest) -> BillingCycle:
 
 def _joining(connection: sa.Connection, customer: str, devices: Sequence[str]) -> list[str]:
     """Return those of `devices` that join a customer anew; raises a refusal if one of them cannot."""
+    if len(devices) > DEVICES_MAX:
+        raise _too_many()
     owners = store_customers.customer_of_devices(connection, devices)
     joining = [device for device in devices if owners[device] != customer]
     check_devices(connection, joining)
     here = store_customers.devices_of(connection, [customer])[customer]
     if len(here) + len(joining) > DEVICES_MAX:
-        raise refusal("bad-request", f"a customer has at most {DEVICES_MAX} devices; make another customer")
+        raise _too_many()
     closed_ms = store_customers.closed_until_ms(connection, customer)
     for device in joining:
         if store_customers.was_billed(connection, owners[device]):
@@ -109,6 +112,10 @@ def _joining(connection: sa.Connection, customer: str, devices: Sequence[str]) -
                 f"{device} was subscribed in a period of which {customer} has the bill; it stays on its own",
             )
     return joining
+
+
+def _too_many() -> RefusedError:
+    return refusal("bad-request", f"a customer has at most {DEVICES_MAX} devices; make another customer")
 
 
 def _rows(connection: sa.Connection, customers: Sequence[Customer]) -> list[CustomerRow]:
