@@ -1,10 +1,10 @@
 """Owns a key server in this process on which things went on air, and what its books have to look like."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,6 +20,7 @@ from sealcast.messages.jwk import Jwk
 from sealcast.reception.tables import receptions
 from server.charging import Charging
 
+T = TypeVar("T")
 HOUR_MS = 3_600_000
 SENDER = "encoder"
 
@@ -80,7 +81,7 @@ class BillingSite(Charging):
             data += piece.piece
             if len(data) >= piece.size:
                 assert hashlib.sha256(data).hexdigest() == piece.sha256
-                return data
+                return bytes(data)
 
     def invoice(self, number: int) -> Invoice:
         """Return an invoice as it was issued."""
@@ -132,7 +133,7 @@ class BillingSite(Charging):
         request = CloseRequest(aud="", op="", jti="", nonce="")
         operator = Principal("admin", "operator", Jwk(kty="oct"), Jwk(kty="oct"))
         assert closing.ahead is not None
-        pages = [self.run(closing.ahead(operator, request)) for _ in range(count)]  # type: ignore[arg-type]
+        pages = [self.run(_await(closing.ahead(operator, request))) for _ in range(count)]
         meanwhile()
 
         def issue(page: Any, connection: sa.Connection) -> Any:
@@ -145,6 +146,10 @@ class BillingSite(Charging):
     def remove(self, device: str, channel: str) -> None:
         """End a subscription, as of now."""
         self.ask(operations.SUBSCRIBER_REMOVE, channel=channel, device=device)
+
+
+async def _await(ahead: Awaitable[T]) -> T:
+    return await ahead
 
 
 def put_on_air(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sealcast.billing import issuing
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.invoicing import InvoiceLine
 from server.billing_site import HOUR_MS, BillingSite, billing_site, every_hour, price, terms
@@ -371,6 +372,46 @@ def test_an_absurd_price_stops_nobody_else(site: BillingSite) -> None:
     assert [(row.customer, row.why) for row in answer.waiting] == [
         ("TV-1", "it cannot be billed: it would be billed more than there is; look at its tariff")
     ]
+
+
+def test_nothing_to_pay(site: BillingSite) -> None:
+    """Usage that costs nothing is on an invoice of nothing; the ledger has no entry of it."""
+    site.add_channel("free")
+    data = terms(price("Data", "bytes", 100_000, 10**9, free=10**12))
+    site.ask(operations.TARIFF_ADD, name="free", currency="EUR", terms=data, channels=["free"])
+    site.subscribe("TV-1", "free")
+    site.air(2, *every_hour(site.now_ms, 1))
+    site.grant("TV-1", 2, 1)
+    site.let_days_pass(32)
+    (row,) = site.bill().issued
+    assert (row.total_minor, [line.units for line in site.invoice(1).lines]) == (0, [1_000_000])
+    assert site.read("SELECT count(*) FROM ledger_entries") == [(0,)]
+    site.let_days_pass(31)
+    assert site.bill().issued == []
+    assert site.read("SELECT count(*) FROM billed_periods") == [(2,)]
+
+
+def test_a_long_bill_is_several_invoices(site: BillingSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A customer with more lines than one invoice holds has several, numbered one after the other."""
+    monkeypatch.setattr(issuing, "LINES_MAX", 3)
+    site.ask(operations.CUSTOMER_SET, id="hotel", devices=["TV-1", "TV-2"])
+    for device in ("TV-1", "TV-2"):
+        site.subscribe(device, "news")
+    site.let_days_pass(32)
+    issued = site.bill().issued
+    assert [(row.number, row.customer) for row in issued] == [(1, "hotel"), (2, "hotel")]
+    assert [len(site.invoice(row.number).lines) for row in issued] == [3, 1]
+    assert sum(row.total_minor for row in issued) == 2 * 1_189
+
+
+def test_the_same_request_twice(site: BillingSite) -> None:
+    """A request to close that is sent again, as its answer was lost, is answered with what it issued."""
+    site.subscribe("TV-1", "news")
+    site.let_days_pass(32)
+    first = site.ask(operations.INVOICE_CLOSE, jti="once")
+    assert len(first.issued) == 1
+    assert site.ask(operations.INVOICE_CLOSE, jti="once") == first
+    site.check_books()
 
 
 def test_reports_explain(site: BillingSite) -> None:

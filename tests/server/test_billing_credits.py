@@ -40,7 +40,8 @@ def test_the_same_id_twice(site: BillingSite) -> None:
     assert (first.is_new, again.is_new) == (True, False)
     assert first.note == again.note
     assert (first.note.number, first.note.corrects, first.note.total_minor) == (2, 1, -143)
-    for other in ({"lines": [2]}, {"lines": []}, {"reason": "no"}, {"is_rebilled": True}):
+    others: list[dict[str, Any]] = [{"lines": [2]}, {"lines": []}, {"reason": "no"}, {"is_rebilled": True}]
+    for other in others:
         fields = {"number": 1, "id": "c-1", "reason": "sorry", "lines": [1], **other}
         assert site.refused(operations.INVOICE_CREDIT, **fields)[0] == "exists"
     assert site.read("SELECT count(*) FROM invoices") == [(2,)]
