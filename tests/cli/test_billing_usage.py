@@ -15,6 +15,22 @@ BEGAN_MS = 1_772_323_200_000
 """2026-03-01T00:00:00Z."""
 
 
+def put_parties(folder: Path, *devices: str) -> None:
+    """Put a sender on record, and devices that are subscribed since it all began."""
+    (path,) = folder.rglob("keyserver.sqlite")
+    parties = [("studio", "sender"), *((device, "device") for device in devices)]
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "INSERT INTO principals (id, role, kind, public_keys, registered_at_ms)"
+            " VALUES (?, ?, 'symmetric', '{}', 0)",
+            parties,
+        )
+        database.executemany(
+            "INSERT INTO subscriptions (channel, device, added_at_ms) VALUES (1, ?, ?)",
+            [(device, BEGAN_MS) for device in devices],
+        )
+
+
 def put(folder: Path, epoch: int, *devices: str) -> None:
     """Put an epoch on record that was on air for its hour of the day, as its sender reports it."""
     (path,) = folder.rglob("keyserver.sqlite")
@@ -42,9 +58,7 @@ def put(folder: Path, epoch: int, *devices: str) -> None:
 def site(operator: Terminal) -> Terminal:
     """Return an operator's terminal with a channel `news`, on which three epochs were on air long ago."""
     operator.good("channel", "add", "news", "--group", "239.255.9.1:5004")
-    operator.good("registry", "add", "studio", "--role", "sender", "--channel", "news", "--output", "s.vault")
-    for device in ("TV-0001", "TV-0002"):
-        operator.good("registry", "add", device, "--channel", "news", "--output", f"{device}.vault")
+    put_parties(operator.folder, "TV-0001", "TV-0002")
     put(operator.folder, 1, "TV-0001")
     put(operator.folder, 2, "TV-0001")
     put(operator.folder, 3, "TV-0001", "TV-0002")
@@ -99,3 +113,21 @@ def test_export(site: Terminal, type_at: Typist, tmp_path: Path) -> None:
     assert type_at(site, *again).status == 2
     nowhere = type_at(site, *USAGE, "export", "--output", str(tmp_path / "absent" / "file"))
     assert nowhere.complaint.startswith("cannot write")
+
+
+def test_audit(site: Terminal, type_at: Typist) -> None:
+    """All is well; what somebody changed by hand is named, and the status is 1 then."""
+    type_at(site, *USAGE, "list")
+    fine = type_at(site, *USAGE, "audit")
+    assert fine.status == 0
+    assert fine.out.splitlines()[-1] == "all is as it has to be"
+    (path,) = site.folder.rglob("keyserver.sqlite")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE totals SET bytes = bytes + 1 WHERE epoch = 2")
+    bad = type_at(site, *USAGE, "audit")
+    assert bad.status == 1
+    expected = "air: 1/2: 4500000 bytes and 3600 packets are recorded, 4500001 and 3600 reported"
+    assert bad.out.splitlines()[-2:] == [expected, "1 found"]
+    told = json.loads(type_at(site, *USAGE, "audit", "--json").out)
+    assert [finding["kind"] for finding in told["findings"]] == ["air"]
+    assert told["checked"]["grants"] >= 4
