@@ -29,8 +29,8 @@ def test_from_bill_to_statement_and_back() -> None:
     """Half of what is billed and 0.01 for each GB, in the month of the bill; a credit note takes both back.
 
     January's bill, on 2 February: 9.99 and 9 GB at 0.10 are 10.89 net. February's share is 5.445, and 9 GB
-    bring 0.09: 5.535. On 6 March it is credited, and February is billed: 9.99 - 10.89 = -0.90, half is -0.45, less
-    0.09: -0.54. Both together are half of the 9.99 that were asked for in all: 4.995.
+    bring 0.09: 5.535. On 6 March it is credited, and February is billed: 9.99 - 10.89 = -0.90, half is -0.45,
+    less 0.09: -0.54. Both together are half of the 9.99 that were asked for in all: 4.995.
     """
     with billing_site("TV-1") as site:
         site.ask(operations.TARIFF_ADD, name="basic", currency="EUR", terms=BASIC, channels=["news"])

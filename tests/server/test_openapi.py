@@ -174,6 +174,7 @@ def test_signed_requests_of_every_shape(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 def test_signed_requests_of_every_shape_at_length(tmp_path: Path) -> None:
     """The same with many more cases."""
     check(run_attack(tmp_path, EXAMPLES_LONG))
