@@ -98,6 +98,19 @@ def test_a_last_bill_comes_at_once_and_a_return_pays_the_rest() -> None:
     assert world.due(AFTER) == [450]
 
 
+@pytest.mark.parametrize(("kind", "flat_minor"), [(PeriodKind.MONTHLY, 0), (PeriodKind.CLOSING, 900)])
+def test_a_key_of_an_epoch_ahead_holds_up_the_last_bill(kind: PeriodKind, flat_minor: int) -> None:
+    """Gone in silence with the key of 02:00: at 01:00 nothing is on air, and there is more to come."""
+    world = simple(cycle(kind))
+    for epoch, hour in ((1, 0), (2, 2)):
+        world.on_air(epoch, JUNE + hour * HOUR_MS, JUNE + hour * HOUR_MS + 10 * MINUTE_MS)
+    world.subscribe(JUNE)
+    world.grant(JUNE, 1, 2)
+    world.leave(JUNE + MINUTE_MS)
+    assert world.due(JUNE + HOUR_MS) == []
+    assert world.due(JUNE + 3 * HOUR_MS) == [2 * 50 + flat_minor]
+
+
 def test_one_device_stays() -> None:
     """While one device of a customer is subscribed there is no last bill for another."""
     world = simple()
