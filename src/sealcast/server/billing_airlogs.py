@@ -13,8 +13,8 @@ from sealcast.billing.tables import aired
 from sealcast.server import billing_source
 from sealcast.server.billing_source import Ahead
 
-PARTS_MAX = 500_000
-"""Epochs kept at most, some hundred MB: a hundred channels for a month, with a key for each ten minutes."""
+PARTS_MAX = 200_000
+"""Epochs kept at most, some hundred MB: forty channels for a month, with a key for each ten minutes."""
 
 ROUNDED_MS = 3_600_000
 """Instants of recording are asked for by the hour, so that customers billed together share the answer."""

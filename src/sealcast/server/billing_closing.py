@@ -41,8 +41,8 @@ from sealcast.server.billing_source import spans_of
 PAGE_NS = NS_PER_S
 """How long one page may gather: its caller sees progress, and other reads get their turn."""
 
-PAGE_LINES_MAX = 2_000
-"""Lines of one page, unless one customer has more: they are written in some ten ms."""
+PAGE_LINES_MAX = 400
+"""Lines of one page, unless one customer has more: whoever else writes waits some ten ms for them."""
 
 RECORDINGS_MAX = 10_000
 """Units of work that record what was on air before one page; each takes many epochs."""
