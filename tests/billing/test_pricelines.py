@@ -111,7 +111,7 @@ def test_per_cent() -> None:
             parse_percent(text)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.sampled_from([each for each in Quantity if each is not Quantity.PERIODS]),
     st.integers(0, 10**12),

@@ -11,7 +11,7 @@ from sealcast.core.errors import LocalError, UsageError
 from sealcast.messages.charging import PriceTerms, StepTerms, Terms
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(versions())
 def test_terms_and_versions_are_one(version: TariffVersion) -> None:
     """A version becomes terms, goes into the database and comes back as what it was."""

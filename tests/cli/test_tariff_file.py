@@ -127,7 +127,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_file(path)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(versions(), st.booleans())
 def test_whatever_is_written_is_read(version: TariffVersion, is_given: bool) -> None:  # noqa: FBT001 - hypothesis
     """Any version of any tariff is written so that it is read as the same."""

@@ -226,7 +226,7 @@ def test_pages_of_tariffs(server: Charging) -> None:
     """Tariffs come in pages by name; long ones make a page shorter, and none grows beyond one answer."""
     steps = [StepTerms(price_micro=1, per=10**9, up_to=n + 1) for n in range(31)] + [StepTerms(price_micro=1)]
     long = Terms(prices=[PriceTerms(name=f"p{n}", quantity="bytes", steps=steps) for n in range(32)])
-    for name in ("a", "b", "c", "d", "e", "f"):
+    for name in ("a", "b", "c", "d", "e"):
         fields = {"name": name, "currency": "EUR", "channels": ["news"], "from_ms": ord(name)}
         server.ask(operations.TARIFF_ADD, **fields, terms=long)
     names: list[str] = []
@@ -237,8 +237,8 @@ def test_pages_of_tariffs(server: Charging) -> None:
         pages += 1
         if not page.more:
             break
-    assert names == ["a", "b", "c", "d", "e", "f"]
-    assert 1 < pages <= 6
+    assert names == ["a", "b", "c", "d", "e"]
+    assert pages == 2
     for n in range(20):
         fields = {"name": "a", "currency": "EUR", "terms": long, "from_ms": DAY_MS + n}
         reply = server.run(server.operator.ask(operations.TARIFF_ADD, **fields))
