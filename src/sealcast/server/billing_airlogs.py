@@ -14,7 +14,7 @@ from sealcast.server import billing_source
 from sealcast.server.billing_source import Ahead
 
 PARTS_MAX = 200_000
-"""Epochs kept at most, some hundred MB: forty channels for a month, with a key for each ten minutes."""
+"""Epochs kept at most, 150 MB: forty channels for a month, with a key for each ten minutes."""
 
 ROUNDED_MS = 3_600_000
 """Instants of recording are asked for by the hour, so that customers billed together share the answer."""
