@@ -22,7 +22,7 @@ from sealcast.billing.tables import aired
 from sealcast.billing.usage import UsageEvent
 from sealcast.core.ids import U32_MAX
 from sealcast.keys.table import KeyState
-from sealcast.keyserver.tables import epochs, grants
+from sealcast.keyserver.tables import epochs, fences, grants
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 
 DEVICES_AT_ONCE = 200
@@ -129,9 +129,16 @@ _ERASED = (
     .where(erasures.c.channel == sa.bindparam("wanted"), erasures.c.void_at_ms.is_(None))
 )
 _ERASURES = _ERASED.where(erasures.c.device == sa.bindparam("holder"))
+_FLOOR = sa.select(sa.func.coalesce(sa.func.max(fences.c.epoch), 0)).where(
+    fences.c.channel == sa.bindparam("wanted"), fences.c.reached_at_ms.is_(None)
+)
 _AHEAD = sa.select(epochs.c.epoch, epochs.c.fresh_at).where(
     epochs.c.channel == sa.bindparam("wanted"),
-    epochs.c.state.in_((KeyState.PUBLISHED.name, KeyState.ACTIVE.name)),
+    epochs.c.epoch > sa.bindparam("last"),
+    sa.or_(
+        epochs.c.state == KeyState.ACTIVE.name,
+        sa.and_(epochs.c.state == KeyState.PUBLISHED.name, epochs.c.epoch >= _FLOOR.scalar_subquery()),
+    ),
 )
 _OF_CHAINS = sa.select(epochs.c.epoch, epochs.c.on_air_at_ms, epochs.c.fresh_at).where(
     epochs.c.channel == sa.bindparam("wanted"),
@@ -197,8 +204,13 @@ def usage_of_channel(
 
 
 def ahead(connection: sa.Connection, channel: int) -> Ahead:
-    """Return what of a channel is published or on air: a few epochs, with all of their chains."""
-    live = connection.execute(_AHEAD, {"wanted": channel}).all()
+    """Return what of a channel is published or on air: a few epochs, with all of their chains.
+
+    Keys that a fence skips are not; nor is what was recorded because its sender fell silent. Should one be on
+    air all the same, that is late usage.
+    """
+    last = connection.execute(_LAST_RECORDED, {"wanted": channel}).scalar() or 0
+    live = connection.execute(_AHEAD, {"wanted": channel, "last": last}).all()
     turns = [row.epoch for row in live]
     chains = {row.fresh_at for row in live if row.fresh_at is not None}
     asked = {"wanted": channel, "turns": turns, "chains": sorted(chains)}
