@@ -86,14 +86,7 @@ async def open_keyserver(
     unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all)
     principals.on_change = notices.look
     ends = TellingEnds(receptions, notices)
-    billing = BillingShared(
-        state.operator,
-        Reader(engine),
-        unit_of_work.run,
-        clock,
-        settings.billing,
-        signing_keys(state.master_key),
-    )
+    billing = _billing(state, settings, Reader(engine), unit_of_work, clock)
     shared = Shared(
         state, settings, views, air, principals, random, metrics.count_grants, ends, billing, notices
     )
@@ -126,6 +119,20 @@ async def open_keyserver(
         streams_max=settings.events.streams_max if settings.events is not None else 0,
     )
     return Keyserver(app, unit_of_work, desks, principals, public, silence, eventing)
+
+
+def _billing(
+    state: ServerState, settings: KeyserverSettings, reader: Reader, unit_of_work: UnitOfWork, clock: Clock
+) -> BillingShared:
+    """Return what billing's desks share."""
+    return BillingShared(
+        operator=state.operator,
+        reader=reader,
+        write=unit_of_work.run,
+        clock=clock,
+        settings=settings.billing,
+        signing_keys=signing_keys(state.master_key),
+    )
 
 
 def _receptions(
