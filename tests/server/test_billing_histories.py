@@ -29,6 +29,12 @@ EURO = terms(
 DEARER = terms(price("Base", "periods", 14_000_000), price("Data", "bytes", 90_000, 10**9), tax_ppm=70_000)
 YEN = terms(price("Data", "bytes", 17_000_000, 10**9), price("Base", "subscribed-ms", 1_000_000, HOUR_MS))
 
+CYCLES: tuple[dict[str, Any], ...] = (
+    {"cycle": "weekly", "anchor_day": 3, "zone": "America/Lima"},
+    {"cycle": "closing"},
+)
+"""Of the third device; the others are billed each day."""
+
 BILLED = """
     SELECT i.currency, l.device, l.channel, l.period_start_ms, l.version_from_ms, l.name,
            sum(l.due_minor), sum(l.units)
@@ -43,6 +49,7 @@ class Twins:
     def __init__(self, often: BillingSite, once: BillingSite, chance: SimRandom) -> None:
         self.often, self.once, self.both = often, once, (often, once)
         self.chance = chance
+        self.cycle = CYCLES[chance.below(len(CYCLES))]
         self.subscribed: set[tuple[str, str]] = set()
         self.last_ms = [often.now_ms, often.now_ms]
         self.sizes: list[tuple[int, int, int]] = []
@@ -63,7 +70,7 @@ class Twins:
                 zone="Asia/Tokyo",
                 devices=["TV-1", "TV-2"],
             )
-            site.ask(operations.CUSTOMER_SET, id="TV-3", cycle="weekly", anchor_day=3, zone="America/Lima")
+            site.ask(operations.CUSTOMER_SET, id="TV-3", **self.cycle)
         for device, channel in (("TV-1", "news"), ("TV-3", "news"), ("TV-2", "sport")):
             self.subscribe(device, channel)
 
