@@ -12,8 +12,10 @@ from sealcast.core.ports import NS_PER_MS
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
+from sealcast.messages.charging import ROWS_MAX
 from sealcast.server import billing_source
 from sealcast.server.billing_air import record_air
+from sealcast.server.billing_usage_rows import Place, Wanted, usage_page
 from sealcast.testing import SimRandom
 from server.chains import Chain
 from server.charging import Charging
@@ -185,6 +187,10 @@ class Walk:
             air = billing_source.air_log(connection, self.chain.number)
             usage = billing_source.usage_of(connection, "tv", air)
             assert dict(billing_source.usage_of_channel(connection, air)).get("tv", ()) == usage
+            for wanted in (Wanted(), Wanted(device="tv")):
+                page = usage_page(connection, wanted, Place(), ROWS_MAX)
+                assert [row.id for row in page.usage] == [event.id for event in usage]
+                assert not page.more
             since_ms = self.now_ms - SINCE_MS
             later = billing_source.air_log(connection, self.chain.number, since_ms)
             told = billing_source.usage_of(connection, "tv", later)

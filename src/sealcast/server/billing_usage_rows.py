@@ -4,8 +4,9 @@
 aired    17   18   19 …                     place "18 TV-0003": all of 17, and of 18 up to TV-0003, are told
 devices  all  TV-0001 TV-0003 ┃ TV-0004     whoever goes on behind a place gets each event once
 ```
-A part is recorded once nobody can be granted its epoch any more, so nothing appears behind a place that was
-passed.
+A part is recorded once nobody can be granted its epoch any more, so nothing appears before a place that was
+passed. The one exception is the epoch of a sender that was given up as dead: its key is granted until another
+sender comes, and who gets it after its part was told is in bills and in lists from the beginning, not behind.
 """
 
 from collections.abc import Iterator, Sequence
