@@ -43,9 +43,11 @@ class OnAir:
         """The epochs that had packets, in order."""
         return sorted({packet.epoch for packet in self.packets})
 
-    def under(self, epochs: set[int]) -> list[Packet]:
-        """Return the packets under some epochs."""
-        return [packet for packet in self.packets if packet.epoch in epochs]
+    @property
+    def duration_s(self) -> float:
+        """How long there were packets: from the first to the last."""
+        times = [packet.at_s for packet in self.packets]
+        return max(times) - min(times)
 
     def begins_s(self, epoch: int) -> float:
         """Return when the first packet of an epoch passed, in seconds since 1970."""

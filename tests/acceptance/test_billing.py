@@ -33,18 +33,23 @@ SETTLE_S, MARGIN_S = 1, 0.5
 CLEAR_MS = 200
 """A change as the wire shows it and as the key server hears of it are less apart."""
 
+APART_MS = 500
+"""By so much may differ how long keys were on air, as tshark times their packets and as their sender says."""
+
 PAST, LATER = "2026-01-01", "2026-01-02"
 """Tariffs are valid since before anybody subscribed."""
 
 MB = 1_000_000
 TAX = Fraction(19, 100)
 A_PERIOD, A_MB, A_THOUSAND, A_KEY = Fraction(100_000), Fraction(4, 10), Fraction(1, 10), Fraction(45)
+A_MINUTE = Fraction(6, 100)
 FREE_BYTES = 2 * MB
 PRICES = {
     "basic": (
         "Subscription: 100000 per period",
         "Data: 0.40 per MB, 2 MB free",
         "Packets: 0.10 per 1000 packets",
+        "Viewing: 0.06 per minute",
     ),
     "by-key": ("Entry: 500 per period", "Keys: 45 per epoch"),
 }
@@ -157,13 +162,14 @@ def amounts(invoice: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     return {line["name"]: (line["units"], line["amount_minor"]) for line in invoice["lines"]}
 
 
-def expected_basic(air: OnAir, held_ms: int, whole_ms: int) -> dict[str, tuple[int, int]]:
-    """Work out the lines of `basic`, in cents, for who was there all the time."""
+def expected_basic(air: OnAir, held_ms: int, whole_ms: int, viewed_ms: int) -> dict[str, tuple[int, int]]:
+    """Work out the lines of `basic`, in cents, for who was there all the time and had keys so long."""
     size, count = sum(packet.payload_bytes for packet in air.packets), len(air.packets)
     lines = {
         "Subscription": (held_ms, rounded(100 * A_PERIOD * held_ms / whole_ms)),
         "Data": (size, rounded(100 * A_MB * max(0, size - FREE_BYTES) / MB)),
         "Packets": (count, rounded(100 * A_THOUSAND * count / 1_000)),
+        "Viewing": (viewed_ms, rounded(100 * A_MINUTE * viewed_ms / 60_000)),
     }
     net = sum(amount for _, amount in lines.values())
     return {**lines, "tax": (0, rounded(net * TAX))}
@@ -180,6 +186,7 @@ def test_bills_are_of_what_was_on_the_air(tmp_path: Path, card: Path) -> None:
     anchor_day = far_anchor(today)
     station = Station(tmp_path, "239.255.78.31:5004", "--lifetime", f"{LIFETIME_S}s", viewers=2)
     station.terminal.environment["SEALCAST_BILLING_SETTLE_S"] = str(SETTLE_S)
+    station.terminal.environment["SEALCAST_BILLING_EVIDENCE_DAYS"] = "1"
     with station.terminal.key_server():
         set_up(station, anchor_day)
         with capture(tmp_path, station.group) as air:
@@ -187,12 +194,17 @@ def test_bills_are_of_what_was_on_the_air(tmp_path: Path, card: Path) -> None:
         withdraw(station, 1)
         time.sleep(SETTLE_S + MARGIN_S)
         bills = close(station)
+        audit = json.loads(station.terminal.good("billing", "usage", "audit", "--json"))
     first, second = (subscribed_ms(station, device) for device in ("tv-1", "tv-2"))
     had = until(station, air, second[1])
     assert KEYS_BEFORE <= len(had) < len(air.epochs)
-    assert amounts(bills["tv-1"]) == expected_basic(
-        air, first[1] - first[0], month_around(first[0], anchor_day)
-    )
+    basic = amounts(bills["tv-1"])
+    viewed_ms, whole_ms = basic["Viewing"][0], month_around(first[0], anchor_day)
+    assert abs(viewed_ms - 1_000 * air.duration_s) < APART_MS
+    assert basic == expected_basic(air, first[1] - first[0], whole_ms, viewed_ms)
     assert amounts(bills["tv-2"]) == expected_by_key(had, second[1] - second[0])
     for bill in bills.values():
         assert bill["total_minor"] == sum(line["amount_minor"] for line in bill["lines"])
+    assert audit["findings"] == []
+    assert audit["checked"]["grants"] >= len(had) + len(air.epochs)
+    assert audit["checked"]["requests"] > 0

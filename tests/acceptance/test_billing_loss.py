@@ -25,7 +25,7 @@ from server.inprocess import Guest, InProcess
 from server.running import RANDOM, Running
 from server.withdrawals import signed, statement_of
 from simulation.parts import make_spec
-from simulation.realserver import RealKeyServer, charged, studio_keys
+from simulation.realserver import RealKeyServer, charged, key_epochs, studio_keys
 from simulation.studio import DATA, Studio
 from simulation.viewer import Viewer
 from simulation.world import World
@@ -72,9 +72,11 @@ class Night:
         self.spec = replace(spec, number=ChannelNumber(1))
         parties = inner.run(self._register())
         self.devices = parties
-        self.server = RealKeyServer(inner, self.spec, parties, LOSS)
+        self.server = RealKeyServer(inner, self.spec, parties, LOSS, seed)
         self.world = World(self.server, seed)
-        self.studio = Studio(self.world, self.spec, folder, packets_per_second=20)
+        self.studios: list[Studio] = []
+        self._folder = folder
+        self.new_studio()
         self.on_air: dict[int, list[int]] = {}
         """Packets and bytes of payload that left under each epoch."""
         self._starts = 0
@@ -111,10 +113,24 @@ class Night:
 
         self.world.network.send = counted  # type: ignore[method-assign]
 
+    def new_studio(self) -> None:
+        """Have one more sender, which goes on with what the last one left on disk; it has not started."""
+        number = self.studios[-1].number if self.studios else 0
+        name = f"studio/{len(self.studios)}"
+        made = Studio(
+            self.world, self.spec, self._folder, packets_per_second=20, name=name, first_number=number
+        )
+        self.studios.append(made)
+
+    @property
+    def studio(self) -> Studio:
+        """The sender of now."""
+        return self.studios[-1]
+
     def watch(self, device: str) -> Viewer:
         """Start a receiver of a device; what it had in memory before is gone."""
         self._starts += 1
-        return Viewer(self.world, [self.studio], f"{device}/{self._starts}", link=Link(loss=LOSS))
+        return Viewer(self.world, self.studios, f"{device}/{self._starts}", link=Link(loss=LOSS))
 
     def subscribe(self, *devices: str) -> None:
         """Put devices on the list."""
@@ -172,7 +188,7 @@ def inner() -> Iterator[InProcess]:
     made.close()
 
 
-def live(night: Night) -> None:
+def live(night: Night, *, crashes: int = 0) -> None:
     """Let devices come, leave, start again and come back for a minute, the sender being on air."""
     night.subscribe("stays", "leaves", "restarts", "returns", "listed")
     night.studio.start()
@@ -183,14 +199,20 @@ def live(night: Night) -> None:
         night.until(at_s)
         restarts.crash()
         restarts = night.watch("restarts")
-    night.until(22.5)
+    night.until(23.9)
     leaves.crash()
     night.withdraw("leaves")
-    night.until(27.0)
+    night.until(27.9)
     returns.crash()
     night.withdraw("returns")
     night.subscribe("late")
     late = night.watch("late")
+    for crash in range(crashes):
+        night.until(32.6 + 1.2 * crash)
+        night.studio.crash()
+        night.until(32.8 + 1.2 * crash)
+        night.new_studio()
+        night.studio.start()
     night.until(42.0)
     night.subscribe("returns")
     returns = night.watch("returns")
@@ -199,6 +221,24 @@ def live(night: Night) -> None:
     night.until(RUN_S + 5)
     night.inner.clock.advance(MONTH_S * NS_PER_S)
     assert all(viewer.wrong == 0 for viewer in (stays, restarts, returns, late))
+
+
+def check(night: Night, owed: dict[str, list[int]]) -> None:
+    """Compare all bills with the epochs that are owed, and what left under them."""
+    bills = night.bills()
+    assert bills.keys() == {name for name in DEVICES if owed[name]}
+    for name, bill in bills.items():
+        aired = [night.server.told[epoch] for epoch in owed[name]]
+        keys = key_epochs(night.server, owed[name], LIFETIME_MS)
+        lines = {line.name: (line.units, line.amount_minor) for line in bill.lines}
+        count, size = (sum(column) for column in zip(*aired, strict=True))
+        assert lines == {
+            "Keys": (keys, 100 * keys),
+            "Packets": (count, count),
+            "Data": (size, size),
+        }
+        assert bill.total_minor == 100 * keys + count + size
+    assert night.bills() == {}, "closing again bills nothing twice"
 
 
 @pytest.mark.parametrize("fresh_epochs", [None, 4], ids=["fetch", "chain"])
@@ -214,17 +254,33 @@ def test_billed_is_what_was_granted_and_on_air(
     assert everything[0] not in owed["late"]
     assert set(owed["leaves"]) < set(owed["returns"]) < set(everything)
     assert owed["listed"] == []
+    if fresh_epochs is None:
+        had = {each.epoch for each in night.server.granted if each.device == "leaves"}
+        assert had > set(owed["leaves"]), "it destroyed a key that was not on air yet"
     assert min(night.server.lost, night.server.repeated) > 10
-    bills = night.bills()
-    assert bills.keys() == {name for name in DEVICES if owed[name]}
-    for name, bill in bills.items():
-        aired = [night.on_air[epoch] for epoch in owed[name]]
-        lines = {line.name: (line.units, line.amount_minor) for line in bill.lines}
-        count, size = (sum(column) for column in zip(*aired, strict=True))
-        assert lines == {
-            "Keys": (len(aired), 100 * len(aired)),
-            "Packets": (count, count),
-            "Data": (size, size),
-        }
-        assert bill.total_minor == 100 * len(aired) + count + size
-    assert night.bills() == {}, "closing again bills nothing twice"
+    assert night.server.told == {epoch: tuple(total) for epoch, total in night.on_air.items()}
+    check(night, owed)
+
+
+def test_a_sender_that_crashes_costs_no_more_keys(inner: InProcess, tmp_path: Path) -> None:
+    """Three crashes in a few seconds: epochs more, no key epoch more, and no packet that nobody told of."""
+    night = Night(inner, tmp_path, make_spec(LIFETIME_MS), seed=1)
+    live(night, crashes=3)
+    owed = {name: charged(night.server, name, night.erased_ms[name]) for name in DEVICES}
+    starts = [epoch for epoch, cause in night.server.causes.items() if cause == "start"]
+    assert len(starts) >= 3
+    assert set(night.on_air) > set(night.server.aired), "one epoch was so short that nobody heard of it"
+    assert key_epochs(night.server, owed["stays"], LIFETIME_MS) < len(owed["stays"])
+    for epoch, (count, size) in night.server.told.items():
+        assert (count, size) <= tuple(night.on_air.get(epoch, (0, 0)))
+    check(night, owed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fresh_epochs", [None, 4], ids=["fetch", "chain"])
+@pytest.mark.parametrize("seed", range(2, 22))
+def test_other_nights(inner: InProcess, tmp_path: Path, fresh_epochs: int | None, seed: int) -> None:
+    """The same with other losses: whatever they are, the bills are what was granted and on air."""
+    night = Night(inner, tmp_path, make_spec(LIFETIME_MS, fresh_epochs=fresh_epochs), seed)
+    live(night)
+    check(night, {name: charged(night.server, name, night.erased_ms[name]) for name in DEVICES})

@@ -46,16 +46,19 @@ class RealKeyServer:
     """Answers for one channel. Each asker is known by its name up to `/`: what follows counts its starts."""
 
     def __init__(
-        self, inner: InProcess, spec: ChannelSpec, parties: Mapping[str, Guest], loss: float
+        self, inner: InProcess, spec: ChannelSpec, parties: Mapping[str, Guest], loss: float, seed: int
     ) -> None:
         self.granted: list[Granted] = []
         self.aired: dict[int, int] = {}
         """When the key server first heard that an epoch is on air."""
+        self.causes: dict[int, str] = {}
+        self.told: dict[int, tuple[int, int]] = {}
+        """Packets and bytes under each epoch, as the last report of them that was heard said."""
         self.follows: dict[int, int] = {}
         """Of chained keys, the epoch before."""
         self.lost = self.repeated = 0
         self._inner, self._spec, self._parties = inner, spec, parties
-        self._loss, self._random = loss, SimRandom("lines")
+        self._loss, self._random = loss, SimRandom(f"lines/{seed}")
 
     def answer(self, question: Question, now: int, asker: str = "") -> Answer | None:
         """Ask the real one; None where the request or its answer was lost."""
@@ -140,12 +143,19 @@ class RealKeyServer:
             case ((LeaseAsk() | RenewLease()), LeaseAnswer() as lease):
                 return LeaseGiven(slots_of(lease), tuple(read_key(each) for each in lease.published))
             case ReportAir(), AirAnswer(fence=fence):
-                self.aired.setdefault(int(question.epoch), self.now_ms)
+                self._note_report(question)
                 return Heard(fence)
             case FetchRequest(), Grant() as grant:
                 self._note_grant(party.credential.id, grant)
                 return grant
         return Done()
+
+    def _note_report(self, report: ReportAir) -> None:
+        self.aired.setdefault(int(report.epoch), self.now_ms)
+        self.causes.setdefault(int(report.epoch), report.cause.value)
+        for each in report.totals:
+            known = self.told.get(int(each.epoch), (0, 0))
+            self.told[int(each.epoch)] = max(known, (each.packets, each.bytes))
 
     def _note_grant(self, device: str, grant: Grant) -> None:
         for key in grant.keys:
@@ -184,3 +194,15 @@ def charged(server: RealKeyServer, device: str, erased_ms: list[int]) -> list[in
         if not any(given_ms <= at_ms <= server.aired[epoch] for at_ms in erased_ms)
     }
     return sorted(owed)
+
+
+def key_epochs(server: RealKeyServer, epochs: list[int], lifetime_ms: int) -> int:
+    """Return how many key epochs those are: a start that cut another short within its lifetime is none."""
+    begun: dict[int, int] = {}
+    turn = 0
+    for epoch in sorted(server.aired):
+        is_cut = turn and server.aired[epoch] - server.aired[turn] < lifetime_ms
+        if server.causes[epoch] == "schedule" or not is_cut:
+            turn = epoch
+        begun[epoch] = turn
+    return len({begun[epoch] for epoch in epochs})
