@@ -17,7 +17,7 @@ from sealcast.billing.tables import aired
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import channels, epochs, reports, totals
 
-RECORDED_MAX = 200
+RECORDED_MAX = 100
 """Parts recorded in one unit of work, at most some 20 ms: who wants all calls until there are none."""
 
 FIELDS = (

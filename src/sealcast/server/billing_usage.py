@@ -19,7 +19,7 @@ from sealcast.server.billing_shared import BillingShared
 from sealcast.server.billing_source import FAR_MS
 from sealcast.server.billing_usage_rows import Wanted, read_place, usage_page
 
-UNITS_MAX = 50
+UNITS_MAX = 100
 """Units of work that record what is settled ahead of an answer: 10,000 epochs; others do the rest."""
 
 
