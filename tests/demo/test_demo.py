@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
-from sealcast.core.errors import FormatError
+from sealcast.cli.main import app
+from sealcast.core.errors import FormatError, UsageError
 from sealcast.demo.run_bills import OnAir, Subscribers, bill_lines, bills_of
 from sealcast.demo.run_clip import prepare_clip
 from sealcast.demo.run_picture import receiver_row, sender_row
@@ -129,6 +131,15 @@ def test_demo(tmp_path: Path) -> None:
 def units(bill: dict[str, Any]) -> dict[str, int]:
     """Return the units of each line of a bill."""
     return {line["name"]: line["units"] for line in bill["lines"]}
+
+
+def test_no_folder_for_the_bills(tmp_path: Path) -> None:
+    """A folder that cannot be made is told before anything is started."""
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["demo", "--bills", str(tmp_path / "file" / "bills")])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, UsageError), done.output
+    assert "cannot make the folder" in str(done.exception)
 
 
 def test_interrupted(tmp_path: Path) -> None:

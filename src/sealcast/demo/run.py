@@ -5,6 +5,7 @@ Every program is started with the command that a user would type, in a temporary
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -82,6 +83,8 @@ async def run_demo(settings: DemoSettings, shown: Shown, random: Random) -> tupl
     """
     if settings.source is not None and not settings.source.is_file():
         raise UsageError(f"there is no file {settings.source}")
+    if settings.bills is not None:
+        _make_folder(settings.bills)
     with tempfile.TemporaryDirectory(prefix="sealcast-demo-") as name:
         stage = _Stage(Path(name), settings, shown, random)
         try:
@@ -98,7 +101,7 @@ class _Stage:
         self._settings = settings
         self._shown = shown
         self._programs: list[Program] = []
-        self._bills = (settings.bills or folder / "bills").absolute()
+        self._bills = folder / "bills"
         self._listen = f"127.0.0.1:{_free_port(socket.SOCK_STREAM)}"
         group = ".".join(str(1 + random.below(254)) for _ in range(2))
         self._group = f"239.255.{group}:{_free_port(socket.SOCK_DGRAM) & ~1}"
@@ -181,7 +184,10 @@ class _Stage:
         await asyncio.sleep(SETTLE_S + MARGIN_S)
         await self._do("billing", "invoice", "close")
         forms = [part for form in self._forms() for part in ("--form", form)]
-        await self._do("billing", "invoice", "export", "--output", str(self._bills), *forms)
+        await self._do("billing", "invoice", "export", "--output", self._bills.name, *forms)
+        if (kept := self._settings.bills) is not None:
+            await asyncio.to_thread(shutil.copytree, self._bills, kept, dirs_exist_ok=True)
+            self._shown.say(f"# the bills are in {kept}")
 
     def _forms(self) -> tuple[str, ...]:
         """Return in which forms the bills are written: as PDF too, where there is what makes them."""
@@ -303,6 +309,14 @@ class _Stage:
             expected = each is self._late and each not in self._programs
             rows.append(receiver_row(each.name, each.news, expected=expected, ended=each.has_ended))
         return rows
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder for the bills now: nobody wants to hear after the demo that it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
 
 
 def _free_port(kind: socket.SocketKind) -> int:
