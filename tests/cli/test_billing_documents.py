@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from billing import bills
 from client.small_server import Authority, OsRandom, SmallServer
-from sealcast.cli import invoicing
 from sealcast.cli.acting import Operator
+from sealcast.cli.billing import invoicing
 from sealcast.core.errors import AuthenticationError, FormatError, RefusedError, SealcastError
 from sealcast.device.vault import Credential
 from sealcast.messages import jwk, operations, problems

@@ -9,7 +9,7 @@ import pytest
 
 from cli.terminal import Terminal, Typist
 from sealcast.billing.periods import zone_of
-from sealcast.cli.ledger_formats import amount_text, csv_text, journal_text
+from sealcast.cli.billing.ledger_formats import amount_text, csv_text, journal_text
 from sealcast.ledger.entries import account
 from sealcast.messages.bookkeeping import EntryRow, PostingRow
 

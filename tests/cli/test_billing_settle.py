@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.terminal import Terminal, Typist
-from sealcast.cli.settling_asking import parse_share
+from sealcast.cli.billing.settling_asking import parse_share
 from sealcast.core.errors import UsageError
 from sealcast.transport.system import SystemClock
 

@@ -23,8 +23,8 @@ from sealcast.keyserver.tables import channels, grants, principals
 from sealcast.messages import operations_billing
 from sealcast.messages.invoicing import CloseAnswer, CloseRequest
 from sealcast.messages.jwk import Jwk
-from sealcast.server.billing import billing_handlers
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.handlers import billing_handlers
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.settings import BillingSettings
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade

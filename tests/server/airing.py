@@ -10,9 +10,9 @@ from sealcast.core.ports import NS_PER_MS
 from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.requests import EpochTotals
-from sealcast.server import billing_source
-from sealcast.server.billing_air import record_air
-from sealcast.server.billing_keys import SigningKeys, signing_keys
+from sealcast.server.billing import source as billing_source
+from sealcast.server.billing.air import record_air
+from sealcast.server.billing.keys import SigningKeys, signing_keys
 from sealcast.server.state import load_server_state
 from server.charging import Charging
 from server.inprocess import Guest

@@ -18,11 +18,11 @@ from sealcast.keyserver.calls import Call, Handler, Principal
 from sealcast.messages.bookkeeping import ContractTerms
 from sealcast.messages.channels import ChannelData, channel_spec
 from sealcast.messages.operation import Operation
-from sealcast.server.billing_contracts import ContractDesk, contract_handlers
-from sealcast.server.billing_ledger import ledger_handlers
-from sealcast.server.billing_payouts import payout_handlers
-from sealcast.server.billing_settling import SettlementDesk, settlement_handlers
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.contracts import ContractDesk, contract_handlers
+from sealcast.server.billing.ledger import ledger_handlers
+from sealcast.server.billing.payouts import payout_handlers
+from sealcast.server.billing.settling import SettlementDesk, settlement_handlers
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.settings import BillingSettings
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade

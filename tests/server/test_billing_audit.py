@@ -7,9 +7,9 @@ import pytest
 
 from sealcast.messages import operations, operations_billing
 from sealcast.messages.charging import AuditAnswer, Finding
-from sealcast.server.billing_audit import Audited, audit_piece
-from sealcast.server.billing_audit_books import BOOK_CHECKS
-from sealcast.server.billing_audit_usage import USAGE_CHECKS
+from sealcast.server.billing.audit import Audited, audit_piece
+from sealcast.server.billing.audit_books import BOOK_CHECKS
+from sealcast.server.billing.audit_usage import USAGE_CHECKS
 from sealcast.server.settings import BillingSettings
 from server.airing import LIFETIME_MS, OnAir, on_air
 from server.charging import flat

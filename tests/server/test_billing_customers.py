@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sealcast.messages import operations_billing as operations
-from sealcast.server import billing_customers
+from sealcast.server.billing import customers as billing_customers
 from server.charging import DAY_MS, Charging, charging
 
 

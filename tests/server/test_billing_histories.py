@@ -7,7 +7,7 @@ import pytest
 
 from sealcast.core.ports import NS_PER_MS
 from sealcast.messages import operations_billing as operations
-from sealcast.server.billing_air import record_air
+from sealcast.server.billing.air import record_air
 from sealcast.testing import SimRandom
 from server.billing_site import HOUR_MS, BillingSite, billing_site, price, terms
 from server.charging import DAY_MS

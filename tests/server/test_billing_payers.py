@@ -10,8 +10,8 @@ from sealcast.billing.store_customers import Customer
 from sealcast.billing.tariffs import Price, Quantity, Step, TariffVersion
 from sealcast.billing.timeline import Assignment
 from sealcast.core.ids import ChannelNumber
-from sealcast.server import billing_payers
-from sealcast.server.billing_payers import Payer, count_payers, payers, payers_behind
+from sealcast.server.billing import payers as billing_payers
+from sealcast.server.billing.payers import Payer, count_payers, payers, payers_behind
 from sealcast.server.settings import BillingSettings
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers.store import Subscription

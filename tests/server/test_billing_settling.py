@@ -13,7 +13,7 @@ from sealcast.ledger.store import close as close_ledger
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.bookkeeping import Statement
 from sealcast.messages.encoding import decode
-from sealcast.server.billing_invoices import next_invoice
+from sealcast.server.billing.invoices import next_invoice
 from server.settling import Books, at, net, terms
 
 HALF = {"share_parts": 1, "share_of": 2}

@@ -6,7 +6,7 @@ import pytest
 
 from sealcast.billing.rating import Span
 from sealcast.messages import operations
-from sealcast.server import billing_source
+from sealcast.server.billing import source as billing_source
 from server.airing import LIFETIME_MS, MINUTE_MS, SETTLE_MS, OnAir, on_air
 from server.withdrawals import signed, statement_of
 

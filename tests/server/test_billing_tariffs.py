@@ -11,7 +11,7 @@ from sealcast.keyserver.calls import Call, Principal
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.charging import PriceTerms, StepTerms, Terms
 from sealcast.messages.jwk import Jwk
-from sealcast.server.billing_closed import Closed, Subject, check_open, read_ahead
+from sealcast.server.billing.closed import Closed, Subject, check_open, read_ahead
 from server.charging import DAY_MS, Charging, charging, flat
 
 YEN = Terms(

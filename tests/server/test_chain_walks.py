@@ -13,9 +13,9 @@ from sealcast.device.vault import Credential
 from sealcast.messages import operations
 from sealcast.messages.answers import Grant
 from sealcast.messages.charging import ROWS_MAX
-from sealcast.server import billing_source
-from sealcast.server.billing_air import record_air
-from sealcast.server.billing_usage_rows import Place, Wanted, usage_page
+from sealcast.server.billing import source as billing_source
+from sealcast.server.billing.air import record_air
+from sealcast.server.billing.usage_rows import Place, Wanted, usage_page
 from sealcast.testing import SimRandom
 from server.chains import Chain
 from server.charging import Charging

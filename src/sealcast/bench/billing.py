@@ -31,10 +31,10 @@ from sealcast.messages.charging import PriceTerms, StepTerms, Terms
 from sealcast.messages.invoicing import CloseAnswer
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.operation import Operation
-from sealcast.server.billing import billing_handlers
-from sealcast.server.billing_air import record_air
-from sealcast.server.billing_shared import BillingShared
-from sealcast.server.billing_source import air_log, spans_of, usage_of_channel
+from sealcast.server.billing.air import record_air
+from sealcast.server.billing.handlers import billing_handlers
+from sealcast.server.billing.shared import BillingShared
+from sealcast.server.billing.source import air_log, spans_of, usage_of_channel
 from sealcast.server.founding import open_database
 from sealcast.server.settings import BillingSettings
 from sealcast.storage.reading import Reader

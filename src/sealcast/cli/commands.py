@@ -46,7 +46,7 @@ COMMANDS = (
     Entry("sold", "sealcast.cli.sold", "Devices sold: add, import, list, remove.", ADMINISTER),
     Entry(
         "billing",
-        "sealcast.cli.billing",
+        "sealcast.cli.billing.noun",
         "Charging: tariffs, usage, invoices, ledger, settlement.",
         ADMINISTER,
     ),

@@ -11,8 +11,8 @@ from sealcast.keyserver import store_air
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.views import Views
 from sealcast.server.app import Public, make_app
-from sealcast.server.billing_keys import signing_keys
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.keys import signing_keys
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices

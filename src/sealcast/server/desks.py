@@ -14,9 +14,9 @@ from sealcast.keyserver.sending import SenderDesk
 from sealcast.keyserver.views import Views
 from sealcast.messages import operations
 from sealcast.server.assigning import Assignments
-from sealcast.server.billing import billing_handlers
-from sealcast.server.billing_evidence import EvidenceKeeper
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.evidence import EvidenceKeeper
+from sealcast.server.billing.handlers import billing_handlers
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers

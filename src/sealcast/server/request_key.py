@@ -14,7 +14,7 @@ from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
 from sealcast.server import granting
-from sealcast.server.billing_evidence import EvidenceKeeper
+from sealcast.server.billing.evidence import EvidenceKeeper
 from sealcast.subscribers import store as allow_list
 
 COUNTED_NS = 10 * NS_PER_S

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sealcast.billing.cloudevents import usage_event
 from sealcast.cli.acting import Operator
+from sealcast.cli.billing.usage_asking import Filter, every_page
 from sealcast.cli.failures import say
-from sealcast.cli.usage_asking import Filter, every_page
 from sealcast.core.errors import UsageError
 from sealcast.device.files import replace_private
 from sealcast.messages.charging import UsageList

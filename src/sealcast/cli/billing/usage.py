@@ -64,8 +64,8 @@ def list_(
     They come in the order in which they were recorded. An epoch is recorded once it is over.
     """
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.usage_asking import Filter, read_usage
     from sealcast.cli.instants import format_instant
-    from sealcast.cli.usage_asking import Filter, read_usage
 
     wanted = Filter.of(device, channel, since, until)
     found = read_usage(acting.operator(context), wanted, after, limit)
@@ -122,8 +122,8 @@ def export(
     be interrupted between writing events and noting the place, some come again, under the same id.
     """
     from sealcast.cli import acting
-    from sealcast.cli.usage_asking import Filter
-    from sealcast.cli.usage_export import Export
+    from sealcast.cli.billing.usage_asking import Filter
+    from sealcast.cli.billing.usage_export import Export
 
     wanted = Filter.of(device, channel, since, until)
     exporting = Export(cursor, output, after)
@@ -137,8 +137,8 @@ def audit(context: typer.Context, *, json: Json = False) -> None:
     The status is 1 if anything is not as it has to be.
     """
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.usage_asking import audit as audit_
     from sealcast.cli.failures import FAILED
-    from sealcast.cli.usage_asking import audit as audit_
 
     done = audit_(acting.operator(context))
     if json:

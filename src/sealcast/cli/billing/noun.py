@@ -12,25 +12,25 @@ class BillingGroup(LazyGroup):
     """What `sealcast billing` has below it."""
 
     entries = (
-        Entry("tariff", "sealcast.cli.billing_tariff", "Tariffs: add, list, show, assign.", PANEL),
+        Entry("tariff", "sealcast.cli.billing.tariff", "Tariffs: add, list, show, assign.", PANEL),
         Entry(
             "customer",
-            "sealcast.cli.billing_customer",
+            "sealcast.cli.billing.customer",
             "Say who gets bills, when, and for which devices.",
             PANEL,
         ),
-        Entry("usage", "sealcast.cli.billing_usage", "Usage: list, export, audit.", PANEL),
+        Entry("usage", "sealcast.cli.billing.usage", "Usage: list, export, audit.", PANEL),
         Entry(
-            "invoice", "sealcast.cli.billing_invoice", "Invoices: close periods, list, show, credit.", PANEL
+            "invoice", "sealcast.cli.billing.invoice", "Invoices: close periods, list, show, credit.", PANEL
         ),
         Entry(
             "ledger",
-            "sealcast.cli.billing_ledger",
+            "sealcast.cli.billing.ledger",
             "Keep the ledger: list, balance, pay, post, reverse, close, export.",
             PANEL,
         ),
         Entry(
-            "settle", "sealcast.cli.billing_settle", "Broadcasters: contracts, statements, payouts.", PANEL
+            "settle", "sealcast.cli.billing.settle", "Broadcasters: contracts, statements, payouts.", PANEL
         ),
     )
 

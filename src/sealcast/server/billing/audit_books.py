@@ -12,7 +12,7 @@ from sealcast.ledger import store as ledger_store
 from sealcast.ledger.entries import INVOICE_PREFIX, Entry
 from sealcast.ledger.tables import ledger_entries, ledger_postings
 from sealcast.messages.invoicing import Invoice, document_number
-from sealcast.server.billing_audit import NUMBER_DIGITS_MAX, Audited, Check, Piece, number_in
+from sealcast.server.billing.audit import NUMBER_DIGITS_MAX, Audited, Check, Piece, number_in
 
 DOCUMENTS_AT_ONCE = 50
 """Documents read and compared in one go: some 50 ms, or more where they are long."""

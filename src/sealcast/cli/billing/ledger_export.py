@@ -7,8 +7,8 @@ import sys
 
 from sealcast.billing.periods import zone_of
 from sealcast.cli.acting import Operator
-from sealcast.cli.ledger_asking import read_entries
-from sealcast.cli.ledger_formats import csv_text, journal_text
+from sealcast.cli.billing.ledger_asking import read_entries
+from sealcast.cli.billing.ledger_formats import csv_text, journal_text
 from sealcast.messages.bookkeeping import EntryRow
 
 CSV = "csv"

@@ -21,8 +21,8 @@ from sealcast.keyserver.tables import channels, grants
 from sealcast.keyserver.values import refusal
 from sealcast.messages.charging import UsageList, UsageRow
 from sealcast.messages.encoding import encode
-from sealcast.server import billing_source
-from sealcast.server.billing_air import FIELDS
+from sealcast.server.billing import source as billing_source
+from sealcast.server.billing.air import FIELDS
 from sealcast.server.paging import PAGE_BYTES_MAX
 from sealcast.subscribers.tables import erasures, subscriptions
 

@@ -116,7 +116,8 @@ def show(context: typer.Context, customer: Customer, *, json: Json = False) -> N
 )
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List the customers that were set or billed; every other device is its own."""
-    from sealcast.cli import acting, output, tariffs_asking
+    from sealcast.cli import acting, output
+    from sealcast.cli.billing import tariffs_asking
 
     found = tariffs_asking.all_customers(acting.operator(context))
     if json:

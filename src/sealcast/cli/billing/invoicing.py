@@ -13,7 +13,7 @@ import msgspec
 
 from sealcast.billing.documents import Form
 from sealcast.cli.acting import PAGES_MAX, Operator
-from sealcast.cli.documents import fetch, write_into
+from sealcast.cli.billing.documents import fetch, write_into
 from sealcast.cli.failures import say
 from sealcast.cli.progress import progress_bar
 from sealcast.client import KeyServerClient

@@ -14,10 +14,10 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.charging import CustomerList, CustomerListRequest, CustomerRow, CustomerSetRequest
 from sealcast.messages.parties import ID_CHARS_MAX, is_id, is_line
-from sealcast.server.billing_assigning import check_devices
-from sealcast.server.billing_closed import was_subscribed_before
-from sealcast.server.billing_payers import default_cycle
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.assigning import check_devices
+from sealcast.server.billing.closed import was_subscribed_before
+from sealcast.server.billing.payers import default_cycle
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.paging import fill
 
 NAME_CHARS_MAX = 200

@@ -45,8 +45,8 @@ from sealcast.messages.invoicing import (
     DocumentRequest,
     document_number,
 )
-from sealcast.server.billing_contracts import channel_names
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.contracts import channel_names
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.paging import fill
 
 INCOME = "operator:income"

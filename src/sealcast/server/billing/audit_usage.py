@@ -16,7 +16,7 @@ from sealcast.messages import jose, operations
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.requests import KeyRequest
-from sealcast.server.billing_audit import Audited, Check, Piece, number_in
+from sealcast.server.billing.audit import Audited, Check, Piece, number_in
 from sealcast.subscribers.service_withdrawal import StatementRead, read_statement
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 

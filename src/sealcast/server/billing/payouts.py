@@ -7,7 +7,7 @@ from sealcast.ledger.entries import CASH, Entry, Posting, account
 from sealcast.ledger.money import currency
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.bookkeeping import EntryRow, Payout, PayoutRequest
-from sealcast.server.billing_ledger import check_id
+from sealcast.server.billing.ledger import check_id
 
 
 def pay(call: Call, request: PayoutRequest) -> Reply:

@@ -54,7 +54,7 @@ def list_(
 ) -> None:
     """List entries in the order of recording."""
     from sealcast.cli import acting, output
-    from sealcast.cli.ledger_asking import read_entries
+    from sealcast.cli.billing.ledger_asking import read_entries
 
     found: list[EntryRow] = []
     operator = acting.operator(context)
@@ -88,9 +88,9 @@ def balance(
 ) -> None:
     """Show what accounts have: above 0 what somebody owes or has, below 0 what is owed to him."""
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.ledger_asking import read_balances
+    from sealcast.cli.billing.ledger_formats import amount_text
     from sealcast.cli.instants import format_instant, parse_instant
-    from sealcast.cli.ledger_asking import read_balances
-    from sealcast.cli.ledger_formats import amount_text
 
     until_ms = None if at is None else parse_instant(at)
     found, closed_ms = read_balances(acting.operator(context), prefix, until_ms)
@@ -117,9 +117,9 @@ def pay(
 ) -> None:
     """Note that a customer has paid: more on operator:cash, less on the customer's account."""
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.ledger_asking import parse_positive, post, read_balances
+    from sealcast.cli.billing.ledger_formats import amount_text
     from sealcast.cli.instants import parse_instant
-    from sealcast.cli.ledger_asking import parse_positive, post, read_balances
-    from sealcast.cli.ledger_formats import amount_text
     from sealcast.ledger.entries import CASH, account
 
     paid, debtor = parse_positive(amount), account("subscriber", customer)
@@ -169,7 +169,7 @@ def post(
 ) -> None:
     """Record an entry of your own, between two accounts or as several postings."""
     from sealcast.cli import acting
-    from sealcast.cli import ledger_asking as asking
+    from sealcast.cli.billing import ledger_asking as asking
     from sealcast.cli.instants import parse_instant
     from sealcast.core.errors import UsageError
 
@@ -252,15 +252,15 @@ def export(
 ) -> None:
     """Write all entries to standard output, for accountants' programs."""
     from sealcast.cli import acting
-    from sealcast.cli.ledger_export import export as export_
+    from sealcast.cli.billing.ledger_export import export as export_
 
     export_(acting.operator(context), format_.value, zone, after)
 
 
 def _rows(entry: "EntryRow") -> list[tuple[str, ...]]:
     """Return the lines of an entry in a table: its own words once, then posting by posting."""
+    from sealcast.cli.billing.ledger_formats import amount_text
     from sealcast.cli.instants import format_instant
-    from sealcast.cli.ledger_formats import amount_text
 
     own = (str(entry.number), entry.id, format_instant(entry.effective_ms))
     return [

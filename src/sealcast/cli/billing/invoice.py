@@ -11,7 +11,7 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Json
 
 if TYPE_CHECKING:
-    from sealcast.cli.invoicing import Closed, Span
+    from sealcast.cli.billing.invoicing import Closed, Span
 
 app = typer.Typer(
     help="Invoices: close periods, list, show, credit, export.",
@@ -77,7 +77,7 @@ def close(
     or that was over a moment ago; the next closing bills it.
     """
     from sealcast.cli import acting, output
-    from sealcast.cli.invoicing import close_all, totals
+    from sealcast.cli.billing.invoicing import close_all, totals
 
     closed = close_all(acting.operator(context), customer)
     if json:
@@ -93,7 +93,7 @@ def close(
 
 def _summary(closed: "Closed") -> str:
     """Return what was issued, in one line."""
-    from sealcast.cli.invoicing import totals
+    from sealcast.cli.billing.invoicing import totals
 
     rows = closed.issued
     if not rows:
@@ -125,8 +125,8 @@ def list_(
 ) -> None:
     """List invoices and credit notes by number."""
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.invoicing import amount, pages
     from sealcast.cli.instants import format_instant
-    from sealcast.cli.invoicing import amount, pages
 
     span = _span(customer, since, until, after)
     found, has_more = pages(acting.operator(context), span, limit)
@@ -180,8 +180,9 @@ def show(
     What comes from the key server is checked against its SHA-256 on record.
     """
     from sealcast.billing.documents import Form
-    from sealcast.cli import acting, documents, invoicing
+    from sealcast.cli import acting
     from sealcast.cli import output as screen
+    from sealcast.cli.billing import documents, invoicing
 
     wanted = documents.form_of(output, None if form is None else Form(form.value))
     data = invoicing.document(acting.operator(context), number)
@@ -237,8 +238,9 @@ def credit(
     It gets a credit note with a number of its own; the invoice stays as it is. Typed again, the same command
     credits nothing more; for another credit just like it give an --id.
     """
-    from sealcast.cli import acting, invoicing
+    from sealcast.cli import acting
     from sealcast.cli import output as screen
+    from sealcast.cli.billing import invoicing
     from sealcast.core.errors import UsageError
 
     lines = line or []
@@ -283,8 +285,9 @@ def export(
     Each is checked as show does; files that are there already get the same content.
     """
     from sealcast.billing.documents import Form
-    from sealcast.cli import acting, documents, invoicing
+    from sealcast.cli import acting
     from sealcast.cli import output as screen
+    from sealcast.cli.billing import documents, invoicing
 
     forms = list(dict.fromkeys(Form(each.value) for each in form or (FormChoice.JSON, FormChoice.HTML)))
     for each in forms:
@@ -300,8 +303,8 @@ def export(
 
 def _span(customer: str | None, since: str | None, until: str | None, after: int) -> "Span":
     """Return which invoices are meant; raises UsageError for what is no instant."""
+    from sealcast.cli.billing.invoicing import Span
     from sealcast.cli.instants import parse_instant
-    from sealcast.cli.invoicing import Span
 
     since_ms = None if since is None else parse_instant(since)
     until_ms = None if until is None else parse_instant(until)

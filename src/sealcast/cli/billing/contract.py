@@ -64,8 +64,8 @@ def add(
     at most. Months that were settled stay as they are.
     """
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.settling_asking import parse_terms
     from sealcast.cli.instants import format_instant, parse_instant
-    from sealcast.cli.settling_asking import parse_terms
     from sealcast.messages import operations_billing as operations
     from sealcast.messages.bookkeeping import ContractList
 
@@ -119,7 +119,7 @@ def end(
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List all contracts by number, also those that are over."""
     from sealcast.cli import acting, output
-    from sealcast.cli.settling_asking import read_contracts
+    from sealcast.cli.billing.settling_asking import read_contracts
 
     found = read_contracts(acting.operator(context))
     if json:

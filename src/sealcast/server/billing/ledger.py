@@ -41,7 +41,7 @@ from sealcast.messages.bookkeeping import (
     LedgerReverseRequest,
 )
 from sealcast.messages.encoding import encode
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.paging import PAGE_BYTES_MAX, fill
 
 AHEAD_MS_MAX = 366 * 24 * 3_600_000

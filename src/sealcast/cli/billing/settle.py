@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealcast.cli import billing_contract
+from sealcast.cli.billing import contract as billing_contract
 from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Json
 
@@ -47,7 +47,7 @@ def issue(context: typer.Context, *, json: Json = False) -> None:
     Typed again it issues nothing twice.
     """
     from sealcast.cli import acting, output
-    from sealcast.cli.settling_asking import settle_all, totals
+    from sealcast.cli.billing.settling_asking import settle_all, totals
 
     issued = settle_all(acting.operator(context))
     if json:
@@ -74,9 +74,9 @@ def list_(
 ) -> None:
     """List statements by number: below 0 what is set off against other months."""
     from sealcast.cli import acting, output
+    from sealcast.cli.billing.ledger_formats import amount_text
+    from sealcast.cli.billing.settling_asking import read_statements
     from sealcast.cli.instants import format_instant
-    from sealcast.cli.ledger_formats import amount_text
-    from sealcast.cli.settling_asking import read_statements
 
     found, has_more = read_statements(acting.operator(context), broadcaster, after, limit)
     if json:
@@ -130,9 +130,10 @@ def show(
     What comes from the key server is checked against its SHA-256 on record.
     """
     from sealcast.billing.documents import Form
-    from sealcast.cli import acting, documents
+    from sealcast.cli import acting
     from sealcast.cli import output as screen
-    from sealcast.cli.settling_asking import statement
+    from sealcast.cli.billing import documents
+    from sealcast.cli.billing.settling_asking import statement
 
     wanted = documents.form_of(output, None if form is None else Form(form.value))
     data = statement(acting.operator(context), number)
@@ -190,7 +191,7 @@ def pay(
 
 def _summary(issued: list["StatementRow"]) -> str:
     """Return what was issued, in one line."""
-    from sealcast.cli.settling_asking import totals
+    from sealcast.cli.billing.settling_asking import totals
 
     if not issued:
         return "no statement is due"
@@ -203,7 +204,7 @@ def _summary(issued: list["StatementRow"]) -> str:
 
 def _paid(answer: "Payout", broadcaster: str, code: str) -> str:
     """Return what a payout came to, in one line."""
-    from sealcast.cli.ledger_formats import amount_text
+    from sealcast.cli.billing.ledger_formats import amount_text
     from sealcast.ledger.money import currency
 
     left = f"{amount_text(abs(answer.left_micro), code)} {code}"

@@ -19,10 +19,10 @@ from sealcast.messages.charging import (
     AssignmentRow,
     TariffAssignRequest,
 )
-from sealcast.server.billing_closed import Closed, check_open, read_ahead
-from sealcast.server.billing_contracts import channel_names
-from sealcast.server.billing_shared import BillingShared
-from sealcast.server.billing_tariffs import another_begins, channel_number, must_find
+from sealcast.server.billing.closed import Closed, check_open, read_ahead
+from sealcast.server.billing.contracts import channel_names
+from sealcast.server.billing.shared import BillingShared
+from sealcast.server.billing.tariffs import another_begins, channel_number, must_find
 from sealcast.server.paging import fill
 
 

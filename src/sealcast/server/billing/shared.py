@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import sqlalchemy as sa
 
 from sealcast.core.ports import Clock
-from sealcast.server.billing_keys import SigningKeys, no_keys
+from sealcast.server.billing.keys import SigningKeys, no_keys
 from sealcast.server.settings import BillingSettings
 from sealcast.storage.reading import Reader
 

@@ -11,13 +11,13 @@ from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.messages import operations_billing
 from sealcast.messages.charging import AuditAnswer, AuditRequest, UsageList, UsageListRequest
-from sealcast.server.billing_air import record_air
-from sealcast.server.billing_audit import Audited, audit_piece
-from sealcast.server.billing_audit_books import BOOK_CHECKS
-from sealcast.server.billing_audit_usage import USAGE_CHECKS
-from sealcast.server.billing_shared import BillingShared
-from sealcast.server.billing_source import FAR_MS
-from sealcast.server.billing_usage_rows import Wanted, read_place, usage_page
+from sealcast.server.billing.air import record_air
+from sealcast.server.billing.audit import Audited, audit_piece
+from sealcast.server.billing.audit_books import BOOK_CHECKS
+from sealcast.server.billing.audit_usage import USAGE_CHECKS
+from sealcast.server.billing.shared import BillingShared
+from sealcast.server.billing.source import FAR_MS
+from sealcast.server.billing.usage_rows import Wanted, read_place, usage_page
 
 UNITS_MAX = 100
 """Units of work that record what is settled ahead of an answer: 10,000 epochs; others do the rest."""

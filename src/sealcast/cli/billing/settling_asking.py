@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from sealcast.billing.pricelines import parse_rate
 from sealcast.cli.acting import PAGES_MAX, Operator
-from sealcast.cli.documents import fetch
-from sealcast.cli.ledger_formats import amount_text
+from sealcast.cli.billing.documents import fetch
+from sealcast.cli.billing.ledger_formats import amount_text
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, UsageError
 from sealcast.ledger.money import MICRO_PER_MAJOR, parse_amount

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from sealcast.billing.air import AirLog
 from sealcast.billing.tables import aired
-from sealcast.server import billing_source
-from sealcast.server.billing_source import Ahead
+from sealcast.server.billing import source as billing_source
+from sealcast.server.billing.source import Ahead
 
 PARTS_MAX = 200_000
 """Epochs kept at most, 150 MB: forty channels for a month, with a key for each ten minutes."""

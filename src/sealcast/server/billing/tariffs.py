@@ -28,8 +28,8 @@ from sealcast.messages.charging import (
 )
 from sealcast.messages.encoding import encode
 from sealcast.messages.parties import is_line
-from sealcast.server.billing_closed import Closed, Subject, check_open, read_ahead
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.closed import Closed, Subject, check_open, read_ahead
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.paging import fill
 
 TARIFF_BYTES_MAX = 150_000

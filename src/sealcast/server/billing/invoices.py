@@ -22,7 +22,7 @@ from sealcast.messages.invoicing import (
     InvoiceRow,
     document_number,
 )
-from sealcast.server.billing_shared import BillingShared
+from sealcast.server.billing.shared import BillingShared
 from sealcast.server.paging import fill
 
 ID_CHARS_MAX = 128

@@ -29,14 +29,14 @@ from sealcast.keyserver.values import refusal
 from sealcast.ledger.store import record_new
 from sealcast.messages import operations_billing
 from sealcast.messages.invoicing import CloseAnswer, CloseRequest, WaitingRow, document_number
-from sealcast.server.billing_air import record_air
-from sealcast.server.billing_airlogs import AirLogs
-from sealcast.server.billing_facts import FactsReader, Known
-from sealcast.server.billing_invoices import invoice_row, next_invoice
-from sealcast.server.billing_payers import Payer, count_payers, payers, payers_behind
-from sealcast.server.billing_reported import reported_ends
-from sealcast.server.billing_shared import BillingShared
-from sealcast.server.billing_source import spans_of
+from sealcast.server.billing.air import record_air
+from sealcast.server.billing.airlogs import AirLogs
+from sealcast.server.billing.facts import FactsReader, Known
+from sealcast.server.billing.invoices import invoice_row, next_invoice
+from sealcast.server.billing.payers import Payer, count_payers, payers, payers_behind
+from sealcast.server.billing.reported import reported_ends
+from sealcast.server.billing.shared import BillingShared
+from sealcast.server.billing.source import spans_of
 
 PAGE_NS = NS_PER_S
 """How long one page may gather: its caller sees progress, and other reads get their turn."""

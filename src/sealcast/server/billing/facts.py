@@ -21,9 +21,9 @@ from sealcast.billing.rating import LineKey, Span
 from sealcast.billing.store_invoices import Mark
 from sealcast.billing.timeline import Assignment, Timeline, timelines
 from sealcast.keyserver.tables import channels
-from sealcast.server import billing_source
-from sealcast.server.billing_airlogs import AirLogs, AirOfSnapshot
-from sealcast.server.billing_payers import Payer
+from sealcast.server.billing import source as billing_source
+from sealcast.server.billing.airlogs import AirLogs, AirOfSnapshot
+from sealcast.server.billing.payers import Payer
 
 LATE_MARGIN_MS = 3_600_000
 """What was recorded in the hour before a bill may have been written after that bill's snapshot."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sealcast.billing.invoices import local_time
 from sealcast.messages.invoicing import ReportedEnd
 from sealcast.reception.tables import receptions
-from sealcast.server.billing_facts import Known
+from sealcast.server.billing.facts import Known
 
 REPORTED_MAX = 50
 """Reports on one invoice, of each device and channel: more than anybody reads, and the newest of all."""

@@ -91,7 +91,8 @@ def add(
     with the keys in hand, unless a price says subscribed: 'Access: 0.01 per hour subscribed'. Steps, such as
     0.10 up to 100 GB and 0.05 above, are for a file; see what one looks like with: show --toml
     """
-    from sealcast.cli import acting, output, tariff_making
+    from sealcast.cli import acting, output
+    from sealcast.cli.billing import tariff_making
     from sealcast.messages import operations_billing
     from sealcast.messages.charging import TariffList
 
@@ -119,7 +120,8 @@ def add(
 @app.command("list", epilog=examples("sealcast billing tariff list", "sealcast billing tariff list --json"))
 def list_(context: typer.Context, *, json: Json = False) -> None:
     """List tariffs with the prices of today, and the channels that have them."""
-    from sealcast.cli import acting, output, tariff_showing, tariffs_asking
+    from sealcast.cli import acting, output
+    from sealcast.cli.billing import tariff_showing, tariffs_asking
 
     operator = acting.operator(context)
     tariffs = tariffs_asking.all_tariffs(operator)
@@ -151,7 +153,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show all versions of a tariff, and who has it."""
-    from sealcast.cli import acting, output, tariff_showing, tariffs_asking
+    from sealcast.cli import acting, output
+    from sealcast.cli.billing import tariff_showing, tariffs_asking
     from sealcast.cli.instants import parse_instant
     from sealcast.core.errors import UsageError
     from sealcast.messages import operations_billing
@@ -187,7 +190,7 @@ def assign(
     json: Json = False,
 ) -> None:
     """Have the subscribers of a channel, or one device on it, pay by a tariff from an instant on."""
-    from sealcast.cli import tariff_making
+    from sealcast.cli.billing import tariff_making
 
     tariff_making.assign(context, channel, tariff, device=device, from_=from_, json=json)
 
@@ -206,7 +209,7 @@ def unassign(
     json: Json = False,
 ) -> None:
     """Let a channel cost nothing from an instant on; or a device on it what it costs everybody."""
-    from sealcast.cli import tariff_making
+    from sealcast.cli.billing import tariff_making
 
     tariff_making.assign(context, channel, None, device=device, from_=from_, json=json)
 
@@ -231,7 +234,8 @@ def assignments(
     json: Json = False,
 ) -> None:
     """List what channels and devices were assigned, in the order in which that was done."""
-    from sealcast.cli import acting, output, tariffs_asking
+    from sealcast.cli import acting, output
+    from sealcast.cli.billing import tariffs_asking
     from sealcast.cli.instants import format_instant
 
     wanted = {"channel": channel, "device": device, "tariff": tariff}

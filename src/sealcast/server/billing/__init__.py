@@ -1,0 +1,1 @@
+"""Billing at the key server: its desks, and what they read of other features."""
