@@ -108,7 +108,7 @@ class _Metered:
 async def measure_billing(
     clock: Clock, grants: int, customers: int, tell: Callable[[str, int, int], None]
 ) -> BillingFigures:
-    """Build a database in a temporary folder, meter it, close it; takes about 90 s for a million grants.
+    """Build a database in a temporary folder, meter it, close it; takes about 30 s for a million grants.
 
     `tell` hears of a step, how much of it is done, and of how much. Raises LocalError if what was closed is
     not what was metered.
