@@ -24,7 +24,7 @@ from sealcast.transport.system import SystemClock
 
 pytestmark = [pytest.mark.network, pytest.mark.players]
 
-LIFETIME_S = 5
+LIFETIME_S = 4
 INTO_A_KEY_S = 0.5
 KEYS_BEFORE, KEYS_AFTER = 2, 2
 """How many keys are on air until one subscriber leaves, and how many after those."""
