@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 import typer
@@ -30,6 +30,7 @@ from sealcast.messages.operation import Operation
 from sealcast.transport.system import SystemRandom
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
+Row = TypeVar("Row", bound=msgspec.Struct)
 
 HOW_TO_GET = {
     "operator": "make one with: sealcast init",
@@ -106,13 +107,16 @@ def operator(context: typer.Context) -> Operator:
     return Operator(credential, vault.keep_certificates, vault.keys)
 
 
+def client_of(operator: Operator) -> KeyServerClient:
+    """Return a client that asks as the operator, to be entered."""
+    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)
+
+
 def ask(operator: Operator, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
     """Ask the key server once; raises as `KeyServerClient.call`."""
 
     async def once() -> Answer:
-        async with KeyServerClient(
-            operator.credential, SystemRandom(), operator.keep, operator.keys
-        ) as client:
+        async with client_of(operator) as client:
             return await client.expect(operation, kind, **fields)
 
     return asyncio.run(once())
@@ -120,23 +124,78 @@ def ask(operator: Operator, operation: Operation, kind: type[Answer], **fields: 
 
 def ask_for_subscribers(operator: Operator, channel: str | None) -> list[SubscriberRow]:
     """Return all subscribers, or those of one channel, page by page; raises as `KeyServerClient.call`."""
+    found: list[SubscriberRow] = []
 
-    async def all_pages() -> list[SubscriberRow]:
-        found: list[SubscriberRow] = []
-        after = ""
-        async with KeyServerClient(
-            operator.credential, SystemRandom(), operator.keep, operator.keys
-        ) as client:
+    def take(page: SubscriberList) -> str | None:
+        found.extend(page.subscribers)
+        return page.next
+
+    read_pages(operator, operations.SUBSCRIBER_LIST, SubscriberList, take, channel=channel)
+    return found
+
+
+def read_pages(
+    operator: Operator,
+    operation: Operation,
+    kind: type[Answer],
+    take: Callable[[Answer], str | int | None],
+    **fields: object,
+) -> None:
+    """Hand the pages of a list to `take`, which returns the place to go on behind, None at the end.
+
+    Raises as `KeyServerClient.call`.
+    """
+
+    async def all_pages() -> None:
+        place: dict[str, object] = {}
+        async with client_of(operator) as client:
             for _ in range(PAGES_MAX):
-                fields = {"channel": channel, "after": after}
-                page = await client.expect(operations.SUBSCRIBER_LIST, SubscriberList, **fields)
-                found += page.subscribers
-                if page.next is None:
-                    break
-                after = page.next
-        return found
+                after = take(await client.expect(operation, kind, **{**fields, **place}))
+                if after is None:
+                    return
+                place = {"after": after}
 
-    return asyncio.run(all_pages())
+    asyncio.run(all_pages())
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Answer, Row]):
+    """A list of the key server: its operation and answer, its rows, and the place behind a row.
+
+    A page has at most `most` rows; `read` returns those of a page, and whether there are more.
+    """
+
+    operation: Operation
+    kind: type[Answer]
+    read: Callable[[Answer], tuple[list[Row], bool]]
+    place: Callable[[Row], str | int]
+    most: int
+
+    async def rows(
+        self, client: KeyServerClient, after: str | int, limit: int, **fields: object
+    ) -> tuple[list[Row], bool]:
+        """Return at most `limit` rows behind `after`, and whether there are more."""
+        found: list[Row] = []
+        for _ in range(PAGES_MAX):
+            count = min(limit - len(found), self.most)
+            page = await client.expect(self.operation, self.kind, **fields, after=after, limit=count)
+            rows, has_more = self.read(page)
+            found += rows
+            if not has_more or len(found) >= limit or not rows:
+                return found, has_more
+            after = self.place(rows[-1])
+        return found, True
+
+    def ask(
+        self, operator: Operator, after: str | int, limit: int, **fields: object
+    ) -> tuple[list[Row], bool]:
+        """Do as `rows` over a client of its own; raises as `KeyServerClient.call`."""
+
+        async def once() -> tuple[list[Row], bool]:
+            async with client_of(operator) as client:
+                return await self.rows(client, after, limit, **fields)
+
+        return asyncio.run(once())
 
 
 def _configured(loaded: Loaded, role: str) -> str | None:

@@ -59,12 +59,11 @@ def fresh_start(
 async def order(operator: "Operator", channel: str, *, now: bool) -> Ordered:
     """Order a fresh start; with `now`, wait until it is on air or its time is over."""
     from sealcast.cli import removing
-    from sealcast.client import KeyServerClient
+    from sealcast.cli.acting import client_of
     from sealcast.messages import operations
     from sealcast.messages.answers import FreshStart
-    from sealcast.transport.system import SystemRandom
 
-    async with KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys) as client:
+    async with client_of(operator) as client:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         answer = await client.expect(operations.CHANNEL_FRESH_START, FreshStart, channel=channel, now=now)

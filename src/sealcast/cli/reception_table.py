@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sealcast.cli import output
-from sealcast.cli.acting import Operator
+from sealcast.cli.acting import Operator, client_of
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, UnreachableError
 from sealcast.messages import operations
 from sealcast.messages.subscribing import ReceptionList, ReceptionRow
-from sealcast.transport.system import SystemRandom
 
 REFRESH_S = 2.0
 """Between two looks with `--watch`: a heartbeat comes every half minute, a stop at once."""
@@ -38,7 +37,7 @@ class Wanted:
 
 async def once(operator: Operator, wanted: Wanted, *, json: bool) -> None:
     """Show the list."""
-    async with _client(operator) as client:
+    async with client_of(operator) as client:
         found = await read_all(client, wanted)
     _printer(wanted, json=json)(found)
 
@@ -50,7 +49,7 @@ async def watching(operator: Operator, wanted: Wanted, stop: asyncio.Event, *, j
     """
     show = _printer(wanted, json=json)
     seen = False
-    async with _client(operator) as client:
+    async with client_of(operator) as client:
         with contextlib.ExitStack() as stack:
             while not stop.is_set():
                 try:
@@ -91,10 +90,6 @@ def cells(row: ReceptionRow, *, history: bool) -> tuple[str, ...]:
     epochs = "-" if row.first_epoch is None else f"{row.first_epoch}-{row.last_epoch}"
     live = (str(row.number), row.channel, row.device, row.since, row.seen, epochs, str(row.packets))
     return (*live, row.until or "-", row.reason or "-") if history else live
-
-
-def _client(operator: Operator) -> KeyServerClient:
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)
 
 
 def _printer(wanted: Wanted, *, json: bool) -> Show:

@@ -8,13 +8,12 @@ import asyncio
 import msgspec
 
 from sealcast.cli import output
-from sealcast.cli.acting import Operator
+from sealcast.cli.acting import Operator, client_of
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import LocalError
 from sealcast.messages import operations
 from sealcast.messages.answers import ChannelList, ChannelRow
 from sealcast.messages.subscribing import Removed
-from sealcast.transport.system import SystemRandom
 
 POLL_S = 0.2
 """How often it is asked what is on air."""
@@ -82,7 +81,7 @@ def not_switched(removal: Removal) -> str:
 
 
 async def _remove(operator: Operator, channel: str, device: str, *, now: bool, is_quiet: bool) -> Removal:
-    async with KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys) as client:
+    async with client_of(operator) as client:
         began_s = asyncio.get_running_loop().time()
         answer = await client.expect(
             operations.SUBSCRIBER_REMOVE, Removed, channel=channel, device=device, now=now

@@ -9,15 +9,13 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from sealcast.cli.acting import Operator
+from sealcast.cli.acting import Listing, Operator, client_of
 from sealcast.cli.failures import say
 from sealcast.cli.progress import progress_bar
 from sealcast.cli.soldfile import SoldFile
-from sealcast.client import KeyServerClient
 from sealcast.core.errors import UsageError
 from sealcast.messages import operations
 from sealcast.messages.subscribing import SOLD_PER_REQUEST, SoldAdded, SoldList, SoldRow
-from sealcast.transport.system import SystemRandom
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +51,28 @@ def import_file(operator: Operator, path: Path, *, is_strict: bool) -> Imported:
         return Imported(file.good, file.bad, added, known, is_strict)
 
 
+_SOLD: Listing[SoldList, SoldRow] = Listing(
+    operations.SOLD_LIST,
+    SoldList,
+    lambda page: (page.devices, page.more),
+    lambda row: row.serial,
+    SOLD_PER_REQUEST,
+)
+
+
 def pages(operator: Operator, after: str, limit: int) -> tuple[list[SoldRow], bool]:
     """Return at most `limit` devices of the list behind `after`, and whether there are more."""
-    return asyncio.run(_pages(operator, after, limit))
+    return _SOLD.ask(operator, after, limit)
 
 
 async def _send(operator: Operator, file: SoldFile, bar: Progress) -> tuple[int, int]:
     """Send all batches of a file; return how many devices were new, and how many known."""
     task = bar.add_task("importing", total=file.good)
     added = known = 0
-    async with _client(operator) as client:
+    async with client_of(operator) as client:
         for batch in file.batches():
             answer = await client.expect(operations.SOLD_ADD, SoldAdded, devices=batch)
             added += answer.added
             known += len(answer.known)
             bar.advance(task, len(batch))
     return added, known
-
-
-async def _pages(operator: Operator, after: str, limit: int) -> tuple[list[SoldRow], bool]:
-    found: list[SoldRow] = []
-    async with _client(operator) as client:
-        while True:
-            count = min(limit - len(found), SOLD_PER_REQUEST)
-            page = await client.expect(operations.SOLD_LIST, SoldList, after=after, limit=count)
-            found += page.devices
-            if not page.more or len(found) >= limit or not page.devices:
-                return found, page.more
-            after = found[-1].serial
-
-
-def _client(operator: Operator) -> KeyServerClient:
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)

@@ -21,7 +21,8 @@ from sealcast.billing.documents import (
     sheet_of_bytes,
 )
 from sealcast.billing.sheets import REPORT_HEADERS, REPORT_NOTE, Sheet
-from sealcast.cli.output import WIDTH_OFF_TERMINAL, make_table, print_line
+from sealcast.cli.billing.options import FormChoice
+from sealcast.cli.output import WIDTH_OFF_TERMINAL, make_table, print_json, print_line
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import AuthenticationError, FormatError, UsageError
 from sealcast.messages.invoicing import DOCUMENT_CHUNK_BYTES, DocumentAnswer, document_number
@@ -56,12 +57,13 @@ async def fetch(client: KeyServerClient, operation: Operation, number: int) -> b
     return bytes(data)
 
 
-def form_of(path: str | None, form: Form | None) -> Form | None:
+def form_of(path: str | None, choice: FormChoice | None) -> Form | None:
     """Return the form that a file's name or an option asks for; None: as a page of text on the screen.
 
     Raises UsageError for a name that says none and for a PDF that would go to a terminal, ModuleNotFoundError
     for a PDF without the extra that makes it.
     """
+    form = None if choice is None else Form(choice.value)
     if form is None and path not in {None, STANDARD_OUTPUT}:
         ending = Path(path or "").suffix.lower().removeprefix(".")
         if ending not in set(Form):
@@ -78,6 +80,20 @@ def check_form(form: Form) -> None:
     """Raise ModuleNotFoundError if the extra that makes a form is missing, before anything is asked for."""
     if form is Form.PDF:
         import sealcast.billing.pdf  # noqa: F401, PLC0415 - brings typst, or says that it is missing
+
+
+def show(data: bytes, number: int, path: str | None, form: Form | None, *, is_json: bool) -> None:
+    """Give a document to a file, or to standard output; with `is_json` as a program reads it."""
+    if is_json and path is None:
+        print_line(data.decode())
+        return
+    hand_out(data, path, form)
+    if path in {None, STANDARD_OUTPUT}:
+        return
+    if is_json:
+        print_json({"number": number, "file": path})
+    else:
+        print_line(f"{path} is written")
 
 
 def hand_out(data: bytes, path: str | None, form: Form | None) -> None:

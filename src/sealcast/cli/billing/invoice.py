@@ -1,12 +1,12 @@
 """Owns `sealcast billing invoice`: close periods, list, show, credit and export what was issued."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealcast.cli.billing.options import DocumentFile, DocumentForm, FormChoice
 from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Json
 
@@ -25,15 +25,6 @@ WAITING_TOLD_MAX = 10
 
 LISTED_DEFAULT = 1_000
 NUMBER_DIGITS = 6
-
-
-class FormChoice(StrEnum):
-    """Forms of a document (`billing.documents.Form`); a copy of its names, which help needs without it."""
-
-    JSON = "json"
-    CSV = "csv"
-    HTML = "html"
-    PDF = "pdf"
 
 
 Number = Annotated[
@@ -161,41 +152,20 @@ def show(
     context: typer.Context,
     number: Number,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a file: its ending, .pdf, .html, .csv or .json, says in which form.",
-            show_default=False,
-        ),
-    ] = None,
-    form: Annotated[
-        FormChoice | None,
-        typer.Option(help="Form, where no file's ending says it.", show_default=False),
-    ] = None,
+    output: DocumentFile = None,
+    form: DocumentForm = None,
     json: Json = False,
 ) -> None:
     """Show an invoice or credit note, or issue it again: the same bytes each time.
 
     What comes from the key server is checked against its SHA-256 on record.
     """
-    from sealcast.billing.documents import Form
     from sealcast.cli import acting
-    from sealcast.cli import output as screen
     from sealcast.cli.billing import documents, invoicing
 
-    wanted = documents.form_of(output, None if form is None else Form(form.value))
+    wanted = documents.form_of(output, form)
     data = invoicing.document(acting.operator(context), number)
-    if json and output is None:
-        screen.print_line(data.decode())
-        return
-    documents.hand_out(data, output, wanted)
-    if output is None or output == documents.STANDARD_OUTPUT:
-        return
-    if json:
-        screen.print_json({"number": number, "file": output})
-    else:
-        screen.print_line(f"{output} is written")
+    documents.show(data, number, output, wanted, is_json=json)
 
 
 @app.command(

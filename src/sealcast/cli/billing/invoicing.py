@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from sealcast.billing.documents import Form
-from sealcast.cli.acting import PAGES_MAX, Operator
+from sealcast.cli.acting import PAGES_MAX, Listing, Operator, client_of
 from sealcast.cli.billing.documents import fetch, write_into
 from sealcast.cli.failures import say
 from sealcast.cli.progress import progress_bar
@@ -29,7 +29,6 @@ from sealcast.messages.invoicing import (
     WaitingRow,
     document_number,
 )
-from sealcast.transport.system import SystemRandom
 
 CREDIT_ID_CHARS = 32
 """Of a digest in hex: two wishes never share one."""
@@ -53,10 +52,19 @@ class Span:
     since_ms: int | None = None
     until_ms: int | None = None
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a request for the list says of it, but for the number."""
+        return {"customer": self.customer, "since_ms": self.since_ms, "until_ms": self.until_ms}
 
-def client_of(operator: Operator) -> KeyServerClient:
-    """Return the client of an operator."""
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)
+
+_INVOICES: Listing[InvoiceList, InvoiceRow] = Listing(
+    operations.INVOICE_LIST,
+    InvoiceList,
+    lambda page: (page.invoices, page.more),
+    lambda row: row.number,
+    ROWS_MAX,
+)
 
 
 def close_all(operator: Operator, customer: str | None) -> Closed:
@@ -110,31 +118,7 @@ def amount(row: InvoiceRow) -> str:
 
 def pages(operator: Operator, span: Span, limit: int) -> tuple[list[InvoiceRow], bool]:
     """Return at most `limit` invoices of a span, by number, and whether there are more."""
-
-    async def ask() -> tuple[list[InvoiceRow], bool]:
-        async with client_of(operator) as client:
-            return await _pages(client, span, limit)
-
-    return asyncio.run(ask())
-
-
-async def _pages(client: KeyServerClient, span: Span, limit: int) -> tuple[list[InvoiceRow], bool]:
-    found: list[InvoiceRow] = []
-    after = span.after
-    while True:
-        page = await client.expect(
-            operations.INVOICE_LIST,
-            InvoiceList,
-            customer=span.customer,
-            since_ms=span.since_ms,
-            until_ms=span.until_ms,
-            after=after,
-            limit=min(limit - len(found), ROWS_MAX),
-        )
-        found += page.invoices
-        if not page.more or len(found) >= limit or not page.invoices:
-            return found, page.more
-        after = found[-1].number
+    return _INVOICES.ask(operator, span.after, limit, **span.fields)
 
 
 def document(operator: Operator, number: int) -> bytes:
@@ -164,7 +148,7 @@ async def _export(operator: Operator, span: Span, folder: Path, forms: list[Form
     with progress_bar() as bar:
         task = bar.add_task("writing", total=None)
         async with client_of(operator) as client:
-            rows, _ = await _pages(client, span, PAGES_MAX * ROWS_MAX)
+            rows, _ = await _INVOICES.rows(client, span.after, PAGES_MAX * ROWS_MAX, **span.fields)
             bar.update(task, total=len(rows))
             for row in rows:
                 data = await fetch(client, operations.INVOICE_SHOW, row.number)
@@ -212,7 +196,7 @@ def credit(operator: Operator, wish: Wish, given_id: str | None) -> Credited:
 
 
 async def _row(client: KeyServerClient, number: int) -> InvoiceRow:
-    rows, _ = await _pages(client, Span(after=number - 1), 1)
+    rows, _ = await _INVOICES.rows(client, number - 1, 1)
     if not rows or rows[0].number != number:
         raise UsageError(f"no invoice has the number {document_number(number)}; see: billing invoice list")
     return rows[0]

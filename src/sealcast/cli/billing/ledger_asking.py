@@ -6,8 +6,7 @@ Imported by commands when they run, not for their help.
 import asyncio
 from collections.abc import Callable
 
-from sealcast.cli.acting import PAGES_MAX, Operator, ask
-from sealcast.client import KeyServerClient
+from sealcast.cli.acting import PAGES_MAX, Operator, ask, client_of, read_pages
 from sealcast.core.errors import UsageError
 from sealcast.ledger.entries import check_account
 from sealcast.ledger.money import parse_amount
@@ -21,7 +20,6 @@ from sealcast.messages.bookkeeping import (
     PostingRow,
 )
 from sealcast.messages.charging import ROWS_MAX
-from sealcast.transport.system import SystemRandom
 
 
 def read_entries(
@@ -39,7 +37,7 @@ def read_entries(
 
     async def all_pages() -> bool:
         behind, left = after, limit
-        async with _client(operator) as client:
+        async with client_of(operator) as client:
             for _ in range(PAGES_MAX):
                 fields = {"account": account, "after": behind, "limit": min(ROWS_MAX, left or ROWS_MAX)}
                 page = await client.expect(operations_billing.LEDGER_LIST, LedgerList, **fields)
@@ -57,23 +55,18 @@ def read_balances(
     operator: Operator, prefix: str, until_ms: int | None
 ) -> tuple[list[BalanceRow], int | None]:
     """Return all balances of accounts that begin with `prefix`, and until when the books are closed."""
+    found: list[BalanceRow] = []
+    closed_ms: int | None = None
 
-    async def all_pages() -> tuple[list[BalanceRow], int | None]:
-        found: list[BalanceRow] = []
-        closed_ms: int | None = None
-        after = ""
-        async with _client(operator) as client:
-            for _ in range(PAGES_MAX):
-                fields = {"prefix": prefix, "until_ms": until_ms, "after": after}
-                page = await client.expect(operations_billing.LEDGER_BALANCES, Balances, **fields)
-                found += page.balances
-                closed_ms = page.closed_until_ms
-                if page.next is None:
-                    break
-                after = page.next
-        return found, closed_ms
+    def take(page: Balances) -> str | None:
+        nonlocal closed_ms
+        found.extend(page.balances)
+        closed_ms = page.closed_until_ms
+        return page.next
 
-    return asyncio.run(all_pages())
+    fields = {"prefix": prefix, "until_ms": until_ms}
+    read_pages(operator, operations_billing.LEDGER_BALANCES, Balances, take, **fields)
+    return found, closed_ms
 
 
 def post(
@@ -107,7 +100,3 @@ def parse_positive(text: str) -> int:
     if amount <= 0:
         raise UsageError(f"an amount here is above 0, not {text[:40]}")
     return amount
-
-
-def _client(operator: Operator) -> KeyServerClient:
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)

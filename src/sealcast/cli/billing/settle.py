@@ -1,12 +1,12 @@
 """Owns `sealcast billing settle`: contracts with broadcasters, their monthly statements, payouts."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sealcast.cli.billing import contract as billing_contract
+from sealcast.cli.billing.options import DocumentFile, DocumentForm
 from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import Json
 
@@ -24,15 +24,6 @@ app.add_typer(billing_contract.app, name="contract")
 LISTED_DEFAULT = 1_000
 NUMBER_DIGITS = 6
 PAYOUT_ID_BYTES = 16
-
-
-class FormChoice(StrEnum):
-    """Forms of a document (`billing.documents.Form`); a copy of its names, which help needs without it."""
-
-    JSON = "json"
-    CSV = "csv"
-    HTML = "html"
-    PDF = "pdf"
 
 
 @app.callback()
@@ -111,42 +102,21 @@ def show(
         int, typer.Argument(metavar="NUMBER", min=1, help="Number of the statement.", show_default=False)
     ],
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a file: its ending, .pdf, .html, .csv or .json, says in which form.",
-            show_default=False,
-        ),
-    ] = None,
-    form: Annotated[
-        FormChoice | None,
-        typer.Option(help="Form, where no file's ending says it.", show_default=False),
-    ] = None,
+    output: DocumentFile = None,
+    form: DocumentForm = None,
     json: Json = False,
 ) -> None:
     """Show a statement, or issue it again: the same bytes each time.
 
     What comes from the key server is checked against its SHA-256 on record.
     """
-    from sealcast.billing.documents import Form
     from sealcast.cli import acting
-    from sealcast.cli import output as screen
     from sealcast.cli.billing import documents
     from sealcast.cli.billing.settling_asking import statement
 
-    wanted = documents.form_of(output, None if form is None else Form(form.value))
+    wanted = documents.form_of(output, form)
     data = statement(acting.operator(context), number)
-    if json and output is None:
-        screen.print_line(data.decode())
-        return
-    documents.hand_out(data, output, wanted)
-    if output is None or output == documents.STANDARD_OUTPUT:
-        return
-    if json:
-        screen.print_json({"number": number, "file": output})
-    else:
-        screen.print_line(f"{output} is written")
+    documents.show(data, number, output, wanted, is_json=json)
 
 
 @app.command(

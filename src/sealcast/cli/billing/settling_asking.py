@@ -8,10 +8,9 @@ import re
 from fractions import Fraction
 
 from sealcast.billing.pricelines import parse_rate
-from sealcast.cli.acting import PAGES_MAX, Operator
+from sealcast.cli.acting import PAGES_MAX, Listing, Operator, client_of
 from sealcast.cli.billing.documents import fetch
 from sealcast.cli.billing.ledger_formats import amount_text
-from sealcast.client import KeyServerClient
 from sealcast.core.errors import RefusedError, UsageError
 from sealcast.ledger.money import MICRO_PER_MAJOR, parse_amount
 from sealcast.messages import operations_billing as operations
@@ -24,7 +23,6 @@ from sealcast.messages.bookkeeping import (
     StatementRow,
 )
 from sealcast.messages.charging import ROWS_MAX
-from sealcast.transport.system import SystemRandom
 
 STALLS_MAX = 20
 """How often settling may find that something changed under it before it gives up: each takes its turn."""
@@ -75,21 +73,25 @@ def parse_share(text: str) -> Fraction:
     return share
 
 
+_CONTRACTS: Listing[ContractList, ContractRow] = Listing(
+    operations.CONTRACT_LIST,
+    ContractList,
+    lambda page: (page.contracts, page.more),
+    lambda row: row.number,
+    ROWS_MAX,
+)
+_STATEMENTS: Listing[StatementList, StatementRow] = Listing(
+    operations.STATEMENT_LIST,
+    StatementList,
+    lambda page: (page.statements, page.more),
+    lambda row: row.number,
+    ROWS_MAX,
+)
+
+
 def read_contracts(operator: Operator) -> list[ContractRow]:
     """Return all contracts; raises as `KeyServerClient.call`."""
-
-    async def all_pages() -> list[ContractRow]:
-        found: list[ContractRow] = []
-        async with _client(operator) as client:
-            for _ in range(PAGES_MAX):
-                after = found[-1].number if found else 0
-                page = await client.expect(operations.CONTRACT_LIST, ContractList, after=after)
-                found += page.contracts
-                if not page.more or not page.contracts:
-                    break
-        return found
-
-    return asyncio.run(all_pages())
+    return _CONTRACTS.ask(operator, 0, PAGES_MAX * ROWS_MAX)[0]
 
 
 def settle_all(operator: Operator) -> list[StatementRow]:
@@ -101,7 +103,7 @@ def settle_all(operator: Operator) -> list[StatementRow]:
     async def all_of_them() -> list[StatementRow]:
         issued: list[StatementRow] = []
         stalls = 0
-        async with _client(operator) as client:
+        async with client_of(operator) as client:
             for _ in range(PAGES_MAX):
                 answer = await client.expect(operations.SETTLE, StatementList)
                 issued += answer.statements
@@ -119,29 +121,14 @@ def read_statements(
     operator: Operator, broadcaster: str | None, after: int, limit: int
 ) -> tuple[list[StatementRow], bool]:
     """Return at most `limit` statements above a number, and whether there are more."""
-
-    async def ask() -> tuple[list[StatementRow], bool]:
-        found: list[StatementRow] = []
-        behind = after
-        async with _client(operator) as client:
-            for _ in range(PAGES_MAX):
-                fields = {"broadcaster": broadcaster, "after": behind}
-                left = min(limit - len(found), ROWS_MAX)
-                page = await client.expect(operations.STATEMENT_LIST, StatementList, limit=left, **fields)
-                found += page.statements
-                if not page.more or len(found) >= limit or not page.statements:
-                    return found, page.more
-                behind = found[-1].number
-        return found, True
-
-    return asyncio.run(ask())
+    return _STATEMENTS.ask(operator, after, limit, broadcaster=broadcaster)
 
 
 def statement(operator: Operator, number: int) -> bytes:
     """Return the bytes of a statement, as `documents.fetch`."""
 
     async def ask() -> bytes:
-        async with _client(operator) as client:
+        async with client_of(operator) as client:
             return await fetch(client, operations.STATEMENT_SHOW, number)
 
     return asyncio.run(ask())
@@ -160,7 +147,3 @@ def _parse_minimum(text: str) -> int:
     if minimum <= 0:
         raise UsageError(f"a minimum is above 0, not {text[:40]}")
     return minimum
-
-
-def _client(operator: Operator) -> KeyServerClient:
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)

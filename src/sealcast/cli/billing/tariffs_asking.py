@@ -3,12 +3,9 @@
 Imported by commands when they run, not for their help.
 """
 
-import asyncio
-from collections.abc import Callable
 from typing import TypeVar
 
-from sealcast.cli.acting import PAGES_MAX, Operator
-from sealcast.client import KeyServerClient
+from sealcast.cli.acting import Operator, read_pages
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.charging import (
     AssignmentList,
@@ -18,8 +15,6 @@ from sealcast.messages.charging import (
     TariffList,
     TariffRow,
 )
-from sealcast.messages.operation import Operation
-from sealcast.transport.system import SystemRandom
 
 Page = TypeVar("Page", AssignmentList, CustomerList, TariffList)
 WHOLE_CHANNELS = ""
@@ -34,7 +29,7 @@ def all_tariffs(operator: Operator) -> list[TariffRow]:
         found.extend(page.tariffs)
         return page.tariffs[-1].name if page.more else None
 
-    _read(operator, operations.TARIFF_LIST, TariffList, take)
+    read_pages(operator, operations.TARIFF_LIST, TariffList, take)
     return found
 
 
@@ -46,7 +41,7 @@ def all_assignments(operator: Operator, **wanted: str | None) -> list[Assignment
         found.extend(page.assignments)
         return page.assignments[-1].number if page.more else None
 
-    _read(operator, operations.ASSIGNMENT_LIST, AssignmentList, take, **wanted)
+    read_pages(operator, operations.ASSIGNMENT_LIST, AssignmentList, take, **wanted)
     return found
 
 
@@ -58,28 +53,5 @@ def all_customers(operator: Operator) -> list[CustomerRow]:
         found.extend(page.customers)
         return page.customers[-1].id if page.more else None
 
-    _read(operator, operations.CUSTOMER_LIST, CustomerList, take)
+    read_pages(operator, operations.CUSTOMER_LIST, CustomerList, take)
     return found
-
-
-def _read(
-    operator: Operator,
-    operation: Operation,
-    kind: type[Page],
-    take: Callable[[Page], str | int | None],
-    **wanted: str | None,
-) -> None:
-    """Hand page by page to `take`, which returns the place to go on behind."""
-
-    async def all_pages() -> None:
-        async with KeyServerClient(
-            operator.credential, SystemRandom(), operator.keep, operator.keys
-        ) as client:
-            place: dict[str, object] = {}
-            for _ in range(PAGES_MAX):
-                after = take(await client.expect(operation, kind, **wanted, **place))
-                if after is None:
-                    return
-                place = {"after": after}
-
-    asyncio.run(all_pages())

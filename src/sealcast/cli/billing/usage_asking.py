@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from sealcast.cli.acting import Operator
+from sealcast.cli.acting import Operator, client_of
 from sealcast.cli.instants import parse_instant
-from sealcast.client import KeyServerClient
 from sealcast.messages.charging import (
     ROWS_MAX,
     AuditAnswer,
@@ -18,7 +17,6 @@ from sealcast.messages.charging import (
     UsageList,
 )
 from sealcast.messages.operations_billing import USAGE_AUDIT, USAGE_LIST
-from sealcast.transport.system import SystemRandom
 
 FINDINGS_MAX = 10_000
 """Findings kept: whoever has more has one cause, and will see it in these."""
@@ -59,7 +57,7 @@ def every_page(
 
     async def read() -> None:
         place, left = after, limit
-        async with _client(operator) as client:
+        async with client_of(operator) as client:
             while True:
                 count = ROWS_MAX if left is None else min(left, ROWS_MAX)
                 fields = {**asdict(wanted), "after": place, "limit": count}
@@ -80,7 +78,7 @@ def audit(operator: Operator) -> AuditAnswer:
         checked: dict[str, int] = {}
         findings: list[Finding] = []
         after: str | None = ""
-        async with _client(operator) as client:
+        async with client_of(operator) as client:
             while after is not None:
                 piece = await client.expect(USAGE_AUDIT, AuditAnswer, after=after)
                 for kind, count in piece.checked.items():
@@ -90,7 +88,3 @@ def audit(operator: Operator) -> AuditAnswer:
         return AuditAnswer(checked=checked, findings=findings)
 
     return asyncio.run(ask())
-
-
-def _client(operator: Operator) -> KeyServerClient:
-    return KeyServerClient(operator.credential, SystemRandom(), operator.keep, operator.keys)
