@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from sealcast.core.ports import NS_PER_MS
+from sealcast.messages import operations_billing as operations
 from server.airing import LIFETIME_MS, MINUTE_MS, SETTLE_MS, OnAir, on_air, sent
 
 TEN = LIFETIME_MS
@@ -84,6 +85,27 @@ def test_a_sender_that_stays_away_is_given_up(site: OnAir) -> None:
     site.pass_ms(1)
     assert site.record() == 1
     assert site.parts() == [(1, 1, 1, "start", 0, 4, *sent(4 * MINUTE_MS))]
+
+
+def test_who_comes_after_an_epoch_was_given_up(site: OnAir) -> None:
+    """The sender fell silent: who is granted its key after that pays from the next part on, also in lists."""
+    site.publish(1)
+    site.report(1, "start")
+    site.fetch("TV-1")
+    site.at(5)
+    site.report(1, e1=4 * MINUTE_MS)
+    site.at(20)
+    assert site.record() == 1
+    assert site.fetch("TV-2") == [1]
+    assert site.usage("TV-2") == ()
+    site.at(21)
+    site.report(1, ended=True, e1=TEN)
+    site.at(22)
+    assert site.record() == 1
+    assert [event.id for event in site.usage("TV-1")] == ["1/1/TV-1", "1/1.2/TV-1"]
+    assert [event.id for event in site.usage("TV-2")] == ["1/1.2/TV-2"]
+    told = site.ask(operations.USAGE_LIST, limit=10).usage
+    assert [row.id for row in told] == ["1/1/TV-1", "1/1.2/TV-1", "1/1.2/TV-2"]
 
 
 def test_what_is_reported_late_is_another_part(site: OnAir) -> None:

@@ -143,7 +143,7 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any], problem: str) ->
 
 def test_a_long_look_is_cut(site: OnAir, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where little is found among many, an answer says how far it looked, and the next goes on from there."""
-    monkeypatch.setattr("sealcast.server.billing_usage_rows.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("sealcast.server.billing.usage_rows.LOOKED_AT_MAX", 2)
     first = page(site)
     assert first.more
     assert [row.id for row in pages(site)[0]] == ALL

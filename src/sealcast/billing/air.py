@@ -8,10 +8,10 @@ usage    7/41/TV   7/42/TV   7/42.2/TV   7/43/TV
 Nothing is kept per device and epoch: usage follows from grants and from this, with the same ids each time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from sealcast.billing.counting import AiredEpoch, Erasure, GrantRow, counted
+from sealcast.billing.counting import AiredEpoch, Erasure, GrantRow, counted, is_of
 from sealcast.billing.usage import UsageEvent
 from sealcast.core.errors import LocalError
 
@@ -25,7 +25,8 @@ class Aired:
 
     Part 1 is what was known when the epoch had settled; another part holds the difference that was reported
     later. `turn` is the epoch that began its turn of the schedule, its own unless given. `fresh_at` names the
-    chain of the epoch.
+    chain of the epoch. `given_up_at_ms` is when it was recorded, if its sender was silent and it may go on:
+    who is granted it from then on is not charged for this part.
     """
 
     channel: int
@@ -38,6 +39,7 @@ class Aired:
     part: int = 1
     turn: int = 0
     fresh_at: int | None = None
+    given_up_at_ms: int | None = None
 
     def __post_init__(self) -> None:
         if self.end_ms < self.start_ms or self.bytes < 0 or self.packets < 0:
@@ -55,7 +57,16 @@ class AirLog:
     `open_since_ms` is when the first epoch began that is not settled yet: usage since then is not all here.
     """
 
-    __slots__ = ("_chains", "_lines", "_part_1", "channel", "first_epoch", "open_since_ms", "parts")
+    __slots__ = (
+        "_chains",
+        "_lines",
+        "_part_1",
+        "channel",
+        "first_epoch",
+        "given_up",
+        "open_since_ms",
+        "parts",
+    )
 
     def __init__(
         self,
@@ -68,6 +79,7 @@ class AirLog:
         self.channel = channel
         self.parts = tuple(sorted(parts, key=lambda each: (each.epoch, each.part)))
         self.open_since_ms = open_since_ms
+        self.given_up = tuple(each for each in self.parts if each.given_up_at_ms is not None)
         self.first_epoch = first_epoch
         self._part_1: dict[int, AiredEpoch] = {}
         self._chains: dict[int, list[AiredEpoch]] = {}
@@ -88,23 +100,41 @@ class AirLog:
                 found.add(epoch)
         return found
 
-    def events(self, device: str, epochs: Iterable[int]) -> tuple[UsageEvent, ...]:
-        """Return the usage of a device that is charged for `epochs`, in order; each once."""
+    def events(
+        self, device: str, epochs: Iterable[int], missed: Container[str] = ()
+    ) -> tuple[UsageEvent, ...]:
+        """Return the usage of a device charged for `epochs`, less parts it `missed`, in order; each once."""
         lines = self._lines
-        return tuple(
-            [
-                UsageEvent(name + device, start_ms, end_ms, size, packets, turn)
-                for epoch in sorted(set(epochs))
-                if epoch in lines
-                for name, start_ms, end_ms, size, packets, turn in lines[epoch]
-            ]
-        )
+        events = [
+            UsageEvent(name + device, start_ms, end_ms, size, packets, turn)
+            for epoch in sorted(set(epochs))
+            if epoch in lines
+            for name, start_ms, end_ms, size, packets, turn in lines[epoch]
+        ]
+        return tuple([event for event in events if event.id not in missed] if missed else events)
+
+    def missed(self, device: str, grants: Iterable[Grant]) -> set[str]:
+        """Return the ids of what a device is not charged for, because it was granted none of it in time.
+
+        Their epochs had been given up before its first grant of them.
+        """
+        if not self.given_up:
+            return set()
+        held = [GrantRow(*grant) for grant in grants]
+        found = set()
+        for part in self.given_up:
+            epoch = self._part_1[part.epoch]
+            since_ms = min((each.granted_at_ms for each in held if is_of(each, epoch)), default=None)
+            if since_ms is not None and since_ms >= (part.given_up_at_ms or 0):
+                found.add(f"{part.name}/{device}")
+        return found
 
     def usage(
         self, device: str, grants: Iterable[Grant], erasures: Iterable[Erasure] = ()
     ) -> tuple[UsageEvent, ...]:
         """Return the usage of a device by its grants on the channel, less what it erased; about 2 µs each."""
-        return self.events(device, self.epochs(grants, erasures))
+        held = tuple(grants)
+        return self.events(device, self.epochs(held, erasures), self.missed(device, held))
 
     def _of(self, grant: GrantRow) -> Iterable[AiredEpoch]:
         """Return what a grant may count for: its epoch, or all of its chain."""

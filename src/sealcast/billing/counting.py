@@ -53,12 +53,12 @@ def counted(
     `aired` are those of the channel, at least all of the grant's chain; `erasures` those of the device on it.
     What was erased before the grant says nothing of it. The epoch on air at an erasure counts.
     """
-    mine = [each for each in aired if _is_of(grant, each)]
+    mine = [each for each in aired if is_of(grant, each)]
     end_ms = min((each.erased_at_ms for each in erasures if _ends(each, grant, mine)), default=None)
     return tuple(sorted(each.epoch for each in mine if end_ms is None or each.on_air_at_ms < end_ms))
 
 
-def _is_of(grant: GrantRow, aired: AiredEpoch) -> bool:
+def is_of(grant: GrantRow, aired: AiredEpoch) -> bool:
     """Whether the key of an epoch is the granted one, or follows from it."""
     if grant.until_epoch is None:
         return aired.epoch == grant.epoch

@@ -50,7 +50,7 @@ def is_settled(heard: Heard, wall_ms: int, settle_ms: int) -> bool:
 
 
 def first_part(heard: Heard) -> Aired:
-    """Return all that is known of a settled epoch; its turn is not."""
+    """Return all that is known of a settled epoch; its turn is not, nor when it is recorded."""
     end_ms = heard.heard_at_ms if heard.over_at_ms is None else heard.over_at_ms
     start_ms = end_ms if heard.on_air_at_ms is None else heard.on_air_at_ms
     return Aired(
@@ -62,6 +62,7 @@ def first_part(heard: Heard) -> Aired:
         bytes=heard.bytes,
         packets=heard.packets,
         fresh_at=heard.fresh_at,
+        given_up_at_ms=heard.heard_at_ms if heard.over_at_ms is None else None,
     )
 
 

@@ -79,6 +79,7 @@ aired = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("packets", sa.BigInteger, nullable=False),
     sa.Column("recorded_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("given_up_at_ms", sa.BigInteger),
     sa.UniqueConstraint("channel", "epoch", "part"),
     sqlite_autoincrement=True,
 )
@@ -86,7 +87,8 @@ sa.Index("ix_aired_end", aired.c.channel, aired.c.end_ms)
 sa.Index("ix_aired_recorded", aired.c.channel, aired.c.recorded_at_ms)
 """What went on air under an epoch, once that is over; what becomes known later is another part of it.
 
-`turn` is the epoch that began its turn of the schedule (`metering.turns`).
+`turn` is the epoch that began its turn of the schedule (`metering.turns`). `given_up_at_ms` is the instant of
+recording where the epoch was not over, its sender silent: no part of those who are granted it from then on.
 """
 
 invoices = sa.Table(

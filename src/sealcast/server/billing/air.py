@@ -31,6 +31,7 @@ FIELDS = (
     "part",
     "turn",
     "fresh_at",
+    "given_up_at_ms",
 )
 """The columns of `aired` that make an `Aired`, in its order."""
 
@@ -148,7 +149,12 @@ def record_air(connection: sa.Connection, wall_ms: int, settle_ms: int) -> int:
         # The rows are in the order of recording by any clock, also one that was set back.
         now_ms = max(wall_ms, connection.execute(_LAST_RECORDED_MS).scalar() or 0)
         rows = [{name: getattr(part, name) for name in FIELDS} for part in found]
-        connection.execute(_RECORD, [{**row, "recorded_at_ms": now_ms} for row in rows])
+        for row, part in zip(rows, found, strict=True):
+            row |= {"recorded_at_ms": now_ms}
+            if part.given_up_at_ms is not None:
+                # From now on: whoever was granted the epoch by then has this part.
+                row["given_up_at_ms"] = now_ms
+        connection.execute(_RECORD, rows)
         _note_recorded(connection, found)
     return len(found)
 

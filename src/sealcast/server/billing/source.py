@@ -57,6 +57,7 @@ _PARTS = (
         aired.c.part,
         aired.c.turn,
         aired.c.fresh_at,
+        aired.c.given_up_at_ms,
     )
     .where(_OF_CHANNEL, aired.c.epoch >= sa.bindparam("first"))
     .order_by(aired.c.epoch, aired.c.part)
@@ -265,11 +266,12 @@ def _aired(row: Sequence[Any]) -> Aired:
 
 
 def _usage(connection: sa.Connection, row: Sequence[Any], air: AirLog) -> tuple[UsageEvent, ...]:
-    """Return the usage of a device by what it was granted; where its grants alone do not say, by the rest."""
+    """Return the usage of a device by what it was granted; where its epochs alone do not say, by the rest."""
     device, needs_more, text = row
-    if needs_more:
-        return air.events(device, charged(connection, device, air))
-    return air.events(device, _epochs(text))
+    epochs = charged(connection, device, air) if needs_more else set(_epochs(text))
+    if epochs.isdisjoint(part.epoch for part in air.given_up):
+        return air.events(device, epochs)
+    return air.events(device, epochs, air.missed(device, _held(connection, device, air)))
 
 
 def _held(connection: sa.Connection, device: str, air: AirLog) -> list[Grant]:

@@ -5,8 +5,8 @@ aired    17   18   19 …                     place "18 TV-0003": all of 17, and
 devices  all  TV-0001 TV-0003 ┃ TV-0004     whoever goes on behind a place gets each event once
 ```
 A part is recorded once nobody can be granted its epoch any more, so nothing appears before a place that was
-passed. The one exception is the epoch of a sender that was given up as dead: its key is granted until another
-sender comes, and who gets it after its part was told is in bills and in lists from the beginning, not behind.
+passed. The key of a sender that was given up as dead is granted until another comes: who gets it after a part
+was recorded is not charged for that part.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ from sealcast.messages.charging import UsageList, UsageRow
 from sealcast.messages.encoding import encode
 from sealcast.server.billing import source as billing_source
 from sealcast.server.billing.air import FIELDS
+from sealcast.server.billing.source import FAR_MS
 from sealcast.server.paging import PAGE_BYTES_MAX
 from sealcast.subscribers.tables import erasures, subscriptions
 
@@ -75,6 +76,7 @@ def _holders(some: sa.Subquery) -> "sa.Select[*tuple[Any, ...]]":
             grants.c.epoch >= sa.bindparam("from_epoch"),
             grants.c.epoch <= sa.bindparam("epoch"),
             grants.c.until_epoch.is_not_distinct_from(sa.bindparam("fresh")),
+            grants.c.granted_at_ms < sa.bindparam("before_ms"),
         ),
         sa.exists().where(
             erasures.c.device == some.c.device,
@@ -199,6 +201,7 @@ class UsagePage:
             "from_epoch": part.first_epoch,
             "epoch": epoch,
             "fresh": fresh_at,
+            "before_ms": FAR_MS if part.aired.given_up_at_ms is None else part.aired.given_up_at_ms,
         }
         query = _HOLDERS if self._wanted.device is None else _HOLDER
         return [(row[0], row[1], row[2]) for row in self._connection.execute(query, asked)]

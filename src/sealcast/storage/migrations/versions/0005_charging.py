@@ -173,6 +173,7 @@ def _make_aired() -> None:
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("packets", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("given_up_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_aired")),
         sa.UniqueConstraint("channel", "epoch", "part", name=op.f("uq_aired_channel_epoch_part")),
         sqlite_autoincrement=True,
