@@ -133,3 +133,29 @@ def test_a_place_that_is_none_is_refused(site: OnAir, after: str) -> None:
     """Only what an answer gave as next."""
     reply = site.run(site.operator.ask(operations_billing.USAGE_AUDIT, after=after))
     assert reply.problem == "bad-request"
+
+
+def test_a_device_that_was_registered_anew() -> None:
+    """What it signed under its first key, which is erased, is no finding; what it signs now is verified."""
+    with on_air(billing=BillingSettings(evidence_days=100)) as site:
+        site.publish(1, 2)
+        site.report(1, "start")
+        for _ in range(2):
+            site.device("TV-1")
+            site.fetch("TV-1")
+            device = site.parties["TV-1"]
+            begun = site.run(device.must(operations.WITHDRAWAL, channel="news"))
+            site.run(device.must(operations.WITHDRAW, statement=signed(device, statement_of(device, begun))))
+            site.pass_ms(60_000)
+            site.ask(operations.REGISTRY_REMOVE, id="TV-1")
+        site.device("TV-1")
+        site.publish(3)
+        site.report(2)
+        site.fetch("TV-1")
+        checked, findings = audit(site)
+        assert findings == []
+        assert checked["requests whose device's key is erased"] == 1
+        assert checked["erasure statements whose device's key is erased"] == 2
+        assert checked["requests"] == 1
+        site.look(lambda connection: connection.exec_driver_sql("UPDATE evidence SET token = 'x'").close())
+        assert [finding.kind for finding in audit(site)[1]] == ["evidence"]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sealcast.billing.tables import aired
 from sealcast.core.errors import RemoteError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
-from sealcast.keyserver import store_requests
+from sealcast.keyserver import store_principals, store_requests
 from sealcast.keyserver.tables import channels, epochs, evidence, grants, totals
 from sealcast.keyserver.values import refusal
 from sealcast.messages import jose, operations
@@ -25,6 +25,7 @@ SIGNED_AT_ONCE = 100
 """Signatures verified in one go: some 30 ms."""
 
 PARTS_AT_ONCE = 2_000
+UNVERIFIED = "its signature does not verify under the device's key"
 _AFTER_GRANT = sa.tuple_(grants.c.device, grants.c.channel, grants.c.epoch) > sa.tuple_(
     sa.bindparam("device_id"), sa.bindparam("number"), sa.bindparam("turn")
 )
@@ -66,6 +67,7 @@ _STATEMENTS = (
         withdrawals.c.device,
         withdrawals.c.statement,
         withdrawals.c.statement_sha256,
+        withdrawals.c.closed_at_ms,
     )
     .where(withdrawals.c.number > sa.bindparam("after"), withdrawals.c.closed_at_ms.is_not(None))
     .order_by(withdrawals.c.number)
@@ -127,11 +129,11 @@ def check_evidence(audited: Audited, place: str) -> Piece:
     piece = Piece()
     for row in rows:
         keys = audited.signing_keys(audited.connection, row.device)
-        if not keys:
+        fault = _fault_of_request(audited, row, keys)
+        if fault == UNVERIFIED and _is_key_erased(audited, row.device, row.asked_at_ms, keys):
             piece.count("requests whose device's key is erased")
             continue
         piece.count("requests")
-        fault = _fault_of_request(audited, row, keys)
         if fault:
             piece.find("evidence", f"{row.device} request {row.number}", fault)
     if len(rows) == SIGNED_AT_ONCE:
@@ -145,11 +147,11 @@ def check_erasures(audited: Audited, place: str) -> Piece:
     piece = Piece()
     for row in rows:
         keys = audited.signing_keys(audited.connection, row.device)
-        if not keys:
+        fault = _fault_of_statement(audited, row, keys)
+        if fault == UNVERIFIED and _is_key_erased(audited, row.device, row.closed_at_ms, keys):
             piece.count("erasure statements whose device's key is erased")
             continue
         piece.count("erasure statements")
-        fault = _fault_of_statement(audited, row, keys)
         if fault:
             piece.find("erasure", f"{row.device} withdrawal {row.number}", fault)
     if len(rows) == SIGNED_AT_ONCE:
@@ -191,11 +193,16 @@ def _grant_in(place: str) -> tuple[str, int, int]:
     return device, number_in(number), number_in(epoch)
 
 
+def _is_key_erased(audited: Audited, device: str, signed_at_ms: int, keys: tuple[Jwk, ...]) -> bool:
+    """Whether a device signed under a key of which nothing is left: it was removed, and is perhaps back."""
+    return not keys or signed_at_ms < store_principals.registered_at_ms(audited.connection, device)
+
+
 def _fault_of_request(audited: Audited, row: Any, keys: tuple[Jwk, ...]) -> str:  # noqa: ANN401 - a row
     """Return what is wrong with a kept request, '' if nothing is."""
     payload = _verified(row.token, keys)
     if payload is None:
-        return "its signature does not verify under the device's key"
+        return UNVERIFIED
     try:
         request = decode(payload, KeyRequest)
     except RemoteError as error:
@@ -218,7 +225,7 @@ def _fault_of_statement(audited: Audited, row: Any, keys: tuple[Jwk, ...]) -> st
         found = read_statement(row.statement, row.device, key)
         read = found if read is None or found.statement is not None else read
     if read is None or read.statement is None:
-        return "it does not verify under the device's key"
+        return UNVERIFIED
     if read.statement.operator != audited.operator:
         return "it is for another operator"
     erased = audited.connection.execute(_ERASED, {"wanted": row.number})
