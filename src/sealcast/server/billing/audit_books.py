@@ -1,17 +1,18 @@
 """Owns the audit of the books: invoices and statements as they were issued, and the ledger's balance."""
 
+import datetime as dt
 import hashlib
 
 import sqlalchemy as sa
 
 from sealcast.billing import store_invoices
-from sealcast.billing.invoices import Head, entry_of, read_invoice
+from sealcast.billing.invoices import Head, LineRow, entry_of, read_invoice
 from sealcast.billing.tables import invoices, statements
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.ledger import store as ledger_store
 from sealcast.ledger.entries import INVOICE_PREFIX, Entry
 from sealcast.ledger.tables import ledger_entries, ledger_postings
-from sealcast.messages.invoicing import Invoice, document_number
+from sealcast.messages.invoicing import Invoice, InvoiceLine, document_number
 from sealcast.server.billing.audit import NUMBER_DIGITS_MAX, Audited, Check, Piece, number_in
 
 DOCUMENTS_AT_ONCE = 50
@@ -111,13 +112,23 @@ def _faults_of(connection: sa.Connection, head: Head) -> list[str]:
         return [str(error)]
     faults = _faults_in(invoice, head)
     rows = store_invoices.lines(connection, head.number)
-    told = [(each.line, each.device, each.channel, each.name, each.amount_minor) for each in invoice.lines]
-    if told != [(each.line, each.device, each.channel, each.name, each.due_minor) for each in rows]:
+    if [_told(each) for each in invoice.lines] != [_counted(each) for each in rows]:
         faults.append("its lines are not those that later bills count")
     entry = entry_of(invoice, head.issued_at_ms)
     if entry is not None and _kept(connection, entry.id) != entry:
         faults.append(f"the ledger's entry {entry.id} is missing or another")
     return faults
+
+
+def _told(line: InvoiceLine) -> tuple[object, ...]:
+    """Return what a document says of a line that its row says, too."""
+    start_ms = round(dt.datetime.fromisoformat(line.period_start).timestamp() * 1_000)
+    return line.line, line.device, line.channel, line.name, line.amount_minor, line.is_tax, start_ms
+
+
+def _counted(row: LineRow) -> tuple[object, ...]:
+    """Return the same of a row."""
+    return row.line, row.device, row.channel, row.name, row.due_minor, row.is_tax, row.period_start_ms
 
 
 def _kept(connection: sa.Connection, id_: str) -> Entry | None:
@@ -137,8 +148,9 @@ def _is_of_invoice(id_: str) -> bool:
 def _faults_in(invoice: Invoice, head: Head) -> list[str]:
     """Return where a document contradicts itself, or its row."""
     faults = []
-    same = (invoice.number, invoice.kind, invoice.customer, invoice.currency, invoice.total_minor)
-    if same != (head.number, head.kind, head.customer, head.currency, head.total_minor):
+    told = (invoice.kind, invoice.customer, invoice.currency, invoice.total_minor, invoice.corrects)
+    kept = (head.kind, head.customer, head.currency, head.total_minor, head.corrects)
+    if (invoice.number, *told) != (head.number, *kept):
         faults.append("its document is another invoice's")
     if sum(each.amount_minor for each in invoice.lines) != invoice.total_minor:
         faults.append("its lines do not add up to its total")

@@ -16,6 +16,7 @@ from sealcast.messages import jose, operations
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.requests import KeyRequest
+from sealcast.messages.subscribing import Receipt
 from sealcast.server.billing.audit import Audited, Check, Piece, number_in
 from sealcast.subscribers.service_withdrawal import StatementRead, read_statement
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
@@ -67,6 +68,7 @@ _STATEMENTS = (
         withdrawals.c.device,
         withdrawals.c.statement,
         withdrawals.c.statement_sha256,
+        withdrawals.c.receipt,
         withdrawals.c.closed_at_ms,
     )
     .where(withdrawals.c.number > sa.bindparam("after"), withdrawals.c.closed_at_ms.is_not(None))
@@ -92,13 +94,19 @@ _AIR = (
         aired.c.number,
         aired.c.channel,
         aired.c.epoch,
+        aired.c.part,
+        aired.c.start_ms,
+        epochs.c.on_air_at_ms,
+        _sum(_ALL.c.end_ms - _ALL.c.start_ms, _OF_SAME).label("time_ms"),
+        _sum(totals.c.duration_ms, _OF_PART).label("time_told_ms"),
         _sum(_ALL.c.bytes, _OF_SAME).label("size"),
         _sum(_ALL.c.packets, _OF_SAME).label("packets"),
         _sum(totals.c.bytes, _OF_PART).label("size_told"),
         _sum(totals.c.packets, _OF_PART).label("packets_told"),
         sa.exists().where(_OF_PART, totals.c.is_recorded.is_(False)).label("has_news"),
     )
-    .where(aired.c.number > sa.bindparam("after"), aired.c.part == 1)
+    .join(epochs, sa.and_(epochs.c.channel == aired.c.channel, epochs.c.epoch == aired.c.epoch))
+    .where(aired.c.number > sa.bindparam("after"))
     .order_by(aired.c.number)
     .limit(PARTS_AT_ONCE)
 )
@@ -161,14 +169,18 @@ def check_erasures(audited: Audited, place: str) -> Piece:
 
 def check_air(audited: Audited, place: str) -> Piece:
     """Check that the parts of each epoch add up to what was reported, unless more is just being recorded."""
-    rows = audited.connection.execute(_AIR, {"after": number_in(place)}).all()
+    before = number_in(place)
+    rows = audited.connection.execute(_AIR, {"after": before}).all()
     piece = Piece()
-    piece.count("epochs on air", len(rows))
+    piece.count("epochs on air", sum(row.part == 1 for row in rows))
     for row in rows:
-        if (row.size, row.packets) != (row.size_told, row.packets_told) and not row.has_news:
-            recorded = f"{row.size} bytes and {row.packets} packets are recorded"
-            detail = f"{recorded}, {row.size_told} and {row.packets_told} reported"
-            piece.find("air", f"{row.channel}/{row.epoch}", detail)
+        subject = f"{row.channel}/{row.epoch}"
+        if row.number != before + 1:
+            piece.find("air-gap", subject, f"it is row {row.number}, the one before it {before}")
+        before = row.number
+        fault = _fault_of_air(row) if row.part == 1 else ""
+        if fault:
+            piece.find("air", subject, fault)
     if len(rows) == PARTS_AT_ONCE:
         piece.next = str(rows[-1].number)
     return piece
@@ -196,6 +208,20 @@ def _grant_in(place: str) -> tuple[str, int, int]:
 def _is_key_erased(audited: Audited, device: str, signed_at_ms: int, keys: tuple[Jwk, ...]) -> bool:
     """Whether a device signed under a key of which nothing is left: it was removed, and is perhaps back."""
     return not keys or signed_at_ms < store_principals.registered_at_ms(audited.connection, device)
+
+
+def _fault_of_air(row: Any) -> str:  # noqa: ANN401 - a row
+    """Return what is wrong with the parts of an epoch, '' if nothing is."""
+    if row.on_air_at_ms is not None and row.on_air_at_ms != row.start_ms:
+        return f"it began at {row.on_air_at_ms} ms, {row.start_ms} is recorded"
+    if row.has_news:
+        return ""
+    if (row.size, row.packets) != (row.size_told, row.packets_told):
+        recorded = f"{row.size} bytes and {row.packets} packets are recorded"
+        return f"{recorded}, {row.size_told} and {row.packets_told} reported"
+    if row.time_ms > row.time_told_ms:
+        return f"{row.time_ms} ms are recorded, {row.time_told_ms} reported"
+    return ""
 
 
 def _fault_of_request(audited: Audited, row: Any, keys: tuple[Jwk, ...]) -> str:  # noqa: ANN401 - a row
@@ -230,7 +256,10 @@ def _fault_of_statement(audited: Audited, row: Any, keys: tuple[Jwk, ...]) -> st
         return "it is for another operator"
     erased = audited.connection.execute(_ERASED, {"wanted": row.number})
     named = {KeyId(ChannelNumber(channel), Epoch(epoch)) for channel, epoch in erased}
-    return "" if named <= read.erased else "it does not name all keys that count as destroyed"
+    if not named <= read.erased:
+        return "it does not name all keys that count as destroyed"
+    receipt = decode(jose.unverified_payload(row.receipt), Receipt)
+    return "" if {str(key) for key in named} == set(receipt.erased) else "its receipt names other keys"
 
 
 def _verified(token: str, keys: tuple[Jwk, ...]) -> bytes | None:
