@@ -52,7 +52,7 @@ RECIPIENT = pytest.mark.parametrize(
 def test_sign_and_verify(key: Jwk, verifier: Jwk, other: Jwk) -> None:
     """The payload comes back under the signer's key and no other, of its own kind and no other."""
     token = jose.sign(b"payload", key, kid="studio", typ=TYP)
-    assert jose.peek(token) == jose.UnverifiedHeader(kid="studio", typ=TYP)
+    assert (jose.peek(token).kid, jose.peek(token).typ) == ("studio", TYP)
     assert jose.verify(token, verifier, typ=TYP) == b"payload"
     assert jose.verify(token.encode(), verifier, typ=TYP) == b"payload"
     with pytest.raises(AuthenticationError):

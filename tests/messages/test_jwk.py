@@ -1,9 +1,15 @@
 """Keys in JSON: algorithms, halves, and nothing secret in sight."""
 
+import gc
+import weakref
+from collections.abc import Callable
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from sealcast.core.errors import FormatError
+from sealcast.core.ports import Random
+from sealcast.messages import jwk
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.jwk import (
     Jwk,
@@ -146,3 +152,36 @@ def test_other_kinds_are_refused(json: bytes) -> None:
     """Unknown kinds, curves and fields do not come in."""
     with pytest.raises(FormatError):
         decode(json, Jwk)
+
+
+FRESH = pytest.mark.parametrize(
+    "make", [new_oct_key, new_signing_pair, new_sealing_pair, new_p256_pair], ids=lambda make: make.__name__
+)
+
+
+@FRESH
+def test_a_built_key_is_kept_as_long_as_its_owner(make: Callable[[Random], Jwk]) -> None:
+    """The library's form is made once for a key and its equals, and goes when the key goes."""
+    key = make(SimRandom(29))
+    built = weakref.ref(jose_key(key))
+    assert jose_key(key) is jose_key(decode(encode(key), Jwk)) is built()
+    del key
+    gc.collect()
+    assert built() is None
+
+
+def test_another_key_of_the_same_owner_is_another() -> None:
+    """What is kept goes by all of a key: neither a pair and its half nor two secrets are confused."""
+    pair, secret = new_signing_pair(RANDOM), new_oct_key(RANDOM)
+    assert (jose_key(pair).is_private, jose_key(pair.public()).is_private) == (True, False)
+    assert jose_key(secret).as_dict(private=True)["k"] == secret.k
+    assert jose_key(new_oct_key(RANDOM)).as_dict(private=True)["k"] != secret.k
+
+
+def test_built_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many kept as there may be, another is built each time and not kept."""
+    monkeypatch.setattr(jwk, "BUILT_MAX", 0)
+    key = new_oct_key(RANDOM)
+    first = jose_key(key)
+    assert first is not jose_key(key)
+    assert first.as_dict(private=True) == jose_key(key).as_dict(private=True)

@@ -17,6 +17,7 @@ from litestar import Litestar
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.device.newkeys import KeyKind, new_keys
 from sealcast.device.vault import Credential
+from sealcast.keyserver.calls import Principal
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import NEWCOMER
@@ -136,6 +137,10 @@ class InProcess:
             return [tuple(row) for row in connection.execute(sa.text(query))]
 
         return self.run(self._server.unit_of_work.run(rows))
+
+    def principal(self, name: str) -> Principal | None:
+        """Return a party as the server has it."""
+        return self.run(self._server.principals.find(name, self._server.unit_of_work))
 
     def guest(self, credential: Credential) -> Guest:
         """Return the side of a party."""

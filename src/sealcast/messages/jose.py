@@ -4,8 +4,9 @@ The algorithm follows from the key alone; what a token's header claims must agre
 a `typ`, so that one kind is never taken for another.
 """
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from joserfc import jwe, jws
 from joserfc.registry import HeaderParameter
@@ -30,30 +31,35 @@ DERIVATION = "scrypt"
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedHeader:
-    """What a token says of itself, not yet believed: who signed it and what it is."""
+    """What a token says of itself, not yet believed: who signed it and what it is.
+
+    `message` is the token as it was taken apart, so that `verify` need not do it again.
+    """
 
     kid: str
     typ: str
+    message: jws.CompactSignature = field(repr=False, compare=False)
 
 
 def sign(payload: bytes, key: Jwk | HeldPair, *, kid: str, typ: str) -> str:
     """Return a compact JWS of `payload` under `key`."""
     algorithm = key.signing_algorithm
     header = {"alg": algorithm, "kid": kid, "typ": typ}
-    return jws.serialize_compact(header, payload, jose_key(key), algorithms=[algorithm])
+    return jws.serialize_compact(header, payload, jose_key(key), registry=_signatures(algorithm))
 
 
 def peek(token: str | bytes) -> UnverifiedHeader:
     """Read a JWS's header before its signature is checked; raises FormatError."""
     data = _bounded(token)
     try:
-        header = jws.extract_compact(data).headers()
+        message = jws.extract_compact(data)
+        header = message.headers()
     except Exception as error:
         raise FormatError("not a compact JWS") from error
     kid, typ = header.get("kid"), header.get("typ")
     if not isinstance(kid, str) or not isinstance(typ, str) or not 0 < len(kid) <= KID_CHARS_MAX:
         raise FormatError("a JWS header needs kid and typ")
-    return UnverifiedHeader(kid=kid, typ=typ)
+    return UnverifiedHeader(kid=kid, typ=typ, message=message)
 
 
 def unverified_payload(token: str | bytes) -> bytes:
@@ -71,14 +77,20 @@ def unverified_payload(token: str | bytes) -> bytes:
     return payload
 
 
-def verify(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
-    """Return the payload of a JWS; raises AuthenticationError if it is not by `key` or not a `typ`."""
-    data = _bounded(token)
-    algorithm = key.signing_algorithm
+def verify(token: str | bytes | UnverifiedHeader, key: Jwk, *, typ: str) -> bytes:
+    """Return the payload of a JWS, given as it is or as `peek` read it.
+
+    Raises AuthenticationError if it is not by `key` or not a `typ`.
+    """
+    data = token if isinstance(token, UnverifiedHeader) else _bounded(token)
+    registry = _signatures(key.signing_algorithm)
     try:
-        message = jws.deserialize_compact(data, jose_key(key), algorithms=[algorithm])
+        message = data.message if isinstance(data, UnverifiedHeader) else jws.extract_compact(data)
+        is_theirs = jws.validate_compact(message, jose_key(key), registry=registry)
     except Exception as error:
         raise AuthenticationError("the signature does not verify") from error
+    if not is_theirs:
+        raise AuthenticationError("the signature does not verify")
     if message.headers().get("typ") != typ or message.payload is None:
         raise AuthenticationError(f"a signed message of another kind than {typ}")
     return message.payload
@@ -132,6 +144,13 @@ def _decrypt(token: str | bytes, key: Jwk | HeldPair, algorithm: str, typ: str) 
     return opened.plaintext
 
 
+@functools.cache
+def _signatures(algorithm: str) -> jws.JWSRegistry:
+    """Return what the library may see in a JWS: one algorithm. There are as many as kinds of keys."""
+    return jws.JWSRegistry(algorithms=[algorithm])
+
+
+@functools.cache
 def _registry(algorithm: str) -> jwe.JWERegistry:
     """Return what the library may see in a JWE: one algorithm, and for what stays here how its key came."""
     private = {DERIVATION: HeaderParameter("how the key follows from a passphrase", _any_value)}

@@ -11,6 +11,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -62,8 +63,11 @@ _LIBRARY_KINDS: dict[str, type[OctKey | OKPKey | ECKey | RSAKey]] = {
 }
 _PRIVATE_PARTS = ("d", "p", "q", "dp", "dq", "qi", "k")
 
+BUILT_MAX = 50_000
+"""Keys kept in the library's form, about 2 kB each: two for each party that a key server remembers."""
 
-class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+
+class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, weakref=True):
     """One key; private where `d` (pairs) or `k` (oct) is set. `repr` never shows either."""
 
     kty: Literal["oct", "OKP", "EC", "RSA"]
@@ -186,11 +190,29 @@ def new_rsa_pair() -> Jwk:
     return jwk_of(rsa.generate_private_key(RSA_EXPONENT, RSA_BITS_MIN))
 
 
+_built: WeakKeyDictionary[Jwk, Key] = WeakKeyDictionary()
+"""Keys in the library's form, by value, each for as long as the `Jwk` lives that it was built from: it goes
+with its owner, nobody has to say so. With `BUILT_MAX` alive, others are built each time."""
+
+
 def jose_key(jwk: Jwk | HeldPair) -> Key:
-    """Return the JOSE library's form of the key; raises FormatError for parts that do not fit."""
+    """Return the JOSE library's form of the key; raises FormatError for parts that do not fit.
+
+    Building one takes 20 to 120 µs, the same again under 1 µs. Nobody changes what is returned.
+    """
     if isinstance(jwk, HeldPair):
         # Given the public parts, the library never asks the private half for its value.
         return ECKey(jwk.held, jose_key(jwk.public()).as_dict(private=False))
+    built = _built.get(jwk)
+    if built is None:
+        built = _build(jwk)
+        if len(_built) < BUILT_MAX:
+            _built[jwk] = built
+    return built
+
+
+def _build(jwk: Jwk) -> Key:
+    """Return the library's form of a key, made anew."""
     parts = {name: value for name, value in msgspec.structs.asdict(jwk).items() if value is not None}
     if jwk.kty == "oct" and len(b64url_decode(jwk.k or "")) != OCT_BYTES:
         raise FormatError(f"a symmetric key has {OCT_BYTES} bytes")

@@ -160,10 +160,11 @@ class Pipeline:
         if operation.role == NEWCOMER_ROLE:
             newcomer = read_newcomer(body, self._kek)
             return newcomer.caller, newcomer.request
-        caller = await self._principals.find(jose.peek(body).kid, self._unit_of_work)
+        signed = jose.peek(body)
+        caller = await self._principals.find(signed.kid, self._unit_of_work)
         if caller is None:
             raise _nobody()
-        return caller, decode(jose.verify(body, caller.signing, typ=jose.TYP_REQUEST), operation.request)
+        return caller, decode(jose.verify(signed, caller.signing, typ=jose.TYP_REQUEST), operation.request)
 
     def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
         if request.aud != self._operator:
