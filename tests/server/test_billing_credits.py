@@ -126,3 +126,14 @@ def test_refused(site: BillingSite) -> None:
         whole = {"number": 1, "id": "c-1", "reason": "sorry", **fields}
         assert site.refused(operations.INVOICE_CREDIT, **whole)[0] == "bad-request", fields
     assert site.read("SELECT count(*) FROM invoices") == [(1,)]
+
+
+def test_credits_are_found_without_a_walk_over_all_invoices(site: BillingSite) -> None:
+    """The database goes by an index from an invoice to its credit notes: the writer has little time."""
+    query = (
+        "EXPLAIN QUERY PLAN SELECT l.line, sum(l.due_minor) FROM invoice_lines l, invoices i"
+        " WHERE i.corrects = 1 AND i.number = l.invoice GROUP BY l.line"
+    )
+    plan = [row[-1] for row in site.read(query)]
+    assert any("ix_invoices_corrects" in step for step in plan)
+    assert not any(step.startswith("SCAN") for step in plan)

@@ -108,6 +108,8 @@ invoices = sa.Table(
 )
 sa.Index("ix_invoices_customer", invoices.c.customer, invoices.c.number)
 sa.Index("ix_invoices_issued", invoices.c.issued_at_ms)
+_CREDITS = invoices.c.corrects.is_not(None)
+sa.Index("ix_invoices_corrects", invoices.c.corrects, sqlite_where=_CREDITS, postgresql_where=_CREDITS)
 """Invoices and credit notes in one series: 1, 2, 3, … `document` is `messages.invoicing.Invoice` in JSON.
 
 `request_id` is the client's own id of a credit note, `request_sha256` a digest of what it asked for."""

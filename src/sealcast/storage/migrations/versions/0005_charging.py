@@ -201,6 +201,14 @@ def _make_invoices() -> None:
     )
     op.create_index("ix_invoices_customer", "invoices", ["customer", "number"], unique=False)
     op.create_index("ix_invoices_issued", "invoices", ["issued_at_ms"], unique=False)
+    op.create_index(
+        "ix_invoices_corrects",
+        "invoices",
+        ["corrects"],
+        unique=False,
+        sqlite_where=sa.text("corrects IS NOT NULL"),
+        postgresql_where=sa.text("corrects IS NOT NULL"),
+    )
     op.create_table(
         "invoice_lines",
         sa.Column("invoice", sa.Integer(), nullable=False),
