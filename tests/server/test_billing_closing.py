@@ -1,6 +1,7 @@
 """Shows closing on the database: every period billed once, whoever closes, whenever, in whatever pieces."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -298,3 +299,26 @@ def _lines(site: BillingSite, number: int) -> list[InvoiceLine]:
     issued = site.bill().issued
     assert [row.number for row in issued] == [number]
     return site.invoice(number).lines
+
+
+@pytest.mark.parametrize(("before", "after"), [("Europe/Berlin", "UTC"), ("UTC", "Europe/Berlin")])
+def test_a_zone_whose_rules_were_others(site: BillingSite, before: str, after: str) -> None:
+    """Its midnights turn out to be an hour off when two months are billed: no hour is billed twice."""
+    begun_ms = site.now_ms
+    site.ask(operations.CUSTOMER_SET, id="TV-1", zone=before)
+    site.subscribe("TV-1", "news")
+    for _ in range(2):
+        site.let_days_pass(31)
+        site.bill()
+    told = "UPDATE customers SET zone = ?"
+    site.look(lambda connection: connection.exec_driver_sql(told, (after,)).close())
+    for _ in range(4):
+        site.let_days_pass(31)
+        site.bill()
+    periods = site.read("SELECT start_ms, end_ms FROM billed_periods ORDER BY start_ms")
+    assert len(periods) >= 5
+    assert all(one[1] == other[0] for one, other in pairwise(periods))
+    asked = site.read(
+        "SELECT period_start_ms, units FROM invoice_lines WHERE name = 'Subscription' ORDER BY 1"
+    )
+    assert asked == [(start_ms, end_ms - max(start_ms, begun_ms)) for start_ms, end_ms in periods]

@@ -10,6 +10,7 @@ Where only the customer ends periods, each time that a device is subscribed is o
 next beginning, the first from 1970 on, so that an epoch on air at either moment lies in exactly one.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,10 @@ from sealcast.billing.usage import UsageEvent
 
 RERATED_MS = 35 * 86_400_000
 """A month and some days: senders and other servers report the rest of an epoch within seconds or hours."""
+
+
+MOVED_MS = 12 * 3_600_000
+"""A zone's midnights move by less when a government, or the database of zones, changes its mind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,11 @@ def rated_since(
 
 
 def _plan_calendar(account: AccountFacts, now_ms: int, settle_ms: int, wait_ms: int) -> Plan:
+    calendar = _Calendar.of(account)
     touched = [
         (each, period)
         for each in account.subscriptions
-        for period in _touched(each, account.cycle, account.since_ms, now_ms)
+        for period in _touched(each, calendar, account.since_ms, now_ms)
     ]
     has_left = all(_has_left(each) for each in account.subscriptions)
     rated: set[Period] = set()
@@ -154,8 +160,47 @@ def _why(subscription: SubscriptionFacts) -> str:
     return f"an epoch of {subscription.channel_name} that began before its end is not settled"
 
 
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """The periods of a customer: where one began or ended when it was billed, it does so for ever.
+
+    `known_ms` are those instants, in order. A midnight of the cycle near to one of them is that one: if the
+    rules of a zone are found to be others than those in the database when a bill was made, nothing that was
+    billed lies in two periods.
+    """
+
+    cycle: BillingCycle
+    known_ms: tuple[int, ...]
+
+    @classmethod
+    def of(cls, account: AccountFacts) -> "_Calendar":
+        """Return the calendar of a customer."""
+        billed = {start_ms for each in account.subscriptions for _, start_ms in each.billed}
+        return cls(account.cycle, tuple(sorted(billed | account.closed_ms | account.ends_ms)))
+
+    def period_at(self, instant_ms: int) -> Period:
+        """Return the period in which an instant lies."""
+        period = self._moved(_period_from(self.cycle, instant_ms))
+        if instant_ms < period.start_ms:
+            return self._moved(_period_from(self.cycle, period.start_ms - MOVED_MS))
+        if period.end_ms is not None and instant_ms >= period.end_ms:
+            return self._moved(_period_from(self.cycle, period.end_ms + MOVED_MS))
+        return period
+
+    def _moved(self, period: Period) -> Period:
+        if period.end_ms is None:
+            return period
+        return Period(self._nearest(period.start_ms), self._nearest(period.end_ms))
+
+    def _nearest(self, midnight_ms: int) -> int:
+        place = bisect_left(self.known_ms, midnight_ms)
+        near = self.known_ms[max(0, place - 1) : place + 1]
+        found = min(near, key=lambda each: abs(each - midnight_ms), default=midnight_ms)
+        return found if abs(found - midnight_ms) < MOVED_MS else midnight_ms
+
+
 def _touched(
-    subscription: SubscriptionFacts, cycle: BillingCycle, since_ms: int, now_ms: int
+    subscription: SubscriptionFacts, calendar: _Calendar, since_ms: int, now_ms: int
 ) -> list[Period]:
     """Return the periods from an instant on in which anything was subscribed, used or billed."""
     found: set[Period] = set()
@@ -167,13 +212,14 @@ def _touched(
         at_ms = max(start_ms, since_ms)
         if at_ms >= end_ms:
             continue
-        period = cycle.period_at(at_ms)
+        period = calendar.period_at(at_ms)
         while True:
             found.add(period)
             if period.end_ms is None or period.end_ms >= end_ms:
                 break
-            period = _period_from(cycle, period.end_ms)
-    return sorted((each for each in found if each.start_ms <= now_ms), key=lambda each: each.start_ms)
+            period = calendar.period_at(period.end_ms)
+    known = (each for each in found if since_ms - MOVED_MS < each.start_ms <= now_ms)
+    return sorted(known, key=lambda each: each.start_ms)
 
 
 def _used(events: Sequence[UsageEvent]) -> Iterator[tuple[int, int]]:
@@ -205,5 +251,5 @@ def _united(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=4_096)
 def _period_from(cycle: BillingCycle, start_ms: int) -> Period:
-    """Return the period that begins at an instant: customers of one cycle share them."""
+    """Return the period of an instant, mostly one where another ends: customers of one cycle share them."""
     return cycle.period_at(start_ms)

@@ -40,7 +40,7 @@ class SubscriptionFacts:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """What is known of one customer; `closed_ms` are the starts of periods that were closed.
+    """What is known of one customer; `closed_ms` are the starts of closed periods, `ends_ms` their ends.
 
     Periods that begin before `since_ms` are left alone: `due.rated_since` says what it has to be.
     """
@@ -51,3 +51,4 @@ class AccountFacts:
     subscriptions: tuple[SubscriptionFacts, ...]
     closed_ms: frozenset[int] = frozenset()
     since_ms: int = FIRST_MS
+    ends_ms: frozenset[int] = frozenset()

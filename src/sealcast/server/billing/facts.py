@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sealcast.billing import store_assignments, store_invoices, store_tariffs
-from sealcast.billing.due import rated_since
+from sealcast.billing.due import MOVED_MS, rated_since
 from sealcast.billing.facts import AccountFacts, Billed, SubscriptionFacts
 from sealcast.billing.periods import FIRST_MS
 from sealcast.billing.rating import LineKey, Span
@@ -84,12 +84,14 @@ class FactsReader:
             ended_ms = max((each.end_ms for each in closed), default=None)
             late_ms = None if ended_ms is None else self._late_from(payer, billed_at_ms)
             since_ms = rated_since(customer.cycle, ended_ms, self._now_ms, late_ms)
+            read_ms = max(FIRST_MS, since_ms - MOVED_MS)
             account = AccountFacts(
                 customer=customer.id,
                 name=customer.name,
                 cycle=customer.cycle,
-                subscriptions=tuple(self._subscriptions(payer, since_ms, has_bills=mark[0] > 0)),
+                subscriptions=tuple(self._subscriptions(payer, read_ms, has_bills=mark[0] > 0)),
                 closed_ms=frozenset(each.start_ms for each in closed),
+                ends_ms=frozenset(each.end_ms for each in closed),
                 since_ms=since_ms,
             )
             yield Known(payer, account, mark, invoiced_at_ms.get(customer.id, FIRST_MS))
