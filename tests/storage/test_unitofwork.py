@@ -93,7 +93,10 @@ def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:
 
     def breaking(connection: sa.Connection) -> str:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-        connection.exec_driver_sql("INSERT INTO totals VALUES (99, 1, 1, 0, 0, 0)")
+        connection.exec_driver_sql(
+            "INSERT INTO totals (channel, ssrc, epoch, duration_ms, packets, bytes) "
+            "VALUES (99, 1, 1, 0, 0, 0)"
+        )
         return "not durable"
 
     with database(tmp_path, on_undone=lambda: undone.append("undone")) as unit_of_work:

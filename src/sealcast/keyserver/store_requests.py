@@ -10,22 +10,27 @@ from sqlalchemy.dialects.sqlite import insert
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import epochs, grants, requests
+from sealcast.storage.direct import Direct
 
 PRUNED_AT_ONCE_MAX = 2_000
 """Old requests dropped in one go: a few ms, so that nobody waits for the broom."""
 
 NOT_CHAINED: Mapping[Epoch, Epoch] = MappingProxyType({})
-_FIND = sa.select(requests.c.digest, requests.c.decision).where(
-    requests.c.principal == sa.bindparam("caller"), requests.c.jti == sa.bindparam("unique_id")
+_FIND = Direct(
+    sa.select(requests.c.digest, requests.c.decision).where(
+        requests.c.principal == sa.bindparam("caller"), requests.c.jti == sa.bindparam("unique_id")
+    )
 )
-_REMEMBER = requests.insert()
+_REMEMBER = Direct(requests.insert(), ("principal", "jti", "digest", "decision", "asked_at_ms"))
 _OLD = (
     sa.select(requests.c.principal, requests.c.jti)
     .where(requests.c.asked_at_ms < sa.bindparam("before_ms"))
     .limit(PRUNED_AT_ONCE_MAX)
 )
 _PRUNE = requests.delete().where(sa.tuple_(requests.c.principal, requests.c.jti).in_(_OLD))
-_GRANT = insert(grants).on_conflict_do_nothing()
+_GRANT = Direct(
+    insert(grants).on_conflict_do_nothing(), ("device", "channel", "epoch", "granted_at_ms", "until_epoch")
+)
 _GRANT_IN_CHAIN = (
     sa.select(grants.c.epoch, grants.c.granted_at_ms)
     .where(
@@ -86,22 +91,20 @@ class Decided:
 
 def find(connection: sa.Connection, caller: str, jti: str) -> Decided | None:
     """Return what was decided on the request of that id by that caller."""
-    row = connection.execute(_FIND, {"caller": caller, "unique_id": jti}).one_or_none()
-    return None if row is None else Decided(row.digest, row.decision)
+    row = _FIND.first(connection, {"caller": caller, "unique_id": jti})
+    return None if row is None else Decided(*row)
 
 
 def remember(connection: sa.Connection, caller: str, jti: str, decided: Decided, now_ms: int) -> None:
     """Keep a decision, so that the same request gets it again."""
-    connection.execute(
-        _REMEMBER,
-        {
-            "principal": caller,
-            "jti": jti,
-            "digest": decided.digest,
-            "decision": decided.decision,
-            "asked_at_ms": now_ms,
-        },
-    )
+    row = {
+        "principal": caller,
+        "jti": jti,
+        "digest": decided.digest,
+        "decision": decided.decision,
+        "asked_at_ms": now_ms,
+    }
+    _REMEMBER.change(connection, [row])
 
 
 def prune(connection: sa.Connection, before_ms: int) -> int:
@@ -132,7 +135,7 @@ def grant(
         }
         for epoch in epochs
     ]
-    return connection.execute(_GRANT, rows).rowcount if rows else 0
+    return _GRANT.change(connection, rows)
 
 
 def grant_in_chain(

@@ -7,16 +7,19 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.ids import ChannelNumber
+from sealcast.storage.direct import Direct
 from sealcast.subscribers.tables import subscriptions
 
 REMOVED = "removed"
 """How a subscription ended, in `subscriptions.ended_by`, that an operator ended on its channel."""
 
 _LIVE = subscriptions.c.removed_at_ms.is_(None)
-_IS_LISTED = sa.select(sa.literal(1)).where(
-    subscriptions.c.channel == sa.bindparam("channel_number"),
-    subscriptions.c.device == sa.bindparam("device_id"),
-    _LIVE,
+_IS_LISTED = Direct(
+    sa.select(sa.literal(1)).where(
+        subscriptions.c.channel == sa.bindparam("channel_number"),
+        subscriptions.c.device == sa.bindparam("device_id"),
+        _LIVE,
+    )
 )
 _ADD = insert(subscriptions).on_conflict_do_nothing(
     index_elements=[subscriptions.c.channel, subscriptions.c.device], index_where=_LIVE
@@ -91,8 +94,7 @@ class Subscription:
 
 def is_listed(connection: sa.Connection, channel: ChannelNumber, device: str) -> bool:
     """Return whether a device is on the allow list of a channel."""
-    found = connection.execute(_IS_LISTED, {"channel_number": channel, "device_id": device})
-    return found.scalar() is not None
+    return _IS_LISTED.first(connection, {"channel_number": channel, "device_id": device}) is not None
 
 
 def add(connection: sa.Connection, subscription: Subscription) -> bool:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.messages.subscribing import ALL_CHANNELS
+from sealcast.storage.direct import Direct
 from sealcast.subscribers.service_withdrawal import Withdrawal
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 
@@ -89,12 +90,12 @@ _ERASED_KEK = (
     .limit(1)
 )
 _ERASE = erasures.insert()
-_VOID = (
+_VOID = Direct(
     erasures.update()
     .where(
         erasures.c.device == sa.bindparam("device_id"),
         erasures.c.channel == sa.bindparam("channel_number"),
-        erasures.c.epoch.in_(sa.bindparam("wanted", expanding=True)),
+        erasures.c.epoch == sa.bindparam("wanted"),
         erasures.c.void_at_ms.is_(None),
     )
     .values(void_at_ms=sa.bindparam("now_ms"))
@@ -230,8 +231,8 @@ def void_erasures(
     connection: sa.Connection, device: str, channel: ChannelNumber, epochs: Iterable[Epoch], now_ms: int
 ) -> None:
     """Note that a device was given keys again that it had destroyed: their erasure proves nothing now."""
-    parameters = {"device_id": device, "channel_number": channel, "wanted": list(epochs), "now_ms": now_ms}
-    connection.execute(_VOID, parameters)
+    asked = {"device_id": device, "channel_number": channel, "now_ms": now_ms}
+    _VOID.change(connection, [{**asked, "wanted": epoch} for epoch in epochs])
 
 
 def has_erased(
