@@ -86,6 +86,7 @@ VERBS = (
     ("billing", "ledger", "export"),
     ("doctor",),
     ("probe",),
+    ("simulate",),
     ("demo",),
 )
 

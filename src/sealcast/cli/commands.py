@@ -54,6 +54,7 @@ COMMANDS = (
     Entry("doctor", "sealcast.cli.doctor", "Find what keeps a stream from this machine.", DIAGNOSE),
     Entry("probe", "sealcast.cli.probe", "Look at a stream without any key.", DIAGNOSE),
     Entry("demo", "sealcast.cli.demo", "See it all work on this machine.", TRY_OUT),
+    Entry("simulate", "sealcast.cli.simulate", "A day of a channel with a million receivers.", TRY_OUT),
     Entry("bench", "sealcast.cli.bench", "Measure the packet path on this machine.", TRY_OUT),
 )
 

@@ -43,6 +43,11 @@ SERVER_FAULT_STATUS = 500
 """From this HTTP status on a no is no decision: the server is overloaded, or its disk is full."""
 
 
+def draw_in_ms(random: Random, opens_in_ms: int, span_ms: int) -> int:
+    """Return in how many ms a receiver asks: at an instant of its own in a window `span_ms` long."""
+    return opens_in_ms + random.below(span_ms + 1)
+
+
 class FetchPlanner:
     """Decides the instant of the next key request."""
 
@@ -126,7 +131,7 @@ class FetchPlanner:
         if is_first:
             self._opens_ns = opens_ns
         span_ms = max(0, closes_in_ms - opens_in_ms)
-        delay_ns = (opens_in_ms + self._random.below(span_ms + 1)) * NS_PER_MS
+        delay_ns = draw_in_ms(self._random, opens_in_ms, span_ms) * NS_PER_MS
         if not is_first and opens_in_ms == 0:
             delay_ns = max(delay_ns, min(AGAIN_NS << min(self._misses, RETRIES_LOG2_MAX), RETRY_NS_MAX))
             self._misses += 1
