@@ -17,7 +17,8 @@ from sealcast.server.state import OperatorKeys
 from sealcast.storage.unitofwork import UnitOfWork
 
 REMEMBERED_MAX = 20_000
-"""Principals kept in memory, about 1 kB each; with more, all are read anew."""
+"""Principals kept in memory, about 5 kB each with their keys as the JOSE library has them (these go when the
+principal goes); with more, all are read anew."""
 
 UNKNOWN_MAX = 20_000
 """Ids kept in memory that belong to nobody, at most 200 bytes each: asking again costs no read."""
