@@ -54,8 +54,9 @@ def example(kind: Any) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return inner[0]
-    if origin is list:
-        return [example(inner[0])]
+    if origin in (list, dict):
+        first, *others = map(example, inner)
+        return {first: others[0]} if others else [first]
     if origin in (Union, types.UnionType):
         return example(inner[0])
     return {str: JTI, int: 1, float: 1.0, bool: True, bytes: bytes(32)}[kind]
