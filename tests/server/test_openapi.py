@@ -38,7 +38,7 @@ BY_PATH = {operation.path: operation for operation in operations.ALL}
 SHARE_MIN = 0.5
 """Of all cases so many must get past the signature, else only the door was tested."""
 
-EXAMPLES, EXAMPLES_LONG = 10, 200
+EXAMPLES, EXAMPLES_LONG = 6, 200
 """Cases of an operation, of valid and of invalid bodies each."""
 
 REQUEST_S_MAX = 10
