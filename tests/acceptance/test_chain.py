@@ -37,6 +37,16 @@ def epochs_on_air(station: Station) -> dict[int, tuple[int | None, int, str]]:
         return {epoch: (follows, fresh_at, cause) for epoch, follows, fresh_at, cause in rows}
 
 
+def begins_anew(aired: dict[int, tuple[int | None, int, str]], fence_epoch: int) -> bool:
+    """Whether the first epoch on air that is not below a fence follows from no other.
+
+    It may be one later than the fence says: a chained key that was on its way to the server at that moment is
+    refused, and its epoch left out.
+    """
+    first = min(epoch for epoch in aired if epoch >= fence_epoch)
+    return aired[first][0] is None and first <= fence_epoch + 1
+
+
 def test_a_change_asks_nobody(station: Station, card: Path) -> None:
     """Over six changes a receiver asks at the start and for fresh starts alone, and loses nothing."""
     with station.receiver("--output", "all.ts") as receiver:
@@ -78,7 +88,7 @@ def test_a_removed_device_opens_nothing_after_the_fresh_start(station: Station, 
                 gone.communicate(timeout=30)
     aired = epochs_on_air(station)
     assert done["switched"]
-    assert aired[done["fence_epoch"]][0] is None
+    assert begins_anew(aired, done["fence_epoch"])
     assert (got["packets_opened"], got["lost"], got["refused"]) == (sent["packets"], 0, 0)
     whole, part = ((station.folder / name).read_bytes() for name in ("stays.ts", "gone.ts"))
     begins = whole.find(part)
@@ -154,5 +164,5 @@ def test_a_fresh_start_on_command(station: Station, card: Path) -> None:
             sent, got = sender.summary(), receiver.summary()
     aired = epochs_on_air(station)
     assert done["fence_epoch"] > began
-    assert aired[done["fence_epoch"]][0] is None
+    assert begins_anew(aired, done["fence_epoch"])
     assert (got["packets_opened"], got["lost"], got["refused"]) == (sent["packets"], 0, 0)
