@@ -40,7 +40,7 @@ def test_devices_have_customers(tmp_path: Path) -> None:
         do(lambda c: store_customers.join(c, "ada", []))
         owners = do(lambda c: store_customers.customer_of_devices(c, ["TV-1", "TV-2", "TV-3", "TV-4"]))
         assert owners == {"TV-1": "ada", "TV-2": "TV-2", "TV-3": "TV-2", "TV-4": "TV-4"}
-        assert do(lambda c: store_customers.customer_of_device(c, "TV-1")) == "ada"
+        assert do(lambda c: store_customers.customer_of_devices(c, ["TV-1"])) == {"TV-1": "ada"}
         devices = do(lambda c: store_customers.devices_of(c, ["ada", "TV-1", "TV-2", "TV-4"]))
         assert devices == {
             "ada": ("TV-1", "ada"),

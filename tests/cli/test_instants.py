@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealcast.cli.instants import format_instant, parse_instant
+from sealcast.billing.periods import format_instant
+from sealcast.cli.instants import parse_instant
 from sealcast.core.errors import UsageError
 
 

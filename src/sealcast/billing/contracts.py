@@ -7,12 +7,11 @@ EUR on news     one  1/2 ├─────────────────�
 ```
 """
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sealcast.billing.periods import LAST_MS
+from sealcast.billing.periods import LAST_MS, format_instant
 from sealcast.billing.tariffs import UNITS_MAX, Quantity
 from sealcast.core.errors import RefusedError, UsageError
 from sealcast.ledger.entries import account
@@ -134,7 +133,7 @@ def fit(known: Sequence[Contract], new: Contract) -> Contract | None:
             others.append(each)
         elif each.from_ms >= new.from_ms:
             raise _overlapping(
-                f"contract {each.number} of {new.broadcaster} begins at {utc_text(each.from_ms)};"
+                f"contract {each.number} of {new.broadcaster} begins at {format_instant(each.from_ms)};"
                 " end this one by then, or end that one first"
             )
         else:
@@ -144,7 +143,7 @@ def fit(known: Sequence[Contract], new: Contract) -> Contract | None:
         shared = new.share + sum(each.share for each in others if each.is_in_force(at_ms))
         if shared > 1:
             raise _overlapping(
-                f"from {utc_text(at_ms)} on {share_text(shared)} of what is billed would be given away;"
+                f"from {format_instant(at_ms)} on {share_text(shared)} of what is billed would be given away;"
                 " see: billing settle contract list"
             )
     return ended
@@ -154,10 +153,11 @@ def check_end(contract: Contract, until_ms: int) -> None:
     """Raise UsageError unless a contract can end at an instant: later than it begins, or as it begins."""
     if contract.until_ms is not None and until_ms >= contract.until_ms:
         raise UsageError(
-            f"contract {contract.number} ends at {utc_text(contract.until_ms)} already; add another to go on"
+            f"contract {contract.number} ends at {format_instant(contract.until_ms)} already;"
+            " add another to go on"
         )
     if until_ms < contract.from_ms:
-        raise UsageError(f"contract {contract.number} begins at {utc_text(contract.from_ms)} only")
+        raise UsageError(f"contract {contract.number} begins at {format_instant(contract.from_ms)} only")
 
 
 def share_text(share: Fraction) -> str:
@@ -165,13 +165,6 @@ def share_text(share: Fraction) -> str:
     if SHARE_OF_MAX % share.denominator:
         return f"{share.numerator}/{share.denominator}"
     return f"{format_micro(int(share * SHARE_OF_MAX) * _PERCENT_MICRO)} %"
-
-
-def utc_text(at_ms: int) -> str:
-    """Return an instant as messages for people say it."""
-    instant = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=at_ms)
-    text = instant.isoformat(timespec="milliseconds" if at_ms % 1_000 else "seconds")
-    return text.replace("+00:00", "Z")
 
 
 def _overlap(one: Contract, other: Contract) -> bool:

@@ -113,6 +113,12 @@ def zone_of(name: str) -> ZoneInfo:
         raise UsageError(f"no time zone is called {name[:40]!r}; write for instance Asia/Tokyo") from error
 
 
+def format_instant(instant_ms: int) -> str:
+    """Return an instant as ISO 8601 writes it, in UTC: `2026-03-01T00:00:00Z`; ms if it has any."""
+    instant = _EPOCH + instant_ms * _MS
+    return instant.isoformat(timespec="milliseconds" if instant_ms % 1_000 else "seconds")[:-6] + "Z"
+
+
 def _day_of_month(year: int, month: int, anchor_day: int) -> dt.date:
     return dt.date(year, month, min(anchor_day, calendar.monthrange(year, month)[1]))
 

@@ -104,11 +104,6 @@ def customer_of_devices(connection: sa.Connection, devices: Iterable[str]) -> Ma
     return {device: found.get(device, device) for device in wanted}
 
 
-def customer_of_device(connection: sa.Connection, device: str) -> str:
-    """Return the customer of a device."""
-    return customer_of_devices(connection, [device])[device]
-
-
 def devices_of(connection: sa.Connection, ids: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Return the devices of each customer, in order.
 

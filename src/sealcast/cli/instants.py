@@ -29,12 +29,6 @@ def parse_instant(text: str) -> int:
     return instant_ms
 
 
-def format_instant(instant_ms: int) -> str:
-    """Return an instant as `parse_instant` reads it, in UTC: `2026-03-01T00:00:00Z`; ms if it has any."""
-    instant = _EPOCH + instant_ms * _MS
-    return instant.isoformat(timespec="milliseconds" if instant_ms % 1_000 else "seconds")[:-6] + "Z"
-
-
 def _is_date(text: str) -> bool:
     try:
         dt.date.fromisoformat(text)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sealcast.billing.periods import format_instant
 from sealcast.billing.pricelines import (
     format_count,
     format_percent,
@@ -33,7 +34,7 @@ from sealcast.billing.pricelines import (
 )
 from sealcast.billing.tariffs import Mode, Price, Quantity, Step, TariffVersion
 from sealcast.billing.terms import terms_of
-from sealcast.cli.instants import format_instant, parse_instant
+from sealcast.cli.instants import parse_instant
 from sealcast.core.errors import UsageError
 from sealcast.ledger.money import format_micro, parse_amount
 from sealcast.messages.charging import Terms

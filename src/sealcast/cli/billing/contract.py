@@ -63,9 +63,10 @@ def add(
     One that it has on the channel in that currency ends as this one begins. All shares of a channel are 100 %
     at most. Months that were settled stay as they are.
     """
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing.settling_asking import parse_terms
-    from sealcast.cli.instants import format_instant, parse_instant
+    from sealcast.cli.instants import parse_instant
     from sealcast.messages import operations_billing as operations
     from sealcast.messages.bookkeeping import ContractList
 
@@ -101,8 +102,9 @@ def end(
     json: Json = False,
 ) -> None:
     """End a contract; one that is to come is taken back if it ends as it begins."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
-    from sealcast.cli.instants import format_instant, parse_instant
+    from sealcast.cli.instants import parse_instant
     from sealcast.messages import operations_billing as operations
     from sealcast.messages.bookkeeping import ContractList
 
@@ -149,7 +151,7 @@ def terms_text(terms: "ContractTerms") -> str:
 
 
 def _cells(row: "ContractRow") -> tuple[str, ...]:
-    from sealcast.cli.instants import format_instant
+    from sealcast.billing.periods import format_instant
 
     until = "-" if row.until_ms is None else format_instant(row.until_ms)
     terms = row.terms

@@ -115,9 +115,9 @@ def list_(
     json: Json = False,
 ) -> None:
     """List invoices and credit notes by number."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing.invoicing import amount, pages
-    from sealcast.cli.instants import format_instant
 
     span = _span(customer, since, until, after)
     found, has_more = pages(acting.operator(context), span, limit)

@@ -87,10 +87,11 @@ def balance(
     json: Json = False,
 ) -> None:
     """Show what accounts have: above 0 what somebody owes or has, below 0 what is owed to him."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing.ledger_asking import read_balances
     from sealcast.cli.billing.ledger_formats import amount_text
-    from sealcast.cli.instants import format_instant, parse_instant
+    from sealcast.cli.instants import parse_instant
 
     until_ms = None if at is None else parse_instant(at)
     found, closed_ms = read_balances(acting.operator(context), prefix, until_ms)
@@ -222,8 +223,9 @@ def close(
 
     They are never opened again; what was wrong is corrected by an entry of a later instant.
     """
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
-    from sealcast.cli.instants import format_instant, parse_instant
+    from sealcast.cli.instants import parse_instant
     from sealcast.messages import operations_billing
     from sealcast.messages.answers import Done
 
@@ -259,8 +261,8 @@ def export(
 
 def _rows(entry: "EntryRow") -> list[tuple[str, ...]]:
     """Return the lines of an entry in a table: its own words once, then posting by posting."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli.billing.ledger_formats import amount_text
-    from sealcast.cli.instants import format_instant
 
     own = (str(entry.number), entry.id, format_instant(entry.effective_ms))
     return [

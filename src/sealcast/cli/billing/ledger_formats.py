@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from sealcast.cli.instants import format_instant
+from sealcast.billing.periods import format_instant
 from sealcast.core.errors import UsageError
 from sealcast.ledger.money import Currency, currency, format_micro
 from sealcast.messages.bookkeeping import EntryRow

@@ -64,10 +64,10 @@ def list_(
     json: Json = False,
 ) -> None:
     """List statements by number: below 0 what is set off against other months."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing.ledger_formats import amount_text
     from sealcast.cli.billing.settling_asking import read_statements
-    from sealcast.cli.instants import format_instant
 
     found, has_more = read_statements(acting.operator(context), broadcaster, after, limit)
     if json:

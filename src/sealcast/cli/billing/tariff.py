@@ -234,9 +234,9 @@ def assignments(
     json: Json = False,
 ) -> None:
     """List what channels and devices were assigned, in the order in which that was done."""
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing import tariffs_asking
-    from sealcast.cli.instants import format_instant
 
     wanted = {"channel": channel, "device": device, "tariff": tariff}
     found = tariffs_asking.all_assignments(acting.operator(context), **wanted)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import typer
 
+from sealcast.billing.periods import format_instant
 from sealcast.billing.pricelines import parse_percent, parse_price
 from sealcast.billing.tariffs import TariffVersion
 from sealcast.billing.terms import terms_of, version_of
 from sealcast.cli import acting, output
-from sealcast.cli.instants import format_instant, parse_instant
+from sealcast.cli.instants import parse_instant
 from sealcast.cli.tariff_file import TariffFile, read_file
 from sealcast.core.errors import UsageError
 from sealcast.ledger.money import parse_amount

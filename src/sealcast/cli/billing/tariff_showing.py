@@ -5,10 +5,10 @@ Imported by commands when they run, not for their help.
 
 from collections.abc import Sequence
 
+from sealcast.billing.periods import format_instant
 from sealcast.billing.pricelines import format_percent, format_price
 from sealcast.billing.tariffs import Tariff, TariffVersion
 from sealcast.billing.terms import version_of
-from sealcast.cli.instants import format_instant
 from sealcast.cli.tariff_file import TariffFile, format_file
 from sealcast.core.ports import NS_PER_MS
 from sealcast.ledger.money import format_micro

@@ -63,9 +63,9 @@ def list_(
 
     They come in the order in which they were recorded. An epoch is recorded once it is over.
     """
+    from sealcast.billing.periods import format_instant
     from sealcast.cli import acting, output
     from sealcast.cli.billing.usage_asking import Filter, read_usage
-    from sealcast.cli.instants import format_instant
 
     wanted = Filter.of(device, channel, since, until)
     found = read_usage(acting.operator(context), wanted, after, limit)

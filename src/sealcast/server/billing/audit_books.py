@@ -9,9 +9,10 @@ from sealcast.billing import store_invoices
 from sealcast.billing.invoices import Head, LineRow, entry_of, read_invoice
 from sealcast.billing.tables import invoices, statements
 from sealcast.core.errors import LocalError, UsageError
+from sealcast.ledger import reading
 from sealcast.ledger import store as ledger_store
 from sealcast.ledger.entries import INVOICE_PREFIX, Entry
-from sealcast.ledger.tables import ledger_entries, ledger_postings
+from sealcast.ledger.tables import ledger_entries
 from sealcast.messages.invoicing import Invoice, InvoiceLine, document_number
 from sealcast.server.billing.audit import NUMBER_DIGITS_MAX, Audited, Check, Piece, number_in
 
@@ -27,14 +28,7 @@ _STATEMENTS = (
 )
 _SHA256 = sa.select(invoices.c.document, invoices.c.sha256).where(invoices.c.number == sa.bindparam("wanted"))
 _ENTRIES = (
-    sa.select(
-        ledger_entries.c.number,
-        ledger_entries.c.id,
-        sa.select(sa.func.sum(ledger_postings.c.amount_micro))
-        .where(ledger_postings.c.entry == ledger_entries.c.number)
-        .correlate(ledger_entries)
-        .scalar_subquery(),
-    )
+    sa.select(ledger_entries.c.number, ledger_entries.c.id)
     .where(ledger_entries.c.number > sa.bindparam("after"))
     .order_by(ledger_entries.c.number)
     .limit(ENTRIES_AT_ONCE)
@@ -82,15 +76,17 @@ def check_ledger(audited: Audited, place: str) -> Piece:
     rows = audited.connection.execute(_ENTRIES, {"after": number_in(place)}).all()
     piece = Piece()
     piece.count("ledger entries", len(rows))
-    documents = {id_: int(id_.removeprefix(INVOICE_PREFIX)) for _, id_, _ in rows if _is_of_invoice(id_)}
+    documents = {id_: int(id_.removeprefix(INVOICE_PREFIX)) for _, id_ in rows if _is_of_invoice(id_)}
     known = set(audited.connection.execute(_KNOWN, {"numbers": list(documents.values())}).scalars())
-    for _, id_, total in rows:
-        if total != 0:
-            piece.find("ledger", id_, f"its postings add up to {total} micro-units")
+    last = rows[-1].number if rows else 0
+    unbalanced = set(reading.unbalanced(audited.connection, number_in(place), last))
+    for number, id_ in rows:
+        if number in unbalanced:
+            piece.find("ledger", id_, "postings of it are missing, or do not add up to nothing")
         if id_ in documents and documents[id_] not in known:
             piece.find("ledger-without-document", id_, "its invoice is not on record")
     if len(rows) == ENTRIES_AT_ONCE:
-        piece.next = str(rows[-1].number)
+        piece.next = str(last)
     return piece
 
 

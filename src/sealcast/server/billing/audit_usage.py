@@ -1,6 +1,8 @@
 """Owns the audit of usage: grants, signed requests, erasure statements, and what was on air."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -134,37 +136,13 @@ def check_grants(audited: Audited, place: str) -> Piece:
 def check_evidence(audited: Audited, place: str) -> Piece:
     """Check the signed requests that are kept."""
     rows = audited.connection.execute(_EVIDENCE, {"after": number_in(place)}).all()
-    piece = Piece()
-    for row in rows:
-        keys = audited.signing_keys(audited.connection, row.device)
-        fault = _fault_of_request(audited, row, keys)
-        if fault == UNVERIFIED and _is_key_erased(audited, row.device, row.asked_at_ms, keys):
-            piece.count("requests whose device's key is erased")
-            continue
-        piece.count("requests")
-        if fault:
-            piece.find("evidence", f"{row.device} request {row.number}", fault)
-    if len(rows) == SIGNED_AT_ONCE:
-        piece.next = str(rows[-1].number)
-    return piece
+    return _check_signed(audited, [(row, row.asked_at_ms) for row in rows], _REQUESTS_SIGNED)
 
 
 def check_erasures(audited: Audited, place: str) -> Piece:
     """Check the erasure statements that ended charges."""
     rows = audited.connection.execute(_STATEMENTS, {"after": number_in(place)}).all()
-    piece = Piece()
-    for row in rows:
-        keys = audited.signing_keys(audited.connection, row.device)
-        fault = _fault_of_statement(audited, row, keys)
-        if fault == UNVERIFIED and _is_key_erased(audited, row.device, row.closed_at_ms, keys):
-            piece.count("erasure statements whose device's key is erased")
-            continue
-        piece.count("erasure statements")
-        if fault:
-            piece.find("erasure", f"{row.device} withdrawal {row.number}", fault)
-    if len(rows) == SIGNED_AT_ONCE:
-        piece.next = str(rows[-1].number)
-    return piece
+    return _check_signed(audited, [(row, row.closed_at_ms) for row in rows], _STATEMENTS_SIGNED)
 
 
 def check_air(audited: Audited, place: str) -> Piece:
@@ -203,6 +181,33 @@ def _grant_in(place: str) -> tuple[str, int, int]:
     if not number or not epoch:
         raise refusal("bad-request", "after is not what an answer gave as next")
     return device, number_in(number), number_in(epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A kind of what devices sign: what is counted, the kind of findings, one of them, and its check."""
+
+    counted: str
+    kind: str
+    one: str
+    fault_of: Callable[[Audited, Any, tuple[Jwk, ...]], str]
+
+
+def _check_signed(audited: Audited, rows: list[tuple[Any, int]], signed: _Signed) -> Piece:
+    """Check rows of one kind, each with the instant at which it was signed."""
+    piece = Piece()
+    for row, signed_at_ms in rows:
+        keys = audited.signing_keys(audited.connection, row.device)
+        fault = signed.fault_of(audited, row, keys)
+        if fault == UNVERIFIED and _is_key_erased(audited, row.device, signed_at_ms, keys):
+            piece.count(f"{signed.counted} whose device's key is erased")
+            continue
+        piece.count(signed.counted)
+        if fault:
+            piece.find(signed.kind, f"{row.device} {signed.one} {row.number}", fault)
+    if len(rows) == SIGNED_AT_ONCE:
+        piece.next = str(rows[-1][0].number)
+    return piece
 
 
 def _is_key_erased(audited: Audited, device: str, signed_at_ms: int, keys: tuple[Jwk, ...]) -> bool:
@@ -270,3 +275,7 @@ def _verified(token: str, keys: tuple[Jwk, ...]) -> bytes | None:
         except (RemoteError, msgspec.MsgspecError):
             continue
     return None
+
+
+_REQUESTS_SIGNED = _Signed("requests", "evidence", "request", _fault_of_request)
+_STATEMENTS_SIGNED = _Signed("erasure statements", "erasure", "withdrawal", _fault_of_statement)

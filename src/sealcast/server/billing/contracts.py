@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from sealcast.billing import contracts, store_contracts, store_statements
 from sealcast.billing.contracts import Contract
+from sealcast.billing.periods import format_instant
 from sealcast.keyserver import store_channels
 from sealcast.keyserver.calls import Call, Handler, Reply
 from sealcast.keyserver.tables import channels
@@ -92,7 +93,7 @@ def _check_open(call: Call, contract: Contract, at_ms: int) -> None:
     """Raise a refusal for an instant of a month of which there are statements in the contract's currency."""
     closed_ms = store_statements.closed_until(call.connection, contract.currency)
     if at_ms < closed_ms:
-        until = contracts.utc_text(closed_ms)
+        until = format_instant(closed_ms)
         raise refusal("period-closed", f"{contract.currency} is settled until {until}; take that, or later")
 
 
