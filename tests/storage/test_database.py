@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import sealcast.billing.tables
+import sealcast.cluster.tables
 import sealcast.keyserver.tables
 import sealcast.ledger.tables
 import sealcast.reception.tables

@@ -23,6 +23,10 @@ class UsageError(LocalError):
     exit_status = 2
 
 
+class FencedError(LocalError):
+    """Another master has taken over since: this one may write and publish nothing any more."""
+
+
 class RemoteError(SealcastError):
     """Something received breaks the rules; it changed nothing."""
 

@@ -42,21 +42,39 @@ class BillingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How a key server is one of several.
+
+    `bus` are the addresses of the bus' servers, `nats://HOST:PORT`; `bus_credentials` a file of NATS
+    credentials. `prefix` begins the names of everything on the bus. A replica gives out the next key while
+    what it knows of who may have it is younger than `stale_after_ms`. A master's lease lasts `lease_ms`.
+    """
+
+    role: Literal["master", "replica"]
+    bus: tuple[str, ...]
+    bus_credentials: Path | None = None
+    prefix: str = "sealcast"
+    stale_after_ms: int = 30_000
+    lease_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class KeyserverSettings:
     """Where a key server keeps its state and where it listens.
 
     `host` is a name or address of this machine, `port` a free TCP port. `database` is the state directory's
-    own unless given; `urls` are the `https://` addresses that grants tell, those of `sealcast init` unless
-    given. Parties' certificates are issued for `certificate_days`. Without `events` none are pushed.
-    `unsold` says whether devices that nobody sold are told so, or get no response at all.
+    own unless given, a file or an address, `postgresql://USER@HOST/NAME`; `urls` are the `https://` addresses
+    that grants tell, those of `sealcast init` unless given. Parties' certificates are issued for
+    `certificate_days`. Without `events` none are pushed. `unsold` says whether devices that nobody sold are told so, or get no response at all.
     Receivers say every `heartbeat_ms` that they live. `reception` are the addresses of reception managers
     that stand apart; without any, the key server keeps the record of receptions itself.
+    Without `cluster` it is the only one.
     """
 
     state_directory: Path
     host: str
     port: int
-    database: Path | None = None
+    database: Path | str | None = None
     urls: tuple[str, ...] = ()
     certificate_days: int = 30
     heartbeat_ms: int = 30_000
@@ -64,3 +82,4 @@ class KeyserverSettings:
     unsold: Literal["refuse", "silent"] = "refuse"
     events: EventSettings | None = None
     billing: BillingSettings = BillingSettings()
+    cluster: ClusterSettings | None = None

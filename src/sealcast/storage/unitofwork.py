@@ -79,8 +79,9 @@ class _Signal(Enum):
 class UnitOfWork:
     """Runs units of work over one connection in one thread.
 
-    Both hooks are called in that thread: `on_batch` after each commit, `on_undone` whenever work was rolled
-    back, so that what was remembered of it can be forgotten.
+    The hooks are called in that thread: `on_begin` at the beginning of each transaction, whose error every
+    unit of it gets; `on_batch` after each commit, `on_undone` whenever work was rolled back, so that what was
+    remembered of it can be forgotten.
     """
 
     def __init__(
@@ -89,8 +90,10 @@ class UnitOfWork:
         *,
         on_batch: Callable[[Batch], None] | None = None,
         on_undone: Callable[[], None] | None = None,
+        on_begin: Callable[[sa.Connection], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._on_begin = on_begin
         self._connection = engine.connect()
         # Savepoints go past SQLAlchemy: its bookkeeping costs more than all of a small unit's own work.
         self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
@@ -157,6 +160,8 @@ class UnitOfWork:
         following: _Unit[Any] | _Signal = first
         try:
             with self._connection.begin():
+                if self._on_begin is not None:
+                    self._on_begin(self._connection)
                 while not isinstance(following, _Signal):
                     units.append(following)
                     self._run_in_savepoint(following)

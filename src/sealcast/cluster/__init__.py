@@ -1,0 +1,1 @@
+"""Several key servers as one: who is master, what replicas are told, how their grants come back."""

@@ -1,0 +1,1 @@
+"""What a key server does as one of several: master, standby or replica."""
