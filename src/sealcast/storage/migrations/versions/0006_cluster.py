@@ -64,7 +64,7 @@ def _make_tables() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_cluster_changes")),
-        sa.UniqueConstraint("kind", "name", name=op.f("uq_cluster_changes_kind")),
+        sa.UniqueConstraint("kind", "name", name=op.f("uq_cluster_changes_kind_name")),
         sqlite_autoincrement=True,
     )
     op.create_table(
