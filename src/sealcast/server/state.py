@@ -3,6 +3,7 @@
 ```
 master.key            32 bytes in base64url: everything at rest is wrapped or sealed under it
 server.vault          the server's own secrets, sealed under a key derived from master.key
+cluster.vault         what it shares with the other servers of a cluster, sealed likewise (`cluster.secrets`)
 ca.key     ca.pem     the operator's CA; only `sealcast init` and `ca renew-server` need the key, which may
                       be kept elsewhere (an operator's own CA leaves ca.pem alone here)
 tls.key    tls.pem    the server's certificate
@@ -48,11 +49,13 @@ OPERATOR_ID = "operator"
 
 MASTER_KEY = "master.key"
 SERVER_VAULT = "server.vault"
+CLUSTER_VAULT = "cluster.vault"
 CA_KEY, CA_PEM = "ca.key", "ca.pem"
 TLS_KEY, TLS_PEM = "tls.key", "tls.pem"
 OPERATORS = "operators"
 PEERS = "peers"
 DATABASE = "keyserver.sqlite"
+FILES = (MASTER_KEY, SERVER_VAULT, CLUSTER_VAULT, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS)
 
 
 class ServerSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +99,13 @@ class ServerState:
 
     @property
     def is_manager(self) -> bool:
-        """Whether it is a reception manager's: one that issues no certificates."""
-        return not self.issuer.key_pem
+        """Whether it is a reception manager's: one below which there are no certificates of parties."""
+        return not self.issuer.certificate_pem
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether it is a replica's: one that knows the issuing CA, and has no key of it."""
+        return not self.is_manager and not self.issuer.key_pem
 
     @property
     def peer_id(self) -> str:
@@ -253,7 +261,7 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
 
 def check_absent(directory: Path) -> None:
     """Refuse, before anything is written, if any of the files is there."""
-    for name in (MASTER_KEY, SERVER_VAULT, CA_KEY, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS, DATABASE):
+    for name in (*FILES, CA_KEY, DATABASE):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
 
