@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.storage.direct import Direct
 from sealcast.storage.engine import is_of_the_disk, open_engine
+from sealcast.storage.upsert import insert
 from storage.database import database
 
 ROWS = sa.Table(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from sealcast.billing.tables import assignments as table
 from sealcast.billing.timeline import Assignment
+from sealcast.storage.upsert import new_number
 
 ALL_DEVICES = ""
 """What stands in `device` of an assignment to a channel, for all devices that have no other."""
@@ -116,7 +117,7 @@ def add(connection: sa.Connection, channel: int, assignment: Assignment, now_ms:
         "from_ms": assignment.from_ms,
         "added_at_ms": now_ms,
     }
-    return int(connection.execute(table.insert(), values).lastrowid)
+    return new_number(connection.execute(table.insert(), values))
 
 
 def _at(channel: int, device: str | None, instant_ms: int) -> dict[str, object]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sealcast.billing.contracts import Contract
 from sealcast.billing.tables import contracts
 from sealcast.billing.tariffs import Quantity
+from sealcast.storage.upsert import new_number
 
 _ADD = contracts.insert()
 _END = (
@@ -33,7 +34,7 @@ def add(connection: sa.Connection, contract: Contract, now_ms: int) -> int:
     values = {name: getattr(contract, name) for name in Contract.__slots__ if name != "number"}
     unit = None if contract.unit is None else contract.unit.value
     inserted = connection.execute(_ADD, {**values, "unit": unit, "added_at_ms": now_ms})
-    return int(inserted.lastrowid)
+    return new_number(inserted)
 
 
 def end(connection: sa.Connection, number: int, until_ms: int) -> None:

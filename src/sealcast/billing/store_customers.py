@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.billing.periods import BillingCycle, PeriodKind
 from sealcast.billing.tables import billed_periods, customer_devices, customers, invoices
+from sealcast.storage.upsert import insert
 
 _INSERT = insert(customers)
 _PUT = _INSERT.on_conflict_do_update(

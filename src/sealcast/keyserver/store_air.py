@@ -1,14 +1,20 @@
 """Owns the queries on what is on air: the last report of each run, and the totals of each epoch."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.ids import U32_MAX, ChannelNumber, Epoch, Ssrc
 from sealcast.keyserver.air import AirReport, StoredReport
 from sealcast.keyserver.tables import reports, totals
 from sealcast.messages.requests import EpochTotals
+from sealcast.storage.upsert import insert
 
 ALL_EPOCHS = U32_MAX + 1
+
+
+def _higher(one: sa.ColumnElement[int], other: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    """Return the higher of two columns; the function for it has another name in each database."""
+    return sa.case((one > other, one), else_=other)
+
 
 _NEW_REPORT = insert(reports)
 _SAVE = _NEW_REPORT.on_conflict_do_update(
@@ -27,7 +33,7 @@ _NEW_TOTALS = insert(totals)
 _HAS_ALL = sa.and_(*(totals.c[name] >= _NEW_TOTALS.excluded[name] for name in _FIGURES))
 _ADD_TOTALS = _NEW_TOTALS.on_conflict_do_update(
     index_elements=["channel", "ssrc", "epoch"],
-    set_={name: sa.func.max(totals.c[name], _NEW_TOTALS.excluded[name]) for name in _FIGURES}
+    set_={name: _higher(totals.c[name], _NEW_TOTALS.excluded[name]) for name in _FIGURES}
     | {"is_recorded": sa.and_(totals.c.is_recorded, _HAS_ALL)},
 )
 _TOTALS = sa.select(totals).where(totals.c.channel == sa.bindparam("wanted")).order_by(totals.c.epoch)

@@ -8,6 +8,7 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import ChannelNumber
 from sealcast.keyserver.tables import channel_senders, channels
 from sealcast.messages.channels import ChannelData, channel_data, channel_spec
+from sealcast.storage.upsert import new_number
 
 _LIVE = channels.c.removed_at_ms.is_(None)
 _SENDERS = sa.select(channel_senders.c.channel, channel_senders.c.sender).order_by(channel_senders.c.sender)
@@ -51,7 +52,7 @@ def add(connection: sa.Connection, spec: ChannelSpec, senders: tuple[str, ...], 
     inserted = connection.execute(
         channels.insert(), {**values, "next_epoch": FIRST_EPOCH, "added_at_ms": now_ms}
     )
-    number = ChannelNumber(inserted.lastrowid)
+    number = ChannelNumber(new_number(inserted))
     if senders:
         rows = [{"channel": number, "sender": sender} for sender in senders]
         connection.execute(channel_senders.insert(), rows)

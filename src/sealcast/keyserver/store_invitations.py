@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sealcast.core.ids import ChannelNumber
 from sealcast.keyserver.tables import invitations
 from sealcast.messages.encoding import decode
+from sealcast.storage.upsert import new_number
 
 LISTED_MAX = 1_000
 """The newest invitations are listed; more would not fit in one answer."""
@@ -72,7 +73,7 @@ def add(connection: sa.Connection, token_hash: bytes, invited: Invited, now_ms: 
             "expires_at_ms": invited.expires_at_ms,
         },
     )
-    return int(inserted.lastrowid)
+    return new_number(inserted)
 
 
 def find(connection: sa.Connection, token_hash: bytes) -> Invited | None:

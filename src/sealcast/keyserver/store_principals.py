@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.secret import Secret
 from sealcast.keyserver import store_certificates
@@ -17,6 +16,7 @@ from sealcast.keyserver.tables import principals
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.requests import RegisteredKeys
+from sealcast.storage.upsert import insert
 from sealcast.storage.wrapping import unwrap, wrap
 
 LABEL_MAC = b"sealcast mac 1"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import epochs, grants, requests
 from sealcast.storage.direct import Direct
+from sealcast.storage.upsert import insert
 
 PRUNED_AT_ONCE_MAX = 2_000
 """Old requests dropped in one go: a few ms, so that nobody waits for the broom."""

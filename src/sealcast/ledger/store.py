@@ -11,6 +11,7 @@ from sealcast.ledger.entries import Entry, Posting
 from sealcast.ledger.tables import ledger_closings, ledger_entries, ledger_postings
 from sealcast.messages.bookkeeping import EntryRow, PostingRow
 from sealcast.messages.problems import STATUS_OF
+from sealcast.storage.upsert import new_number
 
 _ADD = ledger_entries.insert()
 _ADD_POSTINGS = ledger_postings.insert()
@@ -50,7 +51,7 @@ def record(connection: sa.Connection, entry: Entry, now_ms: int) -> Recorded:
     if entry.corrects is not None:
         _check_corrects(connection, entry, entry.corrects)
     added = connection.execute(_ADD, _values(entry, now_ms))
-    number = int(added.inserted_primary_key[0])  # type: ignore[index] # a row was inserted
+    number = new_number(added)
     connection.execute(_ADD_POSTINGS, _postings(entry, number))
     found = find(connection, entry.id)
     if found is None:

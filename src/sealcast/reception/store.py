@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sealcast.reception.book import Seat
 from sealcast.reception.service import Reception
 from sealcast.reception.tables import receptions
+from sealcast.storage.upsert import new_number
 
 _COLUMNS = tuple(receptions.c[name] for name in Reception.__dataclass_fields__)
 _LIVE = receptions.c.ended_at_ms.is_(None)
@@ -90,7 +91,7 @@ def live_behind(connection: sa.Connection, number: int, count: int) -> list[Rece
 def begin(connection: sa.Connection, reception: Reception) -> int:
     """Store a new reception and return its number; IntegrityError if one of the pair lives."""
     values = {column.name: getattr(reception, column.name) for column in _COLUMNS if column.name != "number"}
-    return int(connection.execute(_BEGIN, values).lastrowid)
+    return new_number(connection.execute(_BEGIN, values))
 
 
 def save(connection: sa.Connection, seats: Iterable[Seat]) -> None:

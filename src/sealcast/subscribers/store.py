@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sealcast.core.ids import ChannelNumber
 from sealcast.storage.direct import Direct
+from sealcast.storage.upsert import insert
 from sealcast.subscribers.tables import subscriptions
 
 REMOVED = "removed"

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
+from sealcast.storage.upsert import insert
 from sealcast.subscribers.tables import sold
 
 SALE, OPERATOR = "sale", "operator"
