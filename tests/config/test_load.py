@@ -161,3 +161,36 @@ def test_urls() -> None:
     for wrong in ("", "https://", "http://a", "keys:8443", "https://a/b", "https://a b"):
         with pytest.raises(UsageError):
             check_url(wrong)
+
+
+def test_a_cluster(tmp_path: Path) -> None:
+    """A server of several names its role and the bus; a database may be a file or an address."""
+    path = write(
+        tmp_path,
+        '[keyserver]\ndatabase = "keys.db"\n[cluster]\nrole = "master"\nbus_credentials = "bus.creds"\n',
+    )
+    environment = {"SEALCAST_CLUSTER_BUS": "nats://a:4222, tls://b:4222/"}
+    settings = load(path, environment).settings
+    assert settings.cluster.bus == ["nats://a:4222", "tls://b:4222"]
+    assert settings.cluster.bus_credentials == str(tmp_path / "bus.creds")
+    assert settings.keyserver.database == str(tmp_path / "keys.db")
+    address = "postgresql://keys@db.example/keys"
+    named = load(path, {"SEALCAST_KEYSERVER_DATABASE": address}).settings
+    assert named.keyserver.database == address
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[cluster]\nbus = ["http://a"]\n', r"\[cluster\] bus: not the address of a server of the bus"),
+        ('[cluster]\nprefix = "a.b"\n', r"\[cluster\] prefix: "),
+        (
+            '[keyserver]\ndatabase = "mysql://a"\n',
+            r"\[keyserver\] database: a database is a file, or P",
+        ),
+    ],
+)
+def test_mistakes_in_a_cluster(tmp_path: Path, text: str, expected: str) -> None:
+    """What cannot be an address, or a name on the bus, is told where it stands."""
+    with pytest.raises(UsageError, match=expected):
+        load(write(tmp_path, text), {})

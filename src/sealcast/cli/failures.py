@@ -31,6 +31,7 @@ EXTRA_OF = {
     "alembic": "server",
     "prometheus_client": "server",
     "iso4217": "server",
+    "nats": "cluster",
     "typst": "invoice",
     "av": "demo",
 }

@@ -29,7 +29,9 @@ def serve() -> None:
 
 @app.command(
     epilog=examples(
-        "sealcast serve keyserver", "sealcast serve keyserver --listen 0.0.0.0:8443 --state /srv/keys"
+        "sealcast serve keyserver",
+        "sealcast serve keyserver --listen 0.0.0.0:8443 --state /srv/keys",
+        "sealcast serve keyserver --role replica --bus nats://bus.example:4222",
     )
 )
 def keyserver(
@@ -45,6 +47,21 @@ def keyserver(
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Its state, in place of the configuration's.")
     ] = None,
+    *,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="master|replica", help="What it is of several key servers."),
+    ] = None,
+    bus: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A server of the bus between key servers, as nats://HOST:4222."),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--db", metavar="FILE|URL", help="Its database: a file, or postgresql://USER@HOST/NAME."
+        ),
+    ] = None,
 ) -> None:
     """Serve keys over HTTPS until told to end; prints its address once it accepts connections.
 
@@ -58,6 +75,7 @@ def keyserver(
     import os
 
     from sealcast.cli import acting, running
+    from sealcast.cli.roles import cluster_settings, database_of
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
     from sealcast.server.run import serve_keyserver
@@ -70,10 +88,12 @@ def keyserver(
         section = configuration.keyserver
         host, port = parse_listen(listen or section.listen)
         folder = state or Path(section.state or state_dir(os.environ) / "keyserver")
+        cluster = cluster_settings(configuration.cluster, role, bus or [])
         return KeyserverSettings(
             state_directory=Path.cwd() / folder,
             host=host,
             port=port,
+            database=database_of(database, section.database, cluster),
             urls=tuple(section.urls),
             certificate_days=section.certificate_days,
             heartbeat_ms=section.heartbeat_s * 1_000,
@@ -81,6 +101,7 @@ def keyserver(
             unsold=section.unsold,
             events=_event_settings(section, events or section.events, (host, port)),
             billing=_billing_settings(configuration.billing),
+            cluster=cluster,
         )
 
     settings, ready = configured(), _announcing("key server")

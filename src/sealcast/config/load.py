@@ -14,12 +14,15 @@ import msgspec
 from sealcast.config.channels import LISTS, Channels, take_channels
 from sealcast.config.places import FILE_NAME, config_dir
 from sealcast.config.schema import (
+    LIST_KEYS,
     LISTEN_DEFAULT,
     PATH_KEYS,
     SECTIONS,
     URL_KEYS,
     Settings,
+    check_bus,
     check_url,
+    is_address,
     parse_events,
     parse_listen,
 )
@@ -123,6 +126,10 @@ def _check(
             parse_events(str(converted), parse_listen(LISTEN_DEFAULT))
         if key in URL_KEYS and isinstance(converted, list):
             return [check_url(url) for url in converted]
+        if key == "bus" and isinstance(converted, list):
+            return [check_bus(url) for url in converted]
+        if key == "database" and isinstance(converted, str):
+            is_address(converted)
     except UnicodeEncodeError as error:
         raise UsageError(f"{where}: not text in UTF-8") from error
     except (msgspec.ValidationError, UsageError) as error:
@@ -139,7 +146,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], o
         if not name.startswith(ENVIRONMENT_PREFIX) or kind is None:
             continue
         value: object = (
-            [part.strip() for part in text.split(",") if part.strip()] if key in URL_KEYS else text
+            [part.strip() for part in text.split(",") if part.strip()] if key in LIST_KEYS else text
         )
         found[section, key] = _check(kind, section, key, value, name, strict=isinstance(value, list))
     return found
@@ -151,7 +158,7 @@ def _resolved(tables: Tables, folder: Path, overlay: Mapping[tuple[str, str], ob
     for section, table in tables.items():
         result[section] = dict(table)
         for key, value in table.items():
-            if (section, key) in PATH_KEYS and isinstance(value, str):
+            if (section, key) in PATH_KEYS and isinstance(value, str) and "://" not in value:
                 base = Path.cwd() if (section, key) in overlay else folder
                 result[section][key] = str(base / _home_in(value, f"[{section}] {key}"))
     return result

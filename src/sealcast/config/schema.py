@@ -42,6 +42,15 @@ WAIT_H_DEFAULT = 24
 SettleS = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
 WaitH = Annotated[int, msgspec.Meta(ge=0, le=744)]
 AnchorDay = Annotated[int, msgspec.Meta(ge=1, le=31)]
+NEXT_S_DEFAULT = 30
+"""A replica that hears nothing for so long may not know of a removal: it gives out no next key."""
+
+LEASE_S_DEFAULT = 10
+"""A master that is gone is missed for so long; one that is only slow renews four times meanwhile."""
+
+NextS = Annotated[int, msgspec.Meta(ge=2, le=3_600)]
+LeaseS = Annotated[int, msgspec.Meta(ge=1, le=600)]
+Prefix = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
 EvidenceDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
 
@@ -53,6 +62,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyServerSection(Section, frozen=True):
     """`serve keyserver`: where it listens, under which addresses it is known, where its state is.
 
+    `database` is a file in place of that in the state, or an address, `postgresql://USER@HOST/NAME`.
     `certificate_days` is how long the certificates are good for that it issues to devices and others.
     `heartbeat_s` is how often receivers say that they live, `reception` the addresses of reception managers
     that stand apart, if any do.
@@ -63,6 +73,7 @@ class KeyServerSection(Section, frozen=True):
     listen: str = LISTEN_DEFAULT
     urls: list[str] = []
     state: str | None = None
+    database: str | None = None
     certificate_days: CertificateDays = CERTIFICATE_DAYS_DEFAULT
     heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
     reception: list[str] = []
@@ -83,6 +94,22 @@ class ReceptionSection(Section, frozen=True):
     state: str | None = None
     database: str | None = None
     heartbeat_s: HeartbeatS = HEARTBEAT_S_DEFAULT
+
+
+class ClusterSection(Section, frozen=True):
+    """Several key servers as one: what this one is of them, and the bus between them.
+
+    `bus` are addresses as `nats://HOST:PORT`, `bus_credentials` a file of NATS credentials; `prefix` begins
+    all names on the bus. A replica gives out next keys while what it knows is younger than `next_s`; a master
+    that is not heard of for `lease_s` is replaced by another.
+    """
+
+    role: Literal["master", "replica"] | None = None
+    bus: list[str] = []
+    bus_credentials: str | None = None
+    prefix: Prefix = "sealcast"
+    next_s: NextS = NEXT_S_DEFAULT
+    lease_s: LeaseS = LEASE_S_DEFAULT
 
 
 class BillingSection(Section, frozen=True):
@@ -132,6 +159,7 @@ class Settings(Section, frozen=True):
     """All settings of one file."""
 
     keyserver: KeyServerSection = KeyServerSection()
+    cluster: ClusterSection = ClusterSection()
     reception: ReceptionSection = ReceptionSection()
     billing: BillingSection = BillingSection()
     admin: AdminSection = AdminSection()
@@ -142,6 +170,7 @@ class Settings(Section, frozen=True):
 
 SECTIONS: dict[str, type[Section]] = {
     "keyserver": KeyServerSection,
+    "cluster": ClusterSection,
     "reception": ReceptionSection,
     "billing": BillingSection,
     "admin": AdminSection,
@@ -153,14 +182,23 @@ SECTIONS: dict[str, type[Section]] = {
 URL_KEYS = frozenset({"urls", "event_urls", "reception"})
 """Keys that are lists of servers' addresses."""
 
+LIST_KEYS = URL_KEYS | {"bus"}
+"""Keys that are lists: in the environment, commas stand between their parts."""
+
 PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender", "credential")}) | {
     ("sender", "state"),
     ("reception", "state"),
     ("reception", "database"),
+    ("keyserver", "database"),
+    ("cluster", "bus_credentials"),
     ("receiver", "state"),
     ("receiver", "credential"),
 }
-"""Keys that name files: a relative one counts from the folder of the configuration file."""
+"""Keys that name files: a relative one counts from the folder of the configuration file. A database may have
+an address instead, which stays as it is."""
+
+BUS_SCHEMES = ("nats://", "tls://")
+DATABASE_SCHEME = "postgresql://"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -196,3 +234,19 @@ def check_url(url: str) -> str:
             f"not the address of a key server: {url!r}; write for instance https://keys.example:8443"
         )
     return url.rstrip("/")
+
+
+def check_bus(url: str) -> str:
+    """Return the address of a server of the bus; raises UsageError, which does not tell a password in it."""
+    if not url.startswith(BUS_SCHEMES) or not url.partition("://")[2].strip("/") or " " in url:
+        raise UsageError("not the address of a server of the bus; write for instance nats://bus.example:4222")
+    return url.rstrip("/")
+
+
+def is_address(database: str) -> bool:
+    """Whether a database has an address, and is no file; raises UsageError for an address of another kind."""
+    if "://" in database and not database.startswith(DATABASE_SCHEME):
+        raise UsageError(
+            "a database is a file, or PostgreSQL: write for instance postgresql://sealcast@db.example/sealcast"
+        )
+    return database.startswith(DATABASE_SCHEME)

@@ -1,7 +1,10 @@
 """Owns the wiring of a key server: stores, services, admission, clock and chance, and the application."""
 
 import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 from litestar import Litestar
@@ -33,13 +36,31 @@ from sealcast.storage.unitofwork import Batch, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
-class Keyserver:
-    """A key server ready to be served; `close` it at the end."""
+class Hooks:
+    """What a key server that is one of several has besides; the only one has none of it.
 
-    app: Litestar
+    `on_begin` is called at the beginning of each transaction and may refuse it, `on_commit` after each, both
+    in the writer's thread. With `is_distributed`, others grant keys as well: all that is published counts as
+    granted. `metrics` are counted on, if given.
+    """
+
+    on_begin: Callable[[sa.Connection], None] | None = None
+    on_commit: Callable[[], None] | None = None
+    is_distributed: bool = False
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interior:
+    """A key server but for its HTTP application; `close` it at the end."""
+
+    pipeline: Pipeline
     unit_of_work: UnitOfWork
     desks: Desks
+    views: Views
+    air: AirState
     principals: Principals
+    metrics: Metrics
     public: Public
     silence: Silence
     eventing: Eventing
@@ -60,6 +81,25 @@ class Keyserver:
         await asyncio.to_thread(self.unit_of_work.close)
 
 
+@dataclass(frozen=True, slots=True)
+class Keyserver(Interior):
+    """A key server ready to be served."""
+
+    app: Litestar
+
+    def beside(self) -> Sequence[Coroutine[None, None, None]]:
+        """Return what runs while it is served: nothing of its own."""
+        return ()
+
+    async def serve_events(self, listening: socket.socket, certificate: tuple[Path, Path]) -> None:
+        """Push events to whoever connects to an open socket, until cancelled."""
+        await self.eventing.run(listening, certificate)
+
+    def renew_certificate(self, certificate: Path, key: Path) -> None:
+        """Serve new event streams under another certificate."""
+        self.eventing.renew_certificate(certificate, key)
+
+
 async def open_keyserver(
     state: ServerState, settings: KeyserverSettings, clock: Clock, random: Random
 ) -> Keyserver:
@@ -68,7 +108,22 @@ async def open_keyserver(
     Raises UsageError if the database is not ours, or newer than this program.
     """
     engine = open_database(settings.database or state.database_path)
-    views, air, metrics = Views(state.master_key), AirState(), Metrics()
+    inside = await compose(state, settings, clock, random, engine=engine)
+    app = make_app(inside.pipeline, inside.desks.handlers(), public=inside.public, silence=inside.silence)
+    return Keyserver(**{name: getattr(inside, name) for name in Interior.__dataclass_fields__}, app=app)
+
+
+async def compose(
+    state: ServerState,
+    settings: KeyserverSettings,
+    clock: Clock,
+    random: Random,
+    *,
+    engine: sa.Engine,
+    hooks: Hooks = Hooks(),
+) -> Interior:
+    """Return a key server over a database that is up to date, with nothing remembered but what that says."""
+    views, air, metrics = Views(state.master_key), AirState(), hooks.metrics or Metrics()
     principals = Principals(state.operators, state.master_key)
     receptions = _receptions(state, settings, views, random)
 
@@ -82,13 +137,25 @@ async def open_keyserver(
     def committed(batch: Batch) -> None:
         metrics.observe_batch(batch)
         notices.committed()
+        if hooks.on_commit is not None:
+            hooks.on_commit()
 
-    unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all)
+    unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all, on_begin=hooks.on_begin)
     principals.on_change = notices.look
     ends = TellingEnds(receptions, notices)
     billing = _billing(state, settings, Reader(engine), unit_of_work, clock)
     shared = Shared(
-        state, settings, views, air, principals, random, metrics.count_grants, ends, billing, notices
+        state=state,
+        settings=settings,
+        views=views,
+        air=air,
+        principals=principals,
+        random=random,
+        on_grants=metrics.count_grants,
+        receptions=ends,
+        billing=billing,
+        on_notice=notices,
+        is_distributed=hooks.is_distributed,
     )
     desks = Desks(shared, receptions)
     desks.use_events(event_urls(settings.events, shared.urls))
@@ -107,8 +174,6 @@ async def open_keyserver(
     await receptions.start(unit_of_work, clock)
     document = operator_document(state, shared.urls)
     public = _public(unit_of_work, desks, metrics, air, document=document, clock=clock)
-    silence = Silence(is_on=settings.unsold == "silent")
-    app = make_app(pipeline, desks.handlers(), public=public, silence=silence)
     eventing = Eventing(
         pipeline=pipeline,
         desk=EventDesk(views=views, principals=principals),
@@ -118,7 +183,8 @@ async def open_keyserver(
         metrics=metrics,
         streams_max=settings.events.streams_max if settings.events is not None else 0,
     )
-    return Keyserver(app, unit_of_work, desks, principals, public, silence, eventing)
+    silence = Silence(is_on=settings.unsold == "silent")
+    return Interior(pipeline, unit_of_work, desks, views, air, principals, metrics, public, silence, eventing)
 
 
 def _billing(

@@ -47,6 +47,7 @@ class Shared:
     receptions: ReceptionEnds
     billing: BillingShared
     on_notice: OnNotice = silent
+    is_distributed: bool = False
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -68,7 +69,12 @@ class Desks:
             key_servers=shared.urls,
             on_notice=shared.on_notice,
         )
-        evictions = Evictions(views=views, receptions=shared.receptions, on_notice=shared.on_notice)
+        evictions = Evictions(
+            views=views,
+            receptions=shared.receptions,
+            on_notice=shared.on_notice,
+            is_distributed=shared.is_distributed,
+        )
         assignments, sold = Assignments(views=views, air=air, evictions=evictions), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
         self._registry = RegistryDesk(

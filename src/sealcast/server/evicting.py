@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sealcast.core.channel import ScheduleKind
+from sealcast.core.ids import Epoch
 from sealcast.keys.policy import command_window_ms
 from sealcast.keyserver import store_epochs, store_fences
 from sealcast.keyserver.calls import Call
 from sealcast.keyserver.notices import OnNotice
 from sealcast.keyserver.ports import ReceptionEnds
-from sealcast.keyserver.service_fence import FencePlan, plan_fence, plan_fresh_start
+from sealcast.keyserver.service_fence import FencePlan, plan_fence, plan_fresh_start, published
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
 from sealcast.messages.subscribing import EndRow, Event
@@ -33,12 +34,24 @@ class Eviction:
 
 
 class Evictions:
-    """Ends subscriptions of devices that the operator shuts out."""
+    """Ends subscriptions of devices that the operator shuts out.
 
-    def __init__(self, *, views: Views, receptions: ReceptionEnds, on_notice: OnNotice) -> None:
+    With `is_distributed`, others grant keys too and tell of it later: then whatever is published counts as
+    granted, and every chain as followed.
+    """
+
+    def __init__(
+        self,
+        *,
+        views: Views,
+        receptions: ReceptionEnds,
+        on_notice: OnNotice,
+        is_distributed: bool = False,
+    ) -> None:
         self._views = views
         self._receptions = receptions
         self._on_notice = on_notice
+        self._is_distributed = is_distributed
 
     def evict(
         self, call: Call, view: ChannelView, device: str, reason: Reason, *, is_urgent: bool = False
@@ -65,10 +78,10 @@ class Evictions:
         plan = plan_fence(
             view,
             store_epochs.highest_on_air(connection, number),
-            store_fences.highest_granted(connection, device, number),
+            self._highest_granted(call, view, device),
             is_urgent=is_urgent,
             window_ms=window_ms,
-            chains=store_fences.chains_of(connection, device, number, view.chains),
+            chains=self._chains(call, view, device),
         )
         self._set(call, view, plan)
         return Eviction(plan, window_ms)
@@ -88,6 +101,19 @@ class Evictions:
         self._set(call, view, plan)
         call.record("channel-fresh-start", f"{spec.name} {plan.epoch} command{' now' if is_urgent else ''}")
         return Eviction(plan, window_ms)
+
+    def _highest_granted(self, call: Call, view: ChannelView, device: str) -> int | None:
+        """Return the highest epoch of which the device has the key, or may have it."""
+        known = store_fences.highest_granted(call.connection, device, view.spec.number)
+        if not self._is_distributed:
+            return known
+        return max((*published(view), *([known] if known is not None else [])), default=None)
+
+    def _chains(self, call: Call, view: ChannelView, device: str) -> frozenset[Epoch]:
+        """Return the chains that the device can follow, or may."""
+        if self._is_distributed:
+            return view.chains
+        return store_fences.chains_of(call.connection, device, view.spec.number, view.chains)
 
     def _set(self, call: Call, view: ChannelView, plan: FencePlan) -> None:
         """Set the fence of a plan, if it has one; its senders are asked to report, and hear of it then."""

@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import structlog
+from litestar import Litestar
 
 from sealcast.core.ports import Clock, Random
-from sealcast.server.compose import Keyserver, open_keyserver
+from sealcast.server.compose import open_keyserver
 from sealcast.server.eventports import open_listening
 from sealcast.server.listening import Listener
 from sealcast.server.reload import check_certificate, reread_state
@@ -27,6 +29,54 @@ from sealcast.server.state import ServerState, load_server_state
 from sealcast.server.state_reception import check_is_key_server
 
 log = structlog.get_logger("sealcast.server")
+
+
+class Server(Protocol):
+    """What is served, whatever it is of several key servers."""
+
+    @property
+    def app(self) -> Litestar:
+        """The HTTP application."""
+        ...
+
+    def beside(self) -> Sequence[Coroutine[None, None, None]]:
+        """Return what runs while it is served; it is cancelled at the end."""
+        ...
+
+    async def serve_events(self, listening: socket.socket, certificate: tuple[Path, Path]) -> None:
+        """Push events to whoever connects to an open socket, until cancelled."""
+        ...
+
+    def renew_certificate(self, certificate: Path, key: Path) -> None:
+        """Serve new event streams under another certificate."""
+        ...
+
+    async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
+        """Go on with operators, addresses and `unsold` of `state` and `settings`."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the writes that wait and close the database."""
+        ...
+
+
+async def open_server(
+    state: ServerState, settings: KeyserverSettings, clock: Clock, random: Random
+) -> Server:
+    """Return the key server that the settings ask for: the only one, a master, or a replica.
+
+    Raises UsageError for a state directory or database that does not do.
+    """
+    if settings.cluster is None:
+        return await open_keyserver(state, settings, clock, random)
+    # What several servers need is imported where there are several: the bus is an extra.
+    if settings.cluster.role == "master":
+        from sealcast.server.cluster.open_master import open_master  # noqa: PLC0415
+
+        return await open_master(state, settings, clock, random)
+    from sealcast.server.cluster.open_replica import open_replica  # noqa: PLC0415
+
+    return await open_replica(state, settings, clock, random)
 
 
 async def serve_keyserver(
@@ -55,7 +105,7 @@ async def serve_keyserver(
         elif settings.events is not None:
             log.warning("no events are pushed: the port is in use", port=settings.events.port)
             settings = replace(settings, events=None)
-        keyserver = await open_keyserver(state, settings, clock, random)
+        keyserver = await open_server(state, settings, clock, random)
         try:
             service = _Service(keyserver, state, settings, address, listening)
             await service.run(ended, ready, reloads or Reloads(lambda: settings))
@@ -68,7 +118,7 @@ class _Service:
 
     def __init__(
         self,
-        keyserver: Keyserver,
+        keyserver: Server,
         state: ServerState,
         settings: KeyserverSettings,
         address: tuple[str, int],
@@ -81,9 +131,9 @@ class _Service:
 
     async def run(self, ended: asyncio.Event, ready: Callable[[str], None] | None, reloads: Reloads) -> None:
         """Serve until `ended`, and reload as often as asked."""
-        beside = [reload_when_asked(reloads, self._reload)]
+        beside = [reload_when_asked(reloads, self._reload), *self._keyserver.beside()]
         if self._listening is not None:
-            beside.append(self._keyserver.eventing.run(self._listening, _certificate(self._state)))
+            beside.append(self._keyserver.serve_events(self._listening, _certificate(self._state)))
         await serve_until(
             ended, self._listener, self._state.ca_pem, self._address, ready=ready, beside=beside
         )
@@ -95,7 +145,7 @@ class _Service:
         if self._listening is None:
             settings = replace(settings, events=None)
         self._listener.renew_certificate(*_certificate(state))
-        self._keyserver.eventing.renew_certificate(*_certificate(state))
+        self._keyserver.renew_certificate(*_certificate(state))
         await self._keyserver.reload(state, settings)
         self._state = state
         log.info("reloaded", operators=len(state.operators), urls=list(settings.urls or state.urls))
