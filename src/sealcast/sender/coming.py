@@ -7,11 +7,19 @@ from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS
 from sealcast.core.update import Update
 from sealcast.keys.material import Tek
-from sealcast.keys.policy import Window, fetch_window, guard_ms, prefetch_ms, repair_window
+from sealcast.keys.policy import (
+    COMMAND_WINDOW_MS_MIN,
+    Window,
+    fetch_window,
+    guard_ms,
+    prefetch_ms,
+    repair_window,
+)
 from sealcast.keys.schedule import is_chained
 from sealcast.keys.table import KeyState
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Cause, cause_of
+from sealcast.sender.boundary import Boundary
 from sealcast.sender.rekeying import Rekeying
 
 CONSUME_AHEAD_RATE = 0.05
@@ -41,6 +49,11 @@ class NextEpoch:
     consumed: bool = False
     confirmed: bool = False
     doubted: bool = False
+    is_held: bool = False
+    """Whether it waits for the content to change, and no instant alone puts it on air."""
+
+    lifetime_ms: int | None = None
+    """How long this key and those after it live, where the content says it."""
 
     @property
     def is_chained(self) -> bool:
@@ -59,6 +72,18 @@ class NextEpoch:
             switch_ns = min(switch_ns, soon_ns if order.urgent else max(ends_ns, soon_ns))
         self._place(spec, switch_ns, min(prefetch_ns, switch_ns - now) // NS_PER_MS, now)
 
+    def hold_for(self, spec: ChannelSpec, boundary: Boundary, now: int) -> None:
+        """Plan the switch with a change of content; receivers get Y, or what time is left, W at least."""
+        window_ms = min(prefetch_ms(spec), max(COMMAND_WINDOW_MS_MIN, (boundary.at_ns - now) // NS_PER_MS))
+        switch_ns = max(boundary.at_ns, now + window_ms * NS_PER_MS)
+        self.is_held, self.lifetime_ms, self.confirmed = True, boundary.lifetime_ms, False
+        self._place(spec, switch_ns, window_ms, now)
+
+    def is_ready(self, now: int) -> bool:
+        """Whether it may go on air: recorded, its window over, the key server heard, its instant come."""
+        is_due = self.switch_ns is not None and now >= self.switch_ns
+        return is_due and self.consumed and self.confirmed and self.tek is not None
+
     def hurry(self, spec: ChannelSpec, order: FenceOrder, now: int) -> bool:
         """Bring the switch forward for an urgent order; True if it moved. A key not published yet follows."""
         soon_ns = _soon_ns(spec, order, now)
@@ -67,7 +92,7 @@ class NextEpoch:
             return False
         if soon_ns >= self.switch_ns:
             return False
-        self.cause, self.confirmed = cause_of(order), False
+        self.cause, self.confirmed, self.is_held = cause_of(order), False, False
         self._place(spec, soon_ns, (soon_ns - now) // NS_PER_MS, now)
         return True
 

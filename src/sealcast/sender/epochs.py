@@ -15,13 +15,13 @@ which is. A next epoch below it is dropped, and so is one whose key follows from
 could follow too: their slots are burned, and a fresh start comes. An urgent one has the change begin at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from sealcast.core.channel import ChannelSpec, KeyMaker
 from sealcast.core.errors import LocalError
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Random
-from sealcast.keys.lease import RUN_SLOTS, Lease, RunSlot
+from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
 from sealcast.keys.policy import COMMAND_WINDOW_MS_MIN, prefetch_ms, publish_in_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
@@ -35,32 +35,16 @@ from sealcast.sender.actions import (
     RenewLease,
     cause_of,
 )
+from sealcast.sender.airepoch import AirEpoch, go_on_air
 from sealcast.sender.attempts import Attempt, Attempts
+from sealcast.sender.boundary import Boundary
 from sealcast.sender.coming import NextEpoch
+from sealcast.sender.fences import both
 from sealcast.sender.keyplans import KeyPlans
-from sealcast.wire import srtp
+from sealcast.sender.slotplan import SlotPlan
 
 START_WAIT_NS = 2_000 * NS_PER_MS
 """How long a start waits for its key to be published before it goes on air all the same."""
-
-RENEW_BELOW = RUN_SLOTS // 2 + RUN_SLOTS // 4
-"""A lease with fewer free slots is topped up, along with the next change."""
-
-
-@dataclass(slots=True)
-class AirEpoch:
-    """The epoch on air, with its session keys and its totals."""
-
-    tek: Tek
-    cause: Cause
-    started_ns: int
-    ends_ns: int
-    rtp: srtp.StreamKey
-    rtcp: srtp.SessionKey
-    mki: bytes
-    published: bool
-    packets: int = 0
-    bytes: int = 0
 
 
 class EpochPlanner:
@@ -68,22 +52,55 @@ class EpochPlanner:
 
     def __init__(self, spec: ChannelSpec, lease: Lease, known: dict[Epoch, Tek], random: Random) -> None:
         self._spec = spec
-        self._lease = lease
+        self._slots = SlotPlan(lease)
         self._keys = KeyPlans(spec, known, random)
         self._attempts = Attempts()
         self.first_slot: RunSlot = lease.peek()
-        self._first_unused = self.first_slot.epoch
-        self._recorded = self.first_slot.epoch - 1
         self._fence: FenceOrder | None = None
-        self._burned = self._recorded
         self._is_news = False
+        self._boundary: Boundary | None = None
         self.current: AirEpoch | None = None
         self.next: NextEpoch | None = None
 
     @property
     def lease(self) -> Lease:
         """Slots not consumed."""
-        return self._lease
+        return self._slots.lease
+
+    @property
+    def lifetime_ms(self) -> int:
+        """How long keys live that go on air from now on."""
+        return self._spec.lifetime_ms
+
+    def use_lifetime(self, lifetime_ms: int) -> None:
+        """Let keys that go on air from now on live so long, in place of what the channel says."""
+        self._spec = replace(self._spec, lifetime_ms=lifetime_ms)
+
+    def expect_change(self, boundary: Boundary, now: int) -> None:
+        """Have the key change with the content: the next one waits for `change_now` at the boundary.
+
+        What was due less than Y before it waits for it as well, and a longer epoch ends with it.
+        """
+        self._boundary = boundary
+        coming = self.next
+        if self.current is None or coming is None or coming.switch_ns is None:
+            return
+        if boundary.takes(self._spec, coming.switch_ns):
+            coming.hold_for(self._spec, boundary, now)
+
+    def change_now(self, now: int) -> bool:
+        """Whether the content may change now, under a key that receivers have: then `switch` is due."""
+        coming = self.next
+        if coming is None or not coming.is_held or not coming.is_ready(now):
+            return False
+        coming.is_held, self._boundary = False, None
+        return True
+
+    def give_up_change(self) -> None:
+        """Expect no change of content any more: the next key goes on air when it is ready."""
+        self._boundary = None
+        if self.next is not None:
+            self.next.is_held = False
 
     def remaining_ms(self, now: int) -> int:
         """Return what is left of the epoch on air, as receivers are told: to the switch if it is set."""
@@ -106,9 +123,9 @@ class EpochPlanner:
     def poll_action(self, now: int) -> Action | None:
         """Return the next thing to do outside, or None."""
         self._plan(now)
-        if self._attempts.lease.is_free(now) and self._wants_lease():
+        if self._attempts.lease.is_free(now) and self._slots.wants_more:
             self._attempts.lease.under_way = True
-            return RenewLease(self._first_unused)
+            return RenewLease(self._slots.first_unused)
         if self._attempts.key.is_free(now) and (action := self._key_action()) is not None:
             self._attempts.key.under_way = True
             return action
@@ -120,9 +137,7 @@ class EpochPlanner:
     def handle_lease(self, slots: tuple[RunSlot, ...], now: int) -> None:
         """Take more slots."""
         self._attempts.lease.succeed()
-        before = len(self._lease.slots)
-        self._lease = self._lease.extend(slots)
-        if len(self._lease.slots) == before:
+        if not self._slots.extend(slots):
             self._attempts.lease.fail(now)
 
     def handle_published(self, epoch: Epoch, now: int) -> None:
@@ -147,8 +162,7 @@ class EpochPlanner:
     def handle_consumed(self, epoch: Epoch) -> None:
         """Note that the slot is durably consumed: the epoch may go on air."""
         self._attempts.consume.succeed()
-        self._recorded = max(self._recorded, epoch)
-        self._consume(epoch)
+        self._slots.note_recorded(epoch)
         if self.next is not None and self.next.epoch == epoch:
             self.next.consumed = True
 
@@ -161,7 +175,7 @@ class EpochPlanner:
         """
         if self.current is not None and self.current.tek.key_id.epoch >= order.epoch:
             return  # It crossed the change that it asks for.
-        order = self._fence = order if self._fence is None else _both(self._fence, order)
+        order = self._fence = order if self._fence is None else both(self._fence, order)
         burned = max(order.epoch - 1, self._keys.forget_known(Epoch(order.epoch)))
         coming = self.next
         if coming is not None and (coming.epoch < order.epoch or coming.is_chained):
@@ -169,8 +183,7 @@ class EpochPlanner:
             burned = max(burned, coming.epoch)
         elif coming is not None and order.urgent and self.current is not None:
             self._is_news = coming.hurry(self._spec, order, now) or self._is_news
-        self._burned = max(self._burned, burned)
-        self._consume(Epoch(self._burned))
+        self._slots.burn(burned)
 
     def pop_news(self) -> bool:
         """Whether a fence has changed what comes next since last asked: receivers must hear of it."""
@@ -216,9 +229,8 @@ class EpochPlanner:
             self._settle(self.current)  # Asking again would not help; the next key will be known.
             self._leave_chain(self.current, now)
         if self.next is not None and self.next.epoch == epoch:
-            self._consume(epoch)
             # On disk as well: a start without key server would go on air under a key that nobody is given.
-            self._burned = max(self._burned, epoch)
+            self._slots.burn(epoch)
             if self.next.is_chained:
                 self._keys.want_fresh()
             self._keys.give_up(self.next.tek, is_under_way=False)
@@ -231,7 +243,7 @@ class EpochPlanner:
             return False
         if self.current is None:
             return True
-        return coming.confirmed and coming.switch_ns is not None and now >= coming.switch_ns
+        return coming.is_ready(now) and not coming.is_held
 
     def switch(self, now: int) -> AirEpoch | None:
         """Put the next epoch on air; return the one before, whose key is erased, and all that led on from it.
@@ -244,11 +256,16 @@ class EpochPlanner:
         next_state(coming.state, KeyEvent.ON_AIR)
         published = coming.state is KeyState.PUBLISHED
         tek = coming.tek
-        rtp = srtp.derive_rtp(tek.key, tek.salt).stream(self.first_slot.ssrc)
-        rtcp = srtp.derive_rtcp(tek.key, tek.salt)
-        ends_ns = now + self._spec.lifetime_ms * NS_PER_MS
-        mki = tek.key_id.pack()
-        self.current = AirEpoch(tek, coming.cause, now, ends_ns, rtp, rtcp, mki, published)
+        if coming.lifetime_ms is not None:
+            self.use_lifetime(coming.lifetime_ms)
+        self.current = go_on_air(
+            tek,
+            coming.cause,
+            self.first_slot.ssrc,
+            self._spec.lifetime_ms,
+            now,
+            is_published=published,
+        )
         self.next = None
         if self._fence is not None and tek.key_id.epoch >= self._fence.epoch:
             self._fence = None
@@ -289,12 +306,12 @@ class EpochPlanner:
         return min((time for time in times if time is not None and time > now), default=None)
 
     def _plan(self, now: int) -> None:
-        if self.next is not None or not self._lease.slots:
+        if self.next is not None or not self._slots.lease.slots:
             return
         order = self._fence if self._fence is not None and self._fence.urgent else None
         if self.current is not None and now < self._plan_ns(self.current) and order is None:
             return
-        epoch = self._lease.peek().epoch
+        epoch = self._slots.lease.peek().epoch
         cause = Cause.SCHEDULE if order is None else cause_of(order)
         before = self.current.tek if self.current is not None else None
         if before is None:
@@ -316,15 +333,20 @@ class EpochPlanner:
         return PublishKey(coming.tek) if coming.tek is not None else GenerateKey(coming.epoch)
 
     def _plan_ns(self, current: AirEpoch) -> int:
-        return current.started_ns + publish_in_ms(self._spec, self._spec.lifetime_ms) * NS_PER_MS
+        """Return when the next epoch is planned: X before the end of this one."""
+        ahead_ms = self._spec.lifetime_ms - publish_in_ms(self._spec, self._spec.lifetime_ms)
+        return self._ends_ns(current) - ahead_ms * NS_PER_MS
 
-    def _wants_lease(self) -> bool:
-        return len(self._lease.slots) < RENEW_BELOW
+    def _ends_ns(self, current: AirEpoch) -> int:
+        """Return when an epoch ends: after its lifetime, or with the content."""
+        boundary = self._boundary
+        is_bound = boundary is not None and boundary.takes(self._spec, current.ends_ns)
+        return boundary.at_ns if boundary is not None and is_bound else current.ends_ns
 
     def _epoch_to_consume(self, now: int) -> Epoch | None:
         """Return the epoch to record as consumed, with all below it: what a fence burned, or the next one."""
-        if self._recorded < self._burned:
-            return Epoch(self._burned)
+        if (burned := self._slots.unrecorded) is not None:
+            return burned
         coming = self.next
         return coming.epoch if coming is not None and self._wants_consume(coming, now) else None
 
@@ -341,7 +363,12 @@ class EpochPlanner:
         if self.current is None:
             coming.switch_ns = now
             return
-        coming.set_switch(self._spec, self.current.ends_ns, self._fence, now)
+        order, boundary = self._fence, self._boundary
+        is_hurried = order is not None and order.urgent
+        if boundary is not None and not is_hurried and boundary.takes(self._spec, self.current.ends_ns):
+            coming.hold_for(self._spec, boundary, now)
+        else:
+            coming.set_switch(self._spec, self.current.ends_ns, order, now)
         self._is_news = self._is_news or self._fence is not None
 
     def _drop(self, coming: NextEpoch) -> None:
@@ -365,21 +392,7 @@ class EpochPlanner:
             beyond = Epoch(current.tek.key_id.epoch + 1)
             self.handle_fence(FenceOrder(epoch=beyond, window_ms=COMMAND_WINDOW_MS_MIN, urgent=True), now)
 
-    def _consume(self, epoch: Epoch) -> None:
-        self._lease = self._lease.consume(epoch)
-        self._first_unused = Epoch(max(self._first_unused, epoch + 1))
-
     def _attempt_of(self, action: Action) -> Attempt:
         if isinstance(action, RenewLease):
             return self._attempts.lease
         return self._attempts.consume if isinstance(action, ConsumeSlot) else self._attempts.key
-
-
-def _both(one: FenceOrder, other: FenceOrder) -> FenceOrder:
-    """Return the order that keeps both."""
-    return FenceOrder(
-        epoch=max(one.epoch, other.epoch),
-        window_ms=other.window_ms,
-        urgent=one.urgent or other.urgent,
-        commanded=one.commanded and other.commanded,
-    )

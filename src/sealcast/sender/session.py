@@ -10,7 +10,6 @@ kinds, and the caller's loop uses them in this order:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sealcast.core.channel import ChannelSpec, Framing
 from sealcast.core.errors import LocalError
@@ -20,31 +19,20 @@ from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, ReportAir, Totals
+from sealcast.sender.airepoch import AirEpoch
+from sealcast.sender.boundary import Boundary
 from sealcast.sender.control import BURST, ControlSchedule
-from sealcast.sender.epochs import AirEpoch, EpochPlanner
+from sealcast.sender.epochs import EpochPlanner
 from sealcast.sender.keyless import cut_of
 from sealcast.sender.reports import REPORT_NS, ReportSchedule
 from sealcast.sender.scrambling import Scrambling
+from sealcast.sender.values import SenderState
 from sealcast.wire import rtp, srtcp, srtp
 from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
 from sealcast.wire.sealing import INDEX_LIMIT, Payload, SealedBatch, Sealer
 
 FIRST_SEQ_LIMIT = 1 << 15
 """SEQ starts below 2^15, so that a lost first packet is not taken for a rollover (RFC 3711 §3.3.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SenderState:
-    """What a person watching a sender wants to know."""
-
-    epoch: Epoch | None
-    next_epoch: Epoch | None
-    remaining_ms: int
-    extended: bool
-    packets: int
-    bytes: int
-    key_changes: int
-    roc: int
 
 
 class SenderSession:
@@ -180,6 +168,26 @@ class SenderSession:
     def handle_listening(self, *, is_listening: bool) -> None:
         """Note whether the key server's events are heard: then orders need not be asked for."""
         self._reports.listen(is_listening=is_listening)
+
+    # The content
+
+    def use_lifetime(self, lifetime_ms: int) -> None:
+        """Let keys that go on air from now on live so long, in place of what the channel says."""
+        self._epochs.use_lifetime(lifetime_ms)
+
+    def expect_change(self, at_ns: int, now: int, lifetime_ms: int | None = None) -> None:
+        """Expect other content at an instant: the key changes with it, in `change_now`."""
+        self._epochs.expect_change(Boundary(at_ns, lifetime_ms), now)
+
+    def change_now(self, now: int) -> bool:
+        """Change the key with the content, if receivers have the next one; False if it has to wait."""
+        is_due = self._epochs.change_now(now)
+        self._switch_if_due(now)
+        return is_due
+
+    def give_up_change(self) -> None:
+        """Let the next key go on air when it is ready, whatever the content does."""
+        self._epochs.give_up_change()
 
     # Outputs
 
@@ -326,7 +334,7 @@ class SenderSession:
             ssrc=self._ssrc,
             current=self._current().tek.key_id,
             remaining_ms=remaining_ms,
-            lifetime_ms=self._spec.lifetime_ms,
+            lifetime_ms=self._epochs.lifetime_ms,
             roc=highest >> 16,
             seq=highest & 0xFFFF,
             extended=self._epochs.is_extended(now),
@@ -351,7 +359,7 @@ class SenderSession:
             epoch=current.tek.key_id.epoch,
             cause=current.cause,
             remaining_ms=self._epochs.remaining_ms(now),
-            lifetime_ms=self._spec.lifetime_ms,
+            lifetime_ms=self._epochs.lifetime_ms,
             extended=self._epochs.is_extended(now),
             roc=highest >> 16,
             seq=highest & 0xFFFF,
