@@ -28,6 +28,11 @@ def one_core() -> Iterator[int | None]:
         os.sched_setaffinity(0, allowed)
 
 
+def last_core() -> int | None:
+    """Return the last core that is allowed, where the system knows."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 @contextlib.contextmanager
 def beside(core: int | None) -> Iterator[None]:
     """Leave a core to somebody else for the time, if there is another."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealcast.cli import bench_billing, bench_schedules
+from sealcast.cli import bench_billing, bench_keyserver, bench_schedules
 from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
@@ -116,6 +116,7 @@ def channels(
 
 app.command(epilog=bench_schedules.EXAMPLES)(bench_schedules.schedules)
 app.command(epilog=bench_billing.EXAMPLES)(bench_billing.billing)
+app.command(epilog=bench_keyserver.EXAMPLES)(bench_keyserver.keyserver)
 
 
 def _dataplane_json(figures: "DataplaneFigures", found: "PeerFigures") -> dict[str, object]:
