@@ -217,3 +217,11 @@ def test_a_weak_public_key_is_refused() -> None:
     weak = Jwk(kty="OKP", crv="X25519", x=b64url_encode(bytes(32)))
     with pytest.raises(FormatError, match="nothing can be sealed"):
         jose.seal(b"plaintext", weak, kid="a", typ=TYP)
+
+
+def test_a_large_message_opens_again() -> None:
+    """What was signed within a sealed message opens as long as it is no larger than any message may be."""
+    payload = RANDOM.bytes(140_000)
+    token = jose.sign(jose.seal(payload, OCT, kid="k", typ=TYP).encode(), SIGNING, kid="k", typ=TYP)
+    assert len(token) < MESSAGE_BYTES_MAX
+    assert jose.unseal(jose.verify(token, SIGNING.public(), typ=TYP), OCT, typ=TYP) == payload

@@ -17,8 +17,12 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A batch that a replica submitted; it comes again until `done` was awaited."""
+    """A batch that `replica` submitted, as the bus has it; it comes again until `done` was awaited.
 
+    `done` raises UnreachableError if the bus does not answer; the batch then comes again as well.
+    """
+
+    replica: str
     data: bytes
     done: Callable[[], Awaitable[None]]
 
@@ -26,7 +30,8 @@ class Submitted:
 class Bus(Protocol):
     """Carries bytes between servers; they are sealed before and opened after (`cluster.sealing`).
 
-    All methods raise UnreachableError while the bus does not answer; it reconnects by itself.
+    Methods raise UnreachableError while the bus does not answer; it reconnects by itself. `watch` and
+    `journal` wait instead, and end when it is closed.
     """
 
     async def last_sequence(self) -> int:
@@ -36,15 +41,17 @@ class Bus(Protocol):
     async def publish(self, entries: Sequence[tuple[str, bytes]], after: int) -> int:
         """Publish `(name, data)` in their order, the first right after the sequence `after`; return the last.
 
-        Returns once all are durable. Raises FencedError if anybody else has published since `after`; some of
-        the entries may stand then, which is why each is whole in itself.
+        Returns once all are durable. Raises FencedError if anybody else has published since `after`, or the
+        bus has lost what it had; what this server published itself without hearing of it fences nobody.
+        Whatever is raised, the first of the entries may stand, which is why each is whole in itself.
         """
         ...
 
     def watch(self) -> AsyncIterator[Delivered]:
         """Give the newest entry of every name in the order of publication, then each new one as it comes.
 
-        Over a connection that breaks it begins anew with all that is newer than what it gave.
+        Over a connection that breaks it goes on with all that is newer than what it gave, and begins anew on
+        a bus that has lost what it had. The same entry may come twice.
         """
         ...
 
@@ -53,7 +60,10 @@ class Bus(Protocol):
         ...
 
     def journal(self) -> AsyncIterator[Submitted]:
-        """Give the batches that were handed in, oldest first; those of one replica keep their order."""
+        """Give the batches that were handed in, oldest first, the next only after `done` of the one before.
+
+        A batch that was not done comes again, some seconds later.
+        """
         ...
 
     async def close(self) -> None:

@@ -52,7 +52,7 @@ def peek(token: str | bytes) -> UnverifiedHeader:
     """Read a JWS's header before its signature is checked; raises FormatError."""
     data = _bounded(token)
     try:
-        message = jws.extract_compact(data)
+        message = jws.extract_compact(data, registry=_TAKEN_APART)
         header = message.headers()
     except Exception as error:
         raise FormatError("not a compact JWS") from error
@@ -69,7 +69,7 @@ def unverified_payload(token: str | bytes) -> bytes:
     """
     data = _bounded(token)
     try:
-        payload = jws.extract_compact(data).payload
+        payload = jws.extract_compact(data, registry=_TAKEN_APART).payload
     except Exception as error:
         raise FormatError("not a compact JWS") from error
     if payload is None:
@@ -85,7 +85,11 @@ def verify(token: str | bytes | UnverifiedHeader, key: Jwk, *, typ: str) -> byte
     data = token if isinstance(token, UnverifiedHeader) else _bounded(token)
     registry = _signatures(key.signing_algorithm)
     try:
-        message = data.message if isinstance(data, UnverifiedHeader) else jws.extract_compact(data)
+        message = (
+            data.message
+            if isinstance(data, UnverifiedHeader)
+            else jws.extract_compact(data, registry=_TAKEN_APART)
+        )
         is_theirs = jws.validate_compact(message, jose_key(key), registry=registry)
     except Exception as error:
         raise AuthenticationError("the signature does not verify") from error
@@ -144,19 +148,33 @@ def _decrypt(token: str | bytes, key: Jwk | HeldPair, algorithm: str, typ: str) 
     return opened.plaintext
 
 
+class _Signatures(jws.JWSRegistry):
+    """Bounded by us alone: what `sign` made of any message of ours verifies."""
+
+    max_payload_length = MESSAGE_BYTES_MAX
+
+
+_TAKEN_APART = _Signatures()
+"""For reading a JWS before anything of it is checked: it says how long parts may be, no more."""
+
+
+class _Seals(jwe.JWERegistry):
+    """Bounded by us alone: what `seal` made of any message of ours opens."""
+
+    max_ciphertext_length = MESSAGE_BYTES_MAX
+
+
 @functools.cache
 def _signatures(algorithm: str) -> jws.JWSRegistry:
     """Return what the library may see in a JWS: one algorithm. There are as many as kinds of keys."""
-    return jws.JWSRegistry(algorithms=[algorithm])
+    return _Signatures(algorithms=[algorithm])
 
 
 @functools.cache
 def _registry(algorithm: str) -> jwe.JWERegistry:
     """Return what the library may see in a JWE: one algorithm, and for what stays here how its key came."""
     private = {DERIVATION: HeaderParameter("how the key follows from a passphrase", _any_value)}
-    return jwe.JWERegistry(
-        private if algorithm == "dir" else None, algorithms=[algorithm, CONTENT_ENCRYPTION]
-    )
+    return _Seals(private if algorithm == "dir" else None, algorithms=[algorithm, CONTENT_ENCRYPTION])
 
 
 def _any_value(_: object) -> None:
