@@ -60,3 +60,16 @@ cluster_journals = sa.Table(
 )
 """At the master: the number of the last row of each journal that is in the database. At a replica: its own
 journal's name, with number 0."""
+
+cluster_aside = sa.Table(
+    "cluster_aside",
+    metadata,
+    sa.Column("journal", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("replica", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+)
+"""At the master: rows of journals that could not be recorded, such as grants of epochs that a database that was
+restored from a backup does not know. None is ever lost silently."""
