@@ -3,7 +3,7 @@
 `POST /v1/<path>` with a JWS body; the answer is a JWE holding the server's JWS where `sealed`, else JSON.
 """
 
-from sealcast.messages import answers, enrolment, requests, subscribing
+from sealcast.messages import answers, auditing, enrolment, requests, subscribing
 from sealcast.messages.operation import Operation
 from sealcast.messages.operations_billing import BILLING
 
@@ -126,6 +126,14 @@ OFFENDER_LIST = Operation(
 OFFENDER_PARDON = Operation(
     "offender-pardon", "/v1/offenders/pardon", "operator", subscribing.OffenderPardonRequest, answers.Done
 )
+AUDIT_LIST = Operation(
+    "audit-list",
+    "/v1/audit/list",
+    "operator",
+    auditing.AuditListRequest,
+    auditing.AuditList,
+    is_remembered=False,
+)
 WITHDRAWAL = Operation(
     "withdrawal", "/v1/withdrawal", "device", subscribing.WithdrawalRequest, subscribing.WithdrawalBegun
 )
@@ -220,6 +228,7 @@ ALL = (
     SUBSCRIBE,
     OFFENDER_LIST,
     OFFENDER_PARDON,
+    AUDIT_LIST,
     WITHDRAWAL,
     WITHDRAW,
     *BILLING,

@@ -14,6 +14,7 @@ from sealcast.keyserver.sending import SenderDesk
 from sealcast.keyserver.views import Views
 from sealcast.messages import operations
 from sealcast.server.assigning import Assignments
+from sealcast.server.auditing import audit_handlers
 from sealcast.server.billing.evidence import EvidenceKeeper
 from sealcast.server.billing.handlers import billing_handlers
 from sealcast.server.billing.shared import BillingShared
@@ -141,6 +142,7 @@ class Desks:
             *selling_handlers(SoldDesk()),
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),
+            *audit_handlers(),
             *withdrawal_handlers(self._withdrawals),
             *self._billing,
             *receiving_handlers(self._receiving, self.manager),

@@ -13,6 +13,7 @@ from sealcast.client.transfer import trust
 from sealcast.core.errors import LocalError, SealcastError, UsageError
 from sealcast.server.listening import Listener
 from sealcast.server.settings import KeyserverSettings
+from sealcast.transport import supervisor
 
 READY_WAIT_S = 10.0
 """A server that does not listen by then never will."""
@@ -53,15 +54,19 @@ async def serve_until(
     """
     serving = asyncio.create_task(listener.serve())
     waiting = asyncio.create_task(ended.wait())
-    tasks: list[asyncio.Task[Any]] = [waiting, *map(asyncio.create_task, beside)]
+    within_s = supervisor.watchdog_s()
+    signs = [] if within_s is None else [supervisor.give_signs(within_s)]
+    tasks: list[asyncio.Task[Any]] = [waiting, *map(asyncio.create_task, [*beside, *signs])]
     try:
         await _wait_until_listening(serving, ca_pem, address)
         if ready is not None:
             ready(url_of(address))
+        supervisor.tell(f"{supervisor.READY}\nSTATUS=listens on {url_of(address)}")
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             raise LocalError("the HTTPS server ended by itself; see its log, then start it again")
     finally:
+        supervisor.tell(supervisor.STOPPING)
         for task in tasks:
             task.cancel()
         listener.stop()  # type: ignore[no-untyped-call]

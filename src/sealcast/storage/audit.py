@@ -31,6 +31,31 @@ class AuditRow:
     subject: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows: numbers between `after` and `before`, one caller, deeds that begin with `what`, and so on.
+
+    `subject` is a word of what it was done to, between spaces; instants count from `since_ms` to before
+    `until_ms`.
+    """
+
+    before: int | None = None
+    after: int | None = None
+    who: str | None = None
+    what: str | None = None
+    subject: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedRow:
+    """A row with its number, which rises."""
+
+    number: int
+    row: AuditRow
+
+
 def append(connection: sa.Connection, row: AuditRow) -> None:
     """Add one row, in the caller's transaction: it stands if and only if the deed does."""
     connection.execute(
@@ -42,3 +67,30 @@ def latest(connection: sa.Connection, count: int) -> list[AuditRow]:
     """Return the last `count` rows, newest first."""
     rows = connection.execute(_LATEST, {"count": count})
     return [AuditRow(row.at_ms, row.who, row.what, row.subject) for row in rows]
+
+
+def page(connection: sa.Connection, wanted: Wanted, limit: int) -> list[NumberedRow]:
+    """Return at most `limit` rows: the newest first, or the oldest first if `wanted.after` is given."""
+    order = audit.c.id.desc() if wanted.after is None else audit.c.id
+    rows = connection.execute(sa.select(audit).where(*_conditions(wanted)).order_by(order).limit(limit))
+    return [NumberedRow(row.id, AuditRow(row.at_ms, row.who, row.what, row.subject)) for row in rows]
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.before is not None:
+        found.append(audit.c.id < wanted.before)
+    if wanted.after is not None:
+        found.append(audit.c.id > wanted.after)
+    if wanted.who is not None:
+        found.append(audit.c.who == wanted.who)
+    if wanted.what is not None:
+        found.append(audit.c.what.startswith(wanted.what, autoescape=True))
+    if wanted.subject is not None:
+        words = sa.literal(" ") + audit.c.subject + sa.literal(" ")
+        found.append(words.contains(f" {wanted.subject} ", autoescape=True))
+    if wanted.since_ms is not None:
+        found.append(audit.c.at_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        found.append(audit.c.at_ms < wanted.until_ms)
+    return found
