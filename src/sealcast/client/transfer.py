@@ -1,7 +1,7 @@
 """Owns one exchange over HTTPS: post a token, read a bounded answer, trust no CA but the operator's.
 
-It knows nothing of operations and keys. aiohttp lives in this file only. `fetch_unverified` is the one place
-without trust: what it brings is nothing but a certificate to compare with a fingerprint.
+It knows nothing of operations and keys. aiohttp lives here and in `forwarding`. `fetch_unverified` is the one
+place without trust: what it brings is nothing but a certificate to compare with a fingerprint.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class Stream:
             async with asyncio.timeout(idle_s):
                 return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise UnreachableError(_explain(self._server, error)) from error
+            raise UnreachableError(explain(self._server, error)) from error
 
     def close(self) -> None:
         """End it, and its connection."""
@@ -136,9 +136,9 @@ async def _exchange(
         async with session.request(
             method, url, data=body, headers=headers, allow_redirects=False
         ) as response:
-            return _reply(response, await _read_bounded(response.content, server))
+            return _reply(response, await read_bounded(response.content, server))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise UnreachableError(_explain(server, error)) from error
+        raise UnreachableError(explain(server, error)) from error
 
 
 async def _open_stream(session: aiohttp.ClientSession, server: str, path: str, body: bytes) -> Stream:
@@ -156,12 +156,12 @@ async def _open_stream(session: aiohttp.ClientSession, server: str, path: str, b
             )
             try:
                 is_yes = 200 <= response.status < 300
-                content = b"" if is_yes else await _read_bounded(response.content, server)
+                content = b"" if is_yes else await read_bounded(response.content, server)
             except BaseException:
                 response.close()
                 raise
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise UnreachableError(_explain(server, error)) from error
+        raise UnreachableError(explain(server, error)) from error
     return Stream(server, response, _reply(response, content))
 
 
@@ -182,7 +182,8 @@ def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
     )
 
 
-async def _read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
+async def read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
+    """Return a whole body; raises FormatError for one that no message of ours can be."""
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
@@ -203,7 +204,7 @@ def _seconds(value: str | None) -> float | None:
     return float(value[:SECONDS_DIGITS_MAX])
 
 
-def _explain(server: str, error: Exception) -> str:
+def explain(server: str, error: Exception) -> str:
     """Say in one line what is wrong with the way to a server."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"{server} is not to be trusted: {_certificate_fault(error.certificate_error)}"

@@ -1,6 +1,7 @@
 """Owns the key request: admission by one feature, keys by another, the grant, in one unit of work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -14,7 +15,6 @@ from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import CHANNELS_MAX, Views
 from sealcast.messages.requests import KeyRequest
 from sealcast.server import granting
-from sealcast.server.billing.evidence import EvidenceKeeper
 from sealcast.subscribers import store as allow_list
 
 COUNTED_NS = 10 * NS_PER_S
@@ -22,6 +22,14 @@ COUNTED_NS = 10 * NS_PER_S
 
 HELD_MAX = 64
 """Keys that a device may say it holds: it keeps four of a channel."""
+
+
+class GrantKeeper(Protocol):
+    """Keeps what stands behind grants: evidence, or what others are to be told of them."""
+
+    def keep(self, call: Call, channel: ChannelNumber, epochs: Iterable[Epoch], *, new: int) -> None:
+        """Keep a request that brought the keys of `epochs`, `new` of them for the first time."""
+        ...
 
 
 class AllowListAdmission:
@@ -44,8 +52,16 @@ class AllowListAdmission:
         return allow_list.count(self._connection, channel)
 
 
+def whatever_is_due(_call: Call, view: ChannelView) -> tuple[Epoch, ...]:
+    """Return the epochs whose keys are given where all is known that matters: the current and the next."""
+    return choose_epochs(view)
+
+
 class KeyDesk:
-    """Answers key requests. `admission` makes the port for a transaction, `on_grants` counts new grants."""
+    """Answers key requests. `admission` makes the port for a transaction, `on_grants` counts new grants.
+
+    `choose` says which keys may be given to whoever may have any.
+    """
 
     def __init__(
         self,
@@ -56,7 +72,8 @@ class KeyDesk:
         receptions: Receptions,
         key_servers: tuple[str, ...],
         on_grants: Callable[[int], None],
-        evidence: EvidenceKeeper,
+        evidence: GrantKeeper,
+        choose: Callable[[Call, ChannelView], tuple[Epoch, ...]] = whatever_is_due,
     ) -> None:
         self._views = views
         self._air = air
@@ -66,13 +83,14 @@ class KeyDesk:
         self.events: tuple[str, ...] = ()
         self._on_grants = on_grants
         self._evidence = evidence
+        self._choose = choose
         self._audiences: dict[ChannelNumber, tuple[int, int]] = {}
 
     def request(self, call: Call, request: KeyRequest) -> Reply:
         """Grant a device the keys that are, or will be, in use, except those it holds."""
         held = _held(request)
         view = self._views.get(call.connection, request.channel)
-        epochs = choose_epochs(view)
+        epochs = self._choose(call, view)
         decision = self._admission(call.connection).permit(
             call.caller.id, view.spec.number, epochs, call.wall_ms
         )
