@@ -4,9 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sealcast.storage.engine import open_engine
-from sealcast.storage.migrate import upgrade
 from sealcast.storage.unitofwork import Batch, UnitOfWork
+from storage.places import upgraded_engine
 
 
 @contextlib.contextmanager
@@ -17,9 +16,7 @@ def database(
     on_undone: Callable[[], None] | None = None,
 ) -> Iterator[UnitOfWork]:
     """Give a unit of work over a fresh database in `folder`, and close it."""
-    engine = open_engine(folder / "test.sqlite")
-    upgrade(engine)
-    unit_of_work = UnitOfWork(engine, on_batch=on_batch, on_undone=on_undone)
+    unit_of_work = UnitOfWork(upgraded_engine(folder / "test.sqlite"), on_batch=on_batch, on_undone=on_undone)
     try:
         yield unit_of_work
     finally:

@@ -1,15 +1,17 @@
 """Shows that the short way to the database does what the long way does, errors and undoing included."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from sealcast.storage.direct import Direct
-from sealcast.storage.engine import is_of_the_disk, open_engine
+from sealcast.storage.engine import is_of_the_disk
 from sealcast.storage.upsert import insert
 from storage.database import database
+from storage.places import is_on_postgres, open_engine
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 ROWS = sa.Table(
     "rows_of_a_test",
@@ -54,15 +56,16 @@ def test_an_error_is_that_of_the_long_way_and_shows_no_value(tmp_path: Path) -> 
     ROWS.metadata.create_all(engine)
     with engine.begin() as connection:
         ADD.change(connection, [row("a")])
-        with pytest.raises(sa.exc.IntegrityError) as refused:
-            ADD.change(connection, [row("a")])
-        assert isinstance(refused.value.orig, sqlite3.IntegrityError)
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-        with pytest.raises(sa.exc.OperationalError) as unwritten:
+    with engine.begin() as connection, pytest.raises(sa.exc.IntegrityError) as refused:
+        ADD.change(connection, [row("a")])
+    assert isinstance(refused.value.orig, connection.dialect.loaded_dbapi.IntegrityError)
+    with engine.begin() as connection:
+        reads_only = "SET TRANSACTION READ ONLY" if is_on_postgres() else "PRAGMA query_only = ON"
+        connection.exec_driver_sql(reads_only)
+        with pytest.raises(sa.exc.DBAPIError) as unwritten:
             ADD.change(connection, [row("hidden")])
         assert is_of_the_disk(unwritten.value)
         assert "hidden" not in str(unwritten.value)
-        connection.exec_driver_sql("PRAGMA query_only = OFF")
     engine.dispose()
 
 

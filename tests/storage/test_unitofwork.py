@@ -1,9 +1,9 @@
 """Shows what a unit of work may rely on: durable before the result, alone in failing, bounded."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,22 @@ from sealcast.storage import audit
 from sealcast.storage.audit import AuditRow
 from sealcast.storage.unitofwork import QUEUE_MAX, Batch
 from storage.database import database
+from storage.places import is_on_postgres, rows
+
+pytestmark = pytest.mark.usefixtures("both_databases")
+
+
+BROKEN_AT_COMMIT = {
+    "sqlite": (
+        "PRAGMA defer_foreign_keys = ON",
+        "INSERT INTO channel_senders (channel, sender) VALUES (99, 'nobody')",
+    ),
+    "postgresql": (
+        "CREATE TABLE once (number BIGINT UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO once VALUES (1), (1)",
+    ),
+}
+"""What the database finds out only when it commits."""
 
 
 def adding(what: str) -> Callable[[sa.Connection], str]:
@@ -26,12 +42,18 @@ def adding(what: str) -> Callable[[sa.Connection], str]:
     return work
 
 
+def give_room(connection: sa.Connection, *, is_there: bool) -> None:
+    """Let the database grow no more, or again; on PostgreSQL by allowing no writes."""
+    if is_on_postgres():
+        connection.exec_driver_sql(f"SET default_transaction_read_only = {'off' if is_there else 'on'}")
+    else:
+        pages = 10_000 if is_there else connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
 def rows_on_disk(folder: Path) -> list[str]:
     """Return what another program sees in the file."""
-    with sqlite3.connect(folder / "test.sqlite") as other:
-        found = [what for (what,) in other.execute("SELECT what FROM audit ORDER BY id")]
-    other.close()
-    return found
+    return [str(what) for (what,) in rows(folder / "test.sqlite", "SELECT what FROM audit ORDER BY id")]
 
 
 def test_result_comes_after_the_commit(tmp_path: Path) -> None:
@@ -92,11 +114,8 @@ def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:
     undone: list[str] = []
 
     def breaking(connection: sa.Connection) -> str:
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-        connection.exec_driver_sql(
-            "INSERT INTO totals (channel, ssrc, epoch, duration_ms, packets, bytes) "
-            "VALUES (99, 1, 1, 0, 0, 0)"
-        )
+        for statement in BROKEN_AT_COMMIT["postgresql" if is_on_postgres() else "sqlite"]:
+            connection.exec_driver_sql(statement)
         return "not durable"
 
     with database(tmp_path, on_undone=lambda: undone.append("undone")) as unit_of_work:
@@ -139,18 +158,16 @@ def test_a_full_disk_is_a_refusal_until_there_is_room(
 ) -> None:
     """Who writes to a full disk is told to ask again; nothing of it is kept, and with room all is well."""
     with database(tmp_path) as unit_of_work:
-        pages = unit_of_work.run_blocking(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
-
-        def bounded(connection: sa.Connection, most: int) -> None:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
-
-        unit_of_work.run_blocking(lambda connection: bounded(connection, pages))
+        unit_of_work.run_blocking(partial(give_room, is_there=False))
         for _ in range(2):
-            with pytest.raises(RefusedError, match="database or disk is full") as refused:
+            with pytest.raises(RefusedError, match=r"disk is full|read-only") as refused:
                 unit_of_work.run_blocking(adding("x" * 100_000))
             assert (refused.value.type, refused.value.status) == ("busy", 503)
-        unit_of_work.run_blocking(lambda connection: bounded(connection, 10_000))
+            assert not unit_of_work.takes_writes
+        unit_of_work.run_blocking(partial(give_room, is_there=True))
+        assert not unit_of_work.takes_writes, "nothing was written yet"
         unit_of_work.run_blocking(adding("room"))
+        assert unit_of_work.takes_writes
     assert rows_on_disk(tmp_path) == ["room"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 

@@ -14,9 +14,9 @@ from sealcast.storage.migrate import upgrade
 from sealcast.storage.unitofwork import UnitOfWork
 
 
-def open_database(path: Path | str) -> sa.Engine:
+def open_database(address: Path | str) -> sa.Engine:
     """Open a database and bring it up to date; raises UsageError if it is not ours, or newer than we are."""
-    engine = open_engine(Path(path))
+    engine = open_engine(address)
     try:
         upgrade(engine)
     except Exception:

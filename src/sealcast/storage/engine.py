@@ -1,4 +1,7 @@
-"""Owns the connection to the database: SQLite in WAL mode, every commit on disk before it returns."""
+"""Owns the connection to the database: SQLite in WAL mode, every commit on disk before it returns.
+
+An address that begins with `postgresql://` is PostgreSQL's (`storage.postgres`).
+"""
 
 import sqlite3
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sealcast.core.errors import UsageError
+from sealcast.storage.postgres import READS_ONLY, is_passing, is_postgres, open_postgres
 
 BUSY_TIMEOUT_MS = 5_000
 """How long to wait for another program that reads or copies the database, such as a backup."""
@@ -23,9 +27,6 @@ PRAGMAS = (
 """`secure_delete`: what is erased is overwritten, not only forgotten."""
 
 PRIVATE_MODE = 0o600
-READS_ONLY = "sealcast_reads_only"
-"""Execution option of connections that only read (`storage.reading`): they wait for no writer."""
-
 DISK_CODES = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -36,12 +37,15 @@ DISK_CODES = {
 """Errors that an operator mends by making room, or by letting go of the file (primary result codes)."""
 
 
-def open_engine(path: Path) -> sa.Engine:
-    """Return the engine of the database at `path`, made (mode 0600) if absent.
+def open_engine(address: Path | str) -> sa.Engine:
+    """Return the engine of the database at `address`: a file, made (mode 0600) if absent, or PostgreSQL.
 
-    Transactions begin with `BEGIN IMMEDIATE`: one writer, and none that finds out late. Raises UsageError if
-    the file cannot be opened or is not a database.
+    SQLite's transactions begin with `BEGIN IMMEDIATE`: one writer, and none that finds out late. Raises
+    UsageError if the file cannot be opened or is not a database, and what `open_postgres` raises.
     """
+    if isinstance(address, str) and is_postgres(address):
+        return open_postgres(address)
+    path = Path(address)
     try:
         path.touch(mode=PRIVATE_MODE)
     except OSError as error:
@@ -68,8 +72,14 @@ def open_engine(path: Path) -> sa.Engine:
 
 
 def is_of_the_disk(error: Exception) -> bool:
-    """Whether it is the disk that fails: full, read-only, broken, or the file held by another program."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    """Whether it is the disk that fails: full, read-only, broken, or the file held by another program.
+
+    For PostgreSQL also a connection that is lost or cannot be made, and a server that shuts down.
+    """
+    cause = getattr(error, "orig", error)
+    if type(cause).__module__.startswith("psycopg"):
+        return is_passing(cause)
+    code = getattr(cause, "sqlite_errorcode", 0)
     return isinstance(error, sa.exc.OperationalError) and code & 0xFF in DISK_CODES
 
 

@@ -1,15 +1,17 @@
 """Owns long reads beside the writer: each sees the database as it was when it began, and holds up nobody.
 
-SQLite in WAL mode gives every connection its own snapshot; these may not write at all.
+SQLite in WAL mode gives every connection its own snapshot, PostgreSQL every transaction that is REPEATABLE
+READ; these may not write at all.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from sealcast.storage.engine import READS_ONLY
+from sealcast.storage.postgres import READS_ONLY
 
 T = TypeVar("T")
 
@@ -33,10 +35,11 @@ class Reader:
         """Do as `read` in this thread."""
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
+            if not isinstance(driver, sqlite3.Connection):
+                return work(connection)
             connection.exec_driver_sql("PRAGMA query_only = ON")
             try:
                 return work(connection)
             finally:
                 connection.rollback()
-                if driver is not None:
-                    driver.execute("PRAGMA query_only = OFF")
+                driver.execute("PRAGMA query_only = OFF")

@@ -4,14 +4,14 @@
 run(work) ──► bounded queue ──► BEGIN ─ n times (SAVEPOINT ─ work ─ RELEASE) ─ COMMIT ──► results
 ```
 A transaction takes units until the queue is empty, at most for `GATHER_NS` after its first; a result is
-given out only after the commit. A unit that raises is undone alone.
+given out only after the commit. A unit that raises is undone alone. While PostgreSQL does not answer, whoever
+waits is refused, and the connection is made anew with a later unit.
 """
 
 import asyncio
 import contextlib
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +22,10 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
-from sealcast.core.errors import LocalError, RefusedError
+from sealcast.core.errors import LocalError, RefusedError, SealcastError
+from sealcast.storage.driving import Driver, changes_of, driver_of, has_written, is_in_transaction, is_lost
 from sealcast.storage.engine import is_of_the_disk
+from sealcast.storage.postgres import first_line
 
 GATHER_NS = 5_000_000
 """The longest that a transaction gathers units after its first: what a lone request may wait for others."""
@@ -32,6 +34,9 @@ QUEUE_MAX = 4_096
 """Units waiting. Beyond it a caller waits too long to be served, and is told so at once."""
 
 RETRY_AFTER_S = 1.0
+RECONNECT_NS = 500_000_000
+"""Between two attempts to reach a database that was lost: a failed one may take some seconds."""
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -96,7 +101,9 @@ class UnitOfWork:
         self._on_begin = on_begin
         self._connection = engine.connect()
         # Savepoints go past SQLAlchemy: its bookkeeping costs more than all of a small unit's own work.
-        self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
+        self._driver: Driver = driver_of(self._connection)
+        self._is_lost = False
+        self._reconnect_at_ns = 0
         self._on_batch = on_batch
         self._on_undone = on_undone
         self._queue: queue.Queue[_Unit[Any] | _Signal] = queue.Queue(QUEUE_MAX)
@@ -107,14 +114,14 @@ class UnitOfWork:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether the last write did not fail for the disk."""
+        """Whether the last write did not fail for the disk or the connection."""
         return not self._is_failing
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` and return its result once it is durable; raises what `work` raises.
 
-        Raises RefusedError `busy` if too many wait or the disk takes no commit, LocalError if the database
-        does not.
+        Raises RefusedError `busy` if too many wait, the disk takes no commit or the database does not answer
+        (then it may have been written all the same), LocalError if the database does not take it.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -155,9 +162,12 @@ class UnitOfWork:
 
     def _run_batch(self, first: _Unit[Any]) -> _Signal:
         """Run `first` and those that follow in one transaction; return what ended it."""
-        began_ns, changes_before = time.monotonic_ns(), self._driver.total_changes
+        if self._is_lost and not self._reconnect(first):
+            return self._refuse_all(first)
+        began_ns, changes_before = time.monotonic_ns(), changes_of(self._driver)
         units: list[_Unit[Any]] = []
         following: _Unit[Any] | _Signal = first
+        has_changed = False
         try:
             with self._connection.begin():
                 if self._on_begin is not None:
@@ -166,12 +176,13 @@ class UnitOfWork:
                     units.append(following)
                     self._run_in_savepoint(following)
                     following = self._next(began_ns)
+                if self._is_failing:
+                    has_changed = has_written(self._driver, changes_before)
         except Exception as error:  # noqa: BLE001 - whatever the database says, every caller must hear of it
             self._lose(units or [first], error)
         else:
-            if self._is_failing and self._driver.total_changes > changes_before:
-                self._is_failing = False
-                _log.warning("the database takes writes again")
+            if has_changed:
+                self._take_writes_again()
             if self._on_batch is not None:
                 self._on_batch(Batch(len(units), time.monotonic_ns() - began_ns))
         _hand_out(units or [first])
@@ -192,36 +203,76 @@ class UnitOfWork:
             unit.result = unit.work(self._connection)
         except Exception as error:
             unit.error = self._why(error) if is_of_the_disk(error) else error
-            if not self._driver.in_transaction:
-                raise  # A full disk has undone the whole transaction, and with it the other units.
+            if not is_in_transaction(self._driver):
+                raise  # A full disk or a lost connection has undone the whole transaction, all units of it.
             self._driver.execute("ROLLBACK TO unit")
             self._undone()
         self._driver.execute("RELEASE unit")
 
     def _lose(self, units: list[_Unit[Any]], error: Exception) -> None:
         """Undo a transaction that failed, also in its commit, and turn all its units into errors."""
-        with contextlib.suppress(sqlite3.Error):
-            self._driver.rollback()
+        if is_lost(self._driver):
+            self._connection.invalidate()
+            self._is_lost, self._reconnect_at_ns = True, 0
+        else:
+            with contextlib.suppress(Exception):
+                self._driver.rollback()
         for unit in units:
             if unit.error is None:
                 unit.error = self._why(error)
                 unit.error.__cause__ = error
         self._undone()
 
+    def _reconnect(self, first: _Unit[Any]) -> bool:
+        """Make the connection anew, unless that was tried just now; tell `first` why it cannot be."""
+        if time.monotonic_ns() >= self._reconnect_at_ns:
+            try:
+                self._driver = driver_of(self._connection)
+            except Exception as error:  # noqa: BLE001 - libpq, the network and the server's start have many
+                self._reconnect_at_ns = time.monotonic_ns() + RECONNECT_NS
+                first.error = self._why(error)
+            else:
+                self._is_lost = False
+                self._take_writes_again()
+        return not self._is_lost
+
+    def _refuse_all(self, first: _Unit[Any]) -> _Signal:
+        """Refuse `first` and all that wait now: none should wait for the next attempt."""
+        units, following = [first], self._next(time.monotonic_ns())
+        while not isinstance(following, _Signal):
+            units.append(following)
+            following = self._next(time.monotonic_ns())
+        for unit in units:
+            unit.error = unit.error or _busy("the server does not reach its database; ask again in a second")
+        _hand_out(units)
+        return following
+
     def _why(self, error: Exception) -> Exception:
         """Say why something was not written: for the disk, which can be mended while we run, or for us."""
+        if isinstance(error, SealcastError):
+            return error
+        reason = first_line(getattr(error, "orig", error))
         if not is_of_the_disk(error):
-            return LocalError(f"the database did not take it: {error}")
-        reason = getattr(error, "orig", error)
+            return LocalError(f"the database did not take it: {reason}")
         if not self._is_failing:
             self._is_failing = True
-            _log.error("the database takes no writes: %s; make room, and it goes on by itself", reason)
-        detail = f"the server cannot write its database ({reason}); ask again when there is room"
-        return RefusedError("busy", detail, 503, retry_after_s=RETRY_AFTER_S)
+            _log.error("the database takes no writes: %s; once that is mended, it goes on by itself", reason)
+        if is_lost(self._driver):
+            return _busy("the server does not reach its database; ask again in a second")
+        return _busy(f"the server cannot write its database ({reason}); ask again when there is room")
+
+    def _take_writes_again(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("the database takes writes again")
 
     def _undone(self) -> None:
         if self._on_undone is not None:
             self._on_undone()
+
+
+def _busy(detail: str) -> RefusedError:
+    return RefusedError("busy", detail, 503, retry_after_s=RETRY_AFTER_S)
 
 
 def _hand_out(units: list[_Unit[Any]]) -> None:

@@ -3,15 +3,10 @@
 import sqlalchemy as sa
 from alembic import op
 
+from sealcast.storage.migrations.guards import keep_rows
+
 revision = "0001"
 down_revision = None
-
-APPEND_ONLY = """
-CREATE TRIGGER audit_no_{verb} BEFORE {verb} ON audit
-BEGIN
-    SELECT RAISE(ABORT, 'the audit table is append-only');
-END
-"""
 
 
 def upgrade() -> None:
@@ -39,8 +34,7 @@ def _make_audit() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
         sqlite_autoincrement=True,
     )
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(APPEND_ONLY.format(verb=verb))
+    keep_rows("audit", "the audit table is append-only")
 
 
 def _make_channels() -> None:

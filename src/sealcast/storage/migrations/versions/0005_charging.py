@@ -3,39 +3,19 @@
 import sqlalchemy as sa
 from alembic import op
 
+from sealcast.storage.migrations.guards import keep_rows, refuse
+
 revision = "0005"
 down_revision = "0004"
 
-APPEND_ONLY = """
-CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}
-BEGIN
-    SELECT RAISE(ABORT, 'the table {table} is append-only');
-END
-"""
-
-NO_REPLACE = """
-CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {exists}
-BEGIN
-    SELECT RAISE(ABORT, 'the table {table} is append-only');
-END
-"""
-"""INSERT OR REPLACE deletes a row without a word to triggers of DELETE."""
-
-COUNTED = """
-CREATE TRIGGER ledger_postings_counted BEFORE INSERT ON ledger_postings
-WHEN NEW.place NOT BETWEEN 0 AND (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1
-BEGIN
-    SELECT RAISE(ABORT, 'an entry takes no more postings than it began with');
-END
-"""
-BALANCED = """
-CREATE TRIGGER ledger_postings_balanced AFTER INSERT ON ledger_postings
-WHEN NEW.place = (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1
-    AND (SELECT count(*) <= NEW.place OR sum(amount_micro) <> 0 FROM ledger_postings WHERE entry = NEW.entry)
-BEGIN
-    SELECT RAISE(ABORT, 'the postings of an entry add up to nothing');
-END
-"""
+IS_UNCOUNTED = (
+    "NEW.place NOT BETWEEN 0 AND (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1"
+)
+IS_UNBALANCED = (
+    "NEW.place = (SELECT postings FROM ledger_entries WHERE number = NEW.entry) - 1"
+    " AND (SELECT count(*) <= NEW.place OR sum(amount_micro) <> 0"
+    " FROM ledger_postings WHERE entry = NEW.entry)"
+)
 
 PERMANENT = {
     "tariffs": (("name",),),
@@ -63,11 +43,15 @@ def upgrade() -> None:
     _make_ledger()
     _make_settlement()
     for table, keys in PERMANENT.items():
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(APPEND_ONLY.format(table=table, verb=verb))
-        op.execute(NO_REPLACE.format(table=table, exists=" OR ".join(_exists(table, key) for key in keys)))
-    op.execute(COUNTED)
-    op.execute(BALANCED)
+        message = f"the table {table} is append-only"
+        keep_rows(table, message)
+        # INSERT OR REPLACE deletes a row without a word to triggers of DELETE.
+        exists = " OR ".join(_exists(table, key) for key in keys)
+        refuse(f"{table}_no_replace", "BEFORE INSERT", table, message, exists)
+    table, more = "ledger_postings", "an entry takes no more postings than it began with"
+    refuse(f"{table}_counted", "BEFORE INSERT", table, more, IS_UNCOUNTED)
+    nothing = "the postings of an entry add up to nothing"
+    refuse(f"{table}_balanced", "AFTER INSERT", table, nothing, IS_UNBALANCED)
 
 
 def _exists(table: str, key: tuple[str, ...]) -> str:
@@ -238,6 +222,9 @@ def _make_invoices() -> None:
         sa.PrimaryKeyConstraint("customer", "start_ms", name=op.f("pk_billed_periods")),
     )
     op.create_index("ix_billed_periods_end", "billed_periods", ["end_ms"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        # SQLite numbers the rows of every table by itself, and calls the number so.
+        op.execute("ALTER TABLE billed_periods ADD COLUMN rowid BIGSERIAL NOT NULL UNIQUE")
 
 
 def _make_ledger() -> None:

@@ -22,6 +22,10 @@ MARK = """
     DELETE FROM cluster_changes WHERE kind = '{kind}' AND name = CAST({row}.{column} AS TEXT);
     INSERT INTO cluster_changes (kind, name) VALUES ('{kind}', CAST({row}.{column} AS TEXT));
 """
+MARK_ON_POSTGRESQL = """
+    INSERT INTO cluster_changes (kind, name) VALUES ('{kind}', CAST({row}.{column} AS TEXT))
+    ON CONFLICT (kind, name) DO UPDATE SET number = excluded.number;
+"""
 ON_SQLITE = """
 CREATE TRIGGER {table}_followed_{verb} AFTER {verb} ON {table} WHEN EXISTS (SELECT 1 FROM cluster_lease)
 BEGIN {mark} END
@@ -40,10 +44,12 @@ FOR EACH ROW EXECUTE FUNCTION {table}_followed_{verb}();
 def upgrade() -> None:
     """Make the tables of a cluster, and the triggers that note what changes while there is a lease."""
     _make_tables()
-    template = ON_POSTGRESQL if op.get_bind().dialect.name == "postgresql" else ON_SQLITE
+    template, marking = ON_SQLITE, MARK
+    if op.get_bind().dialect.name == "postgresql":
+        template, marking = ON_POSTGRESQL, MARK_ON_POSTGRESQL
     for table, (kind, column) in FOLLOWED.items():
         for verb in ("insert", "update", "delete"):
-            mark = MARK.format(kind=kind, column=column, row="OLD" if verb == "delete" else "NEW")
+            mark = marking.format(kind=kind, column=column, row="OLD" if verb == "delete" else "NEW")
             op.execute(template.format(table=table, verb=verb, mark=mark))
 
 
@@ -89,4 +95,14 @@ def _make_tables() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("journal", name=op.f("pk_cluster_journals")),
+    )
+    op.create_table(
+        "cluster_aside",
+        sa.Column("journal", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("replica", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("journal", "number", name=op.f("pk_cluster_aside")),
     )
