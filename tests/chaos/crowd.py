@@ -22,7 +22,6 @@ from chaos.records import Crowd, Given, Home, Life, Watcher, extend
 from chaos.shared_air import AIR, Air, Member, place_of
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import SealcastError
-from sealcast.device.vault import Credential
 from sealcast.messages.answers import Grant
 from sealcast.receiver import control, run
 from sealcast.receiver.keyring import HeldKey
@@ -89,11 +88,9 @@ class Nowhere:
         """Do nothing."""
 
 
-async def watch(watcher: Watcher, crowd: Crowd, life: Life, stop: asyncio.Event) -> None:
+async def watch(watcher: Watcher, life: Life, stop: asyncio.Event) -> None:
     """Be one receiver until told to end."""
-    credential = msgspec.structs.replace(
-        watcher.credential, servers=crowd.servers or watcher.credential.servers
-    )
+    credential = watcher.credential
     LIFE.set(life)
     settings = ReceiveSettings(
         credential, watcher.channel, interface="eth0", reorder_ms=REORDER_MS, wait=True
@@ -109,17 +106,16 @@ async def watch(watcher: Watcher, crowd: Crowd, life: Life, stop: asyncio.Event)
     life.ended_ns = time.monotonic_ns()
 
 
-async def gather(crowd: Crowd) -> Home:
+async def gather(crowd: Crowd, watchers: list[Watcher]) -> Home:
     """Run all receivers until SIGTERM; return what they did."""
     stop, air = asyncio.Event(), Air()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     AIR.set(air)
     listening = asyncio.create_task(air.run())
-    watchers = msgspec.json.decode(Path(crowd.watchers).read_bytes(), type=list[Watcher])
     lives, tasks = [], []
     for watcher in watchers:
         lives.append(Life(watcher.credential.id, crowd.home))
-        tasks.append(asyncio.create_task(watch(watcher, crowd, lives[-1], stop)))
+        tasks.append(asyncio.create_task(watch(watcher, lives[-1], stop)))
         await asyncio.sleep(ARRIVALS_S / len(watchers))
     print("here", flush=True)
     await stop.wait()
@@ -147,7 +143,8 @@ def main() -> None:
     control.Ed25519PublicKey = SharedKey  # type: ignore[assignment,misc]
     run.ReceiverSession = Watched  # type: ignore[misc]
     run.JoinedGroup = Member  # type: ignore[assignment,misc]
-    home = asyncio.run(gather(crowd))
+    watchers = msgspec.json.decode(Path(crowd.watchers).read_bytes(), type=list[Watcher])
+    home = asyncio.run(gather(crowd, watchers))
     Path(crowd.story).write_bytes(msgspec.json.encode(home))
     print(f"cpu {home.cpu_s:.1f} s", flush=True)
 

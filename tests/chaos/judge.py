@@ -161,7 +161,7 @@ def check_fences(
 
 
 def check_grants(homes: Iterable[Home], rows: Iterable[GrantRow]) -> list[str]:
-    """Return grants that receivers have in hand and the database has not exactly once, and any that it has twice."""
+    """Return grants in the hands of receivers that the database has not once, and those it has twice."""
     counts = Counter(rows)
     held = {
         (life.device, given.channel, given.epoch)

@@ -5,6 +5,7 @@ network whose servers lost each other.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ class Land:
     net: Network
     bridge: Host
     hosts: dict[str, Host] = field(default_factory=dict)
+    _cuts: Counter[frozenset[str]] = field(default_factory=Counter)
 
     def add(self, name: str) -> Host:
         """Add a host; its interface is `eth0`, and its default route leads to the bridge, as for groups."""
@@ -47,25 +49,28 @@ class Land:
         self.hosts[name] = host
         return host
 
-    def cut(self, one: str, other: str) -> None:
-        """Let nothing through between two hosts any more."""
-        self._change("add", one, other)
+    def cut(self, one: str, *others: str) -> None:
+        """Let nothing through between a host and each of the others any more."""
+        for other in others:
+            self._cuts[frozenset({one, other})] += 1
+        self._apply()
 
-    def mend(self, one: str, other: str) -> None:
-        """Let everything through between two hosts again."""
-        self._change("delete", one, other)
-
-    def mend_all(self) -> None:
-        """End every cut."""
-        self.bridge.run("nft", "flush set bridge cuts apart")
+    def mend(self, one: str, *others: str) -> None:
+        """End one cut between them; what was cut twice stays apart until the other cut ends."""
+        for other in others:
+            self._cuts[frozenset({one, other})] -= 1
+        self._apply()
 
     def address(self, name: str) -> str:
         """Return a host's address."""
         return self.hosts[name].ipv4
 
-    def _change(self, how: str, one: str, other: str) -> None:
-        a, b = self.address(one), self.address(other)
-        self.bridge.run("nft", f"{how} element bridge cuts apart {{ {a} . {b}, {b} . {a} }}")
+    def _apply(self) -> None:
+        ends = [sorted(map(self.address, pair)) for pair, count in self._cuts.items() if count > 0]
+        pairs = ", ".join(f"{a} . {b}, {b} . {a}" for a, b in ends)
+        add = f"; add element bridge cuts apart {{ {pairs} }}" if pairs else ""
+        # One command is one transaction: nothing passes in between.
+        self.bridge.run("nft", f"flush set bridge cuts apart{add}")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""Owns which faults come when: drawn from a seed, and so that nobody is without a replica meant to be there.
+"""Owns which faults come when: drawn from a seed, and so that nobody is without a replica.
 
-At each instant each host of receivers has a replica that lives, has room on its disk, and is cut off neither from
-it nor from the bus, whose majority stands. That is what "receivers lose nothing" takes for granted; anything else
-may fail, also at one time. `MASTER` and `STANDBY` are who that is when the fault comes.
+At each instant each host of receivers has a replica that lives, has room on its disk, and is cut off neither
+from it nor from the bus, whose majority stands. That is what "receivers lose nothing" takes for granted; all
+else may fail, also at one time. `MASTER` and `STANDBY` are who that is when the fault comes.
 """
 
 import random

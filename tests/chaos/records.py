@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from sealcast.device.vault import Credential
+from sealcast.messages.channels import ChannelData
 
 DATA, CONTROL = 0, 1
 _HEARD = struct.Struct("!QBIIII8s")
@@ -85,12 +86,23 @@ class Watcher(msgspec.Struct, frozen=True):
 
 
 class Crowd(msgspec.Struct, frozen=True):
-    """What a crowd is told: its host's name, the file of its watchers, where its story goes, whom to ask."""
+    """What a crowd is told: its host's name, the file of its watchers, where its story goes."""
 
     home: str
     watchers: str
     story: str
-    servers: list[str] = []
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the office is to register, and in which files vaults (`studios`, `desk`) and watchers go."""
+
+    operator: str
+    servers: list[str]
+    channels: list[ChannelData]
+    studios: dict[str, str]
+    homes: dict[str, str]
+    devices_each: int
+    desk: str
 
 
 def extend(runs: list[Run], packet: Heard) -> None:

@@ -48,9 +48,10 @@ class Service:
         self.signal(signal.SIGKILL)
         self.programs[-1].wait(START_S)
 
-    def stop(self) -> str:
-        """Ask it to end, and return what it printed."""
-        self.programs[-1].stop()
+    def stop(self, within_s: float) -> str:
+        """Ask it to end, wait until it has, and return what it printed."""
+        self.signal(signal.SIGTERM)
+        self.programs[-1].wait(within_s)
         return self.programs[-1].stdout()
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""Owns the sockets that all receivers of a crowd share: what comes is handed to the session of each in turn."""
+"""Owns the sockets that all receivers of a crowd share: each session is handed what comes, in turn."""
 
 import asyncio
 import time

@@ -1,7 +1,5 @@
 """The judge: a good history passes, and each bad one is found out by the check that is there for it."""
 
-from dataclasses import replace
-
 from chaos.judge import (
     Removal,
     check_alive,
@@ -107,7 +105,7 @@ def test_a_passed_fence_is_found() -> None:
 
 
 def test_grants_missing_or_twice_are_found() -> None:
-    """What a receiver has in hand is in the database once; what its answer never reached may be there, too."""
+    """What a receiver has in hand is in the database once; more may be there."""
     held = home(AIR, 1, 2)
     one, two, three = (("tv-1", 1, epoch) for epoch in (1, 2, 3))
     assert not check_grants([held], [one, two, three])
@@ -131,4 +129,3 @@ def test_nonces_used_twice_are_found() -> None:
     other = Heard(0, DATA, 1, first.epoch, SSRC, first.index, b"another!")
     assert len(check_nonces([*AIR, other])) == 1
     assert not check_nonces([*AIR, Heard(0, CONTROL, 1, first.epoch, SSRC, first.index, b"another!")])
-    assert replace(REMOVAL, fence=4) != REMOVAL

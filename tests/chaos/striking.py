@@ -1,0 +1,119 @@
+"""Owns carrying a plan out on a site: each fault at its time, and undone at its end."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import psycopg
+
+from chaos.judge import Removal
+from chaos.plan import MASTER, STANDBY, Fault, Kind
+from chaos.site import CHANNELS, LAYOUT, Site
+from lab.hosts import LabError
+
+REMOVAL_S_MAX = 45.0
+"""An operator whose command is refused, because no master answers, types it again for so long."""
+
+AGAIN_S = 1.0
+
+
+@dataclass(slots=True)
+class Strikes:
+    """The faults of one run; `done` are those that came, with who they hit, from `began_ns` on."""
+
+    site: Site
+    devices: list[str]
+    began_ns: int = 0
+    done: list[Fault] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    _pool: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
+    _under_way: list[Future[None]] = field(default_factory=list)
+    _master: str = LAYOUT.masters[0]
+
+    def carry_out(self, plan: list[Fault], seconds: float) -> None:
+        """Strike as planned, and return when all is undone and `seconds` are over."""
+        self.began_ns = time.monotonic_ns()
+        steps: list[tuple[float, Callable[[], None]]] = []
+        for fault in plan:
+            # Who is master is known when it is time.
+            hit: list[Fault] = []
+            steps.append((fault.at_s, lambda fault=fault, hit=hit: hit.append(self._begin(fault))))
+            steps.append((fault.until_s, lambda hit=hit: self._end(hit[0])))
+        for at_s, step in sorted(steps, key=lambda step: step[0]):
+            self._sleep_until(at_s)
+            step()
+        self._sleep_until(seconds)
+        for each in self._under_way:
+            each.result(REMOVAL_S_MAX)
+        self._pool.shutdown()
+
+    def now_s(self) -> float:
+        """Return how long the run has lasted."""
+        return (time.monotonic_ns() - self.began_ns) / 1e9
+
+    def _sleep_until(self, at_s: float) -> None:
+        time.sleep(max(0.0, at_s - self.now_s()))
+
+    def _begin(self, fault: Fault) -> Fault:
+        """Strike, and return the fault with the names of those that it hit."""
+        fault = replace(fault, what=tuple(map(self._named, fault.what)))
+        print(f"{self.now_s():6.1f} s  {fault.title}: {fault.kind} {' '.join(fault.what)}", flush=True)
+        first, *others = fault.what
+        if fault.kind is Kind.KILL:
+            for name in fault.what:
+                self.site.kill(name)
+        elif fault.kind is Kind.CUT:
+            self.site.land.cut(first, *others)
+        elif fault.kind is Kind.FULL:
+            self.site.disks[first].fill()
+        elif fault.kind is Kind.REMOVE:
+            device = self.devices.pop(int(first) % len(self.devices))
+            self._under_way.append(self._pool.submit(self._remove, device))
+        return replace(fault, at_s=self.now_s())
+
+    def _end(self, fault: Fault) -> None:
+        """Undo a fault and write it down."""
+        first, *others = fault.what
+        if fault.kind is Kind.KILL:
+            for name in fault.what:
+                self.site.start(name)
+        elif fault.kind is Kind.CUT:
+            self.site.land.mend(first, *others)
+        elif fault.kind is Kind.FULL:
+            self.site.disks[first].free()
+        if fault.lasts_s:
+            print(f"{self.now_s():6.1f} s  {fault.title}: undone", flush=True)
+        self.done.append(replace(fault, lasts_s=self.now_s() - fault.at_s))
+
+    def _named(self, name: str) -> str:
+        """Return who it is by now, of the names that stand for whoever is master."""
+        if name not in {MASTER, STANDBY}:
+            return name
+        # While the database is down it is who it was.
+        with contextlib.suppress(psycopg.OperationalError):
+            self._master = self.site.master()
+        return next(each for each in LAYOUT.masters if (each == self._master) == (name == MASTER))
+
+    def _remove(self, device: str) -> None:
+        """Take a device off its list, as an operator does who wants it out at once."""
+        number = int(device.rpartition("-")[2]) - 1
+        channel = list(CHANNELS)[number % len(CHANNELS)]
+        asked_ns = time.monotonic_ns()
+        command = ("subscriber", "remove", channel, device, "--now", "--json")
+        until_ns = asked_ns + int(REMOVAL_S_MAX * 1e9)
+        while True:
+            result = self.site.office.run(*command)
+            # An answer that was lost left its mark all the same.
+            fence = (
+                json.loads(result.out)["fence_epoch"] if result.status == 0 else self.site.fence_of(device)
+            )
+            if fence is not None:
+                break
+            if time.monotonic_ns() > until_ns:
+                raise LabError(f"{device} is not removed: {result.err}")
+            time.sleep(AGAIN_S)
+        print(f"{self.now_s():6.1f} s  {device} is off {channel} from epoch {fence} on", flush=True)
+        self.removals.append(Removal(device, number % len(CHANNELS) + 1, int(fence), asked_ns))
