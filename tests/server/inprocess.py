@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from litestar import Litestar
 
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.device.newkeys import KeyKind, new_keys
@@ -26,6 +25,7 @@ from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import Role
 from sealcast.reception.service import Moment
 from sealcast.server.compose import Keyserver, open_keyserver
+from sealcast.server.front import Application
 from sealcast.server.receptions_here import ReceptionsHere
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import load_server_state
@@ -46,7 +46,7 @@ Answer = TypeVar("Answer")
 class Guest(Caller):
     """A party that calls the application itself."""
 
-    app: Litestar = field(kw_only=True)
+    app: Application = field(kw_only=True)
 
     async def fetch_nonce(self) -> None:
         """Take a fresh nonce."""
@@ -68,7 +68,7 @@ class Guest(Caller):
         return Reply(200, "", "", decode(content, operation.answer), nonce)
 
 
-async def call(app: Litestar, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+async def call(app: Application, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
     """Call an application as a server does; return status, headers and body."""
     scope: dict[str, Any] = {
         "type": "http",
@@ -106,7 +106,7 @@ class InProcess:
         """Begin; `settings` are settings of the key server."""
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._runner = asyncio.Runner()
-        template, credential = _template()
+        template, credential = template()
         directory = Path(self._folder.name) / "server"
         shutil.copytree(template, directory)
         self.clock = SimClock()
@@ -176,7 +176,7 @@ class InProcess:
 
 
 @functools.cache
-def _template() -> tuple[Path, Credential]:
+def template() -> tuple[Path, Credential]:
     """Return a state directory to be copied: to make one takes a second."""
     kept = tempfile.TemporaryDirectory()
     atexit.register(kept.cleanup)

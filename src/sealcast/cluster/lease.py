@@ -72,6 +72,10 @@ class Tenure:
         """Whether anybody may have taken the lease by now."""
         return now >= self._until_ns
 
+    def left_s(self, now: int) -> float:
+        """Return for how long the lease is surely held."""
+        return max(0, self._until_ns - now) / 1e9
+
     def wait_s(self, now: int) -> float:
         """Return how long to wait before it is renewed, or over; 0 if that is due."""
         return max(0, min(self._due_ns, self._until_ns) - now) / 1e9

@@ -5,6 +5,7 @@ Public keys stand as JSON; secrets of symmetric devices wrapped, each under a ke
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +26,11 @@ SYMMETRIC, KEY_PAIR, CERTIFICATE = "symmetric", "key-pair", "certificate"
 """The kinds of parties, by what they are known under."""
 
 _LIVE = principals.c.removed_at_ms.is_(None)
+_AMONG = (
+    sa.select(principals)
+    .where(principals.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(principals.c.id)
+)
 _BY_ID = sa.select(principals).where(principals.c.id == sa.bindparam("wanted"), _LIVE)
 _ALL = (
     sa.select(principals.c.id, principals.c.role, principals.c.kind, principals.c.registered_at_ms)
@@ -71,6 +77,15 @@ class RegistryEntry:
     registered_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A party that is or was registered, with its keys; None once it was removed."""
+
+    entry: RegistryEntry
+    removed_at_ms: int | None
+    keys: RegisteredKeys | None
+
+
 def add(connection: sa.Connection, entry: RegistryEntry, keys: RegisteredKeys, master: Secret) -> None:
     """Store a party and its keys, secrets wrapped under `master`; the id is free, or that of one removed."""
     name = entry.id.encode()
@@ -113,6 +128,11 @@ def find(connection: sa.Connection, principal_id: str, master: Secret) -> Princi
     )
 
 
+def among(connection: sa.Connection, ids: Sequence[str], master: Secret) -> list[Registered]:
+    """Return the parties of these ids, also removed ones, by id; unknown ids are left out."""
+    return [_registered(row, master) for row in connection.execute(_AMONG, {"ids": ids})]
+
+
 def role_of(connection: sa.Connection, principal_id: str) -> str | None:
     """Return the role of the party of that id, None if there is none."""
     return connection.execute(_ROLE, {"wanted": principal_id}).scalar()
@@ -131,6 +151,18 @@ def devices_among(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 def entries(connection: sa.Connection) -> list[RegistryEntry]:
     """Return all registered parties."""
     return [RegistryEntry(*row) for row in connection.execute(_ALL)]
+
+
+def _registered(row: sa.Row[Any], master: Secret) -> Registered:
+    entry = RegistryEntry(row.id, row.role, row.kind, row.registered_at_ms)
+    if row.removed_at_ms is not None or row.public_keys is None:
+        return Registered(entry, row.removed_at_ms, None)
+    public, name = decode(row.public_keys, _PublicKeys), row.id.encode()
+    keys = RegisteredKeys(
+        signing=public.signing or _unwrapped(row.wrapped_signing, LABEL_MAC, name, master),
+        kek=public.kek or _unwrapped(row.wrapped_kek, LABEL_KEK, name, master),
+    )
+    return Registered(entry, None, keys)
 
 
 def _wrapped(key: Jwk, label: bytes, name: bytes, master: Secret) -> bytes | None:

@@ -1,6 +1,6 @@
 """Owns the queries on requests that were decided, and on grants."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -135,6 +135,11 @@ def grant(
         }
         for epoch in epochs
     ]
+    return _GRANT.change(connection, rows)
+
+
+def add_grants(connection: sa.Connection, rows: Sequence[Mapping[str, object]]) -> int:
+    """Record grants of many devices, each a row of the table; return how many were not there before."""
     return _GRANT.change(connection, rows)
 
 

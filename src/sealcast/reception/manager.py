@@ -118,6 +118,11 @@ class ReceptionManager:
         self._book.doubt(is_lost=True)
         self._read_behind = 0
 
+    def doubt(self) -> None:
+        """Believe no seat before it was compared: somebody else wrote over this very connection."""
+        self._book.doubt(is_lost=False)
+        self._read_behind = 0
+
     @property
     def _silence_ns(self) -> int:
         return MISSED_MAX * self.heartbeat_ms * NS_PER_MS

@@ -50,6 +50,11 @@ class Metrics:
             registry=self._registry,
         )
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What is rendered; whoever has more to count adds it there."""
+        return self._registry
+
     def count_request(self, operation: str, outcome: str) -> None:
         """Count a request; `outcome` is `ok` or the name of a problem."""
         self._requests.labels(operation, outcome).inc()

@@ -18,7 +18,7 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from sealcast.core.errors import AuthenticationError, RefusedError, RemoteError, UsageError
+from sealcast.core.errors import AuthenticationError, FencedError, RefusedError, RemoteError, UsageError
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Clock
 from sealcast.core.secret import Secret
@@ -113,6 +113,8 @@ class Pipeline:
             answer = await self._answer(handler, body)
         except RefusedError as no:
             answer = self.refuse(no)
+        except FencedError as error:
+            answer = self.refuse(RefusedError("busy", str(error), 503, retry_after_s=1.0))
         except Exception:  # noqa: BLE001 - the caller gets an answer, the log the fault
             _log.exception("%s failed", handler.operation.name)
             answer = self.refuse(refusal("internal", "the key server has a fault; its log says more"))

@@ -1,0 +1,167 @@
+"""Owns how grants that replicas made come into the database: many at once, each once, as `granting` has it.
+
+The instant is the replica's. A grant that the database has already adds nothing. One that is younger than the
+device's statement that it destroyed this key makes the statement void; an older one does not.
+
+Everything that a batch needs is looked up in four queries, whatever its size.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from sealcast.cluster.store_journals import Aside
+from sealcast.core.ids import ChannelNumber, Epoch
+from sealcast.keyserver import store_evidence, store_requests
+from sealcast.keyserver.tables import epochs, grants, principals
+from sealcast.messages.cluster import GrantedRow
+from sealcast.messages.encoding import encode
+from sealcast.subscribers import store_withdrawals
+from sealcast.subscribers.tables import erasures
+
+_KNOWN = sa.select(principals.c.id).where(principals.c.id.in_(sa.bindparam("devices", expanding=True)))
+_EPOCHS = sa.select(epochs.c.channel, epochs.c.epoch, epochs.c.fresh_at).where(
+    epochs.c.channel.in_(sa.bindparam("numbers", expanding=True)),
+    epochs.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+)
+_GRANTED = sa.select(
+    grants.c.device, grants.c.channel, grants.c.epoch, grants.c.until_epoch, grants.c.granted_at_ms
+).where(
+    grants.c.device.in_(sa.bindparam("devices", expanding=True)),
+    grants.c.channel.in_(sa.bindparam("numbers", expanding=True)),
+    sa.or_(
+        grants.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+        grants.c.until_epoch.in_(sa.bindparam("ends", expanding=True)),
+    ),
+)
+_ERASED = sa.select(erasures.c.device, erasures.c.channel, erasures.c.epoch, erasures.c.erased_at_ms).where(
+    erasures.c.device.in_(sa.bindparam("devices", expanding=True)),
+    erasures.c.void_at_ms.is_(None),
+)
+
+Place = tuple[str, int]
+"""A device and a channel."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the database says of all that a batch names."""
+
+    devices: frozenset[str]
+    fresh_at: dict[tuple[int, int], int | None]
+    granted: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    chains: dict[tuple[str, int, int], dict[int, int]] = field(default_factory=dict)
+    erased: dict[Place, dict[int, int]] = field(default_factory=dict)
+
+    def add(self, device: str, channel: int, epoch: int, until: int | None, at_ms: int) -> None:
+        """Note a grant."""
+        self.granted[device, channel, epoch] = at_ms
+        if until is not None:
+            self.chains.setdefault((device, channel, until), {})[epoch] = at_ms
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What came of a batch: new grants, and rows that could not be recorded."""
+
+    new: int = 0
+    aside: list[Aside] = field(default_factory=list)
+
+
+def record(
+    connection: sa.Connection, rows: Sequence[tuple[int, GrantedRow]], *, keeps_evidence: bool
+) -> Recorded:
+    """Record grants, each with its number in its journal; about 15 µs for each of many."""
+    recorded = Recorded()
+    if not rows:
+        return recorded
+    known = _look_up(connection, [row for _, row in rows])
+    values: list[dict[str, object]] = []
+    for number, row in rows:
+        missing = _missing(known, row)
+        if missing:
+            recorded.aside.append(Aside(number, encode(row), missing))
+            continue
+        new = [value for epoch in sorted(row.epochs) if (value := _new(connection, known, row, epoch))]
+        values += new
+        if row.token and new and keeps_evidence:
+            channel, turns = ChannelNumber(row.channel), [Epoch(epoch) for epoch in row.epochs]
+            store_evidence.keep(connection, row.device, channel, turns, token=row.token, now_ms=row.at_ms)
+    if values:
+        recorded.new = store_requests.add_grants(connection, values)
+    return recorded
+
+
+def _look_up(connection: sa.Connection, rows: Iterable[GrantedRow]) -> _Known:
+    """Return what the database says of the devices, epochs and grants that rows name."""
+    devices = sorted({row.device for row in rows})
+    numbers = sorted({row.channel for row in rows})
+    turns = sorted({epoch for row in rows for epoch in row.epochs})
+    asked = {"devices": devices, "numbers": numbers, "turns": turns}
+    fresh_at = {
+        (row.channel, row.epoch): row.fresh_at
+        for row in connection.execute(_EPOCHS, {"numbers": numbers, "turns": turns})
+    }
+    known = _Known(frozenset(connection.execute(_KNOWN, {"devices": devices}).scalars()), fresh_at)
+    ends = sorted({end for end in fresh_at.values() if end is not None})
+    for row in connection.execute(_GRANTED, {**asked, "ends": ends}):
+        known.add(*row)
+    for device, channel, epoch, at_ms in connection.execute(_ERASED, {"devices": devices}):
+        erased = known.erased.setdefault((device, channel), {})
+        erased[epoch] = max(at_ms, erased.get(epoch, 0))
+    return known
+
+
+def _missing(known: _Known, row: GrantedRow) -> str:
+    """Return what the database does not know that a row names, "" if it knows all."""
+    if row.device not in known.devices:
+        return f"no device {row.device}"
+    unknown = [epoch for epoch in row.epochs if (row.channel, epoch) not in known.fresh_at]
+    return f"channel {row.channel} has no epoch {unknown[0]}" if unknown else ""
+
+
+def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) -> dict[str, object] | None:
+    """Return the grant of one epoch if it is to be recorded; erasures that it contradicts are void."""
+    until = known.fresh_at[row.channel, epoch]
+    if until is None:
+        _void(connection, known, row, epoch, epoch + 1)
+        is_new = (row.device, row.channel, epoch) not in known.granted
+    else:
+        is_new = not _goes_on(known, row, epoch, until)
+        if is_new:
+            _void(connection, known, row, epoch, until)
+            is_new = (row.device, row.channel, epoch) not in known.granted
+    if not is_new:
+        return None
+    known.add(row.device, row.channel, epoch, until, row.at_ms)
+    return {
+        "device": row.device,
+        "channel": row.channel,
+        "epoch": epoch,
+        "granted_at_ms": row.at_ms,
+        "until_epoch": until,
+    }
+
+
+def _goes_on(known: _Known, row: GrantedRow, epoch: int, until: int) -> bool:
+    """Whether the device has a grant of the chain that covers `epoch`, and destroyed none of it since."""
+    known_grants = known.chains.get((row.device, row.channel, until), {})
+    first = max((each for each in known_grants if each <= epoch), default=None)
+    if first is None:
+        return False
+    erased = known.erased.get((row.device, row.channel), {})
+    since_ms = known_grants[first]
+    return not any(first <= each < until and since_ms <= at_ms < row.at_ms for each, at_ms in erased.items())
+
+
+def _void(connection: sa.Connection, known: _Known, row: GrantedRow, first: int, until: int) -> None:
+    """End the statements that keys from `first` to before `until` were destroyed, older than this grant."""
+    erased = known.erased.get((row.device, row.channel))
+    if erased is None:
+        return
+    over = [each for each, at_ms in erased.items() if first <= each < until and at_ms < row.at_ms]
+    channel, turns = ChannelNumber(row.channel), [Epoch(each) for each in over]
+    store_withdrawals.void_erasures(connection, row.device, channel, turns, row.at_ms)
+    for each in over:
+        del erased[each]

@@ -1,0 +1,235 @@
+"""Owns one term of a master: a key server with nothing remembered, its lease, publications and journals.
+
+```
+lease taken ─► compose anew ─► serve, renew, publish, ingest ─► fenced, or not renewed in time ─► over
+                                                                 └─ waiting requests: 503, Retry-After
+```
+Everything that a key server remembers is made for a term and goes with it: what another master did meanwhile
+cannot be missed. Each transaction checks the term, so a master that stood still writes nothing any more.
+"""
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from sealcast.cluster import store_lease
+from sealcast.cluster.lease import Lease, Tenure
+from sealcast.cluster.sealing import EntrySealer, JournalSealer
+from sealcast.core.errors import FencedError, SealcastError
+from sealcast.server.app import make_app
+from sealcast.server.cluster.ingesting import Ingester
+from sealcast.server.cluster.office import Office, apart
+from sealcast.server.cluster.publishing import Publisher
+from sealcast.server.cluster.rounds import Composer
+from sealcast.server.compose import Hooks, Interior, compose
+from sealcast.server.front import Message, Receive, Send, send_answer
+from sealcast.server.pipeline import HttpAnswer
+from sealcast.server.receptions_here import ReceptionsHere
+from sealcast.server.settings import KeyserverSettings
+from sealcast.server.state import ServerState
+from sealcast.storage.reading import Reader
+
+FLUSH_S = 1.0
+"""At an orderly end, for what changed last to be published; more waits for the next master."""
+
+CLOSE_S = 1.0
+"""For the record of receptions to be stored at the end of a term that was lost."""
+
+log = structlog.get_logger("sealcast.server")
+
+
+class Term:
+    """Calling order: `begin`, `run` and `serve`, then `close`, or `abandon` once `run` has said why."""
+
+    def __init__(self, office: Office, lease: Lease, tenure: Tenure) -> None:
+        """Prepare the term of a lease that was taken; `begin` does the rest."""
+        self.number = lease.term
+        self._office, self._tenure = office, tenure
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        self._reason = ""
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._publisher: Publisher | None = None
+        self.interior: Interior | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this server is no master any more."""
+        return self._over.is_set()
+
+    async def begin(self) -> None:
+        """Compose the key server of this term and begin to serve; raises as opening one does."""
+        office = self._office
+        hooks = Hooks(
+            on_begin=self._check,
+            on_commit=self._committed,
+            is_distributed=True,
+            metrics=office.metrics,
+        )
+        inside = await compose(
+            office.state, office.settings, office.clock, office.random, engine=office.engine, hooks=hooks
+        )
+        self.interior = inside
+        self._app: Any = make_app(
+            inside.pipeline, inside.desks.handlers(), public=inside.public, silence=inside.silence
+        )
+        self._composer = Composer(self.number, office.name, office.urls, office.state.master_key)
+        self._publisher = Publisher(
+            composer=self._composer,
+            bus=office.bus,
+            sealer=EntrySealer(office.secrets.cluster_key, office.secrets.publisher),
+            unit_of_work=inside.unit_of_work,
+            reader=Reader(office.engine),
+            clock=office.clock,
+            metrics=office.cluster_metrics,
+        )
+        work = self._renew(), self._publisher.run(), self._ingester(inside).run(), self._over.wait()
+        self._tasks = [asyncio.create_task(each) for each in work]
+        office.cluster_metrics.master(self.number)
+
+    async def run(self) -> str:
+        """Return why the term is over, once it is; what was begun goes on if this is cancelled."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        errors = [task.exception() for task in done if not task.cancelled()]
+        found = next((error for error in errors if error is not None), None)
+        if found is not None and not isinstance(found, FencedError):
+            log.error("a task of the master failed", reason=str(found), kind=type(found).__name__)
+        return self._reason or str(found or "a task ended")
+
+    async def serve(self, scope: Message, receive: Receive, send: Send, too_late: HttpAnswer) -> None:
+        """Answer one request; with `too_late` if the term is over before there is an answer."""
+        has_begun = False
+
+        async def tracked(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        task = asyncio.ensure_future(self._app(scope, receive, tracked))
+        self._waiting.add(task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not (self.is_over and task.cancelled()) or has_begun:
+                raise
+            await send_answer(send, too_late)
+        finally:
+            self._waiting.discard(task)
+
+    async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
+        """Go on with operators and addresses of `state` and `settings`, as the office does already."""
+        if self.interior is not None:
+            await self.interior.reload(state, settings)
+            self._composer.urls = self._office.urls
+
+    async def close(self) -> None:
+        """End in order: publish what changed, store what was heard, and give up the lease."""
+        if self._publisher is not None:
+            with contextlib.suppress(TimeoutError, SealcastError, sa.exc.DBAPIError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._publisher.flushed()
+        self._end_tasks()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.interior is not None:
+            await self.interior.close()
+        with contextlib.suppress(sa.exc.DBAPIError):
+            await apart(self._give_up, "lease")
+
+    def abandon(self) -> "asyncio.Task[None]":
+        """End at once: another is master, or nobody knows. Waiting requests are answered with `too_late`."""
+        self._over.set()
+        for task in self._waiting:
+            task.cancel()
+        self._end_tasks()
+        return asyncio.create_task(self._let_go())
+
+    async def _let_go(self) -> None:
+        """Give back what the term held; the database may not answer, which keeps nobody waiting."""
+        if self.interior is None:
+            return
+        with contextlib.suppress(TimeoutError, SealcastError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.interior.desks.manager.close()
+        await apart(self.interior.unit_of_work.close, "writer-end")
+        self.interior.views.clear()
+
+    def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _ingester(self, inside: Interior) -> Ingester:
+        office, receptions = self._office, inside.desks.manager
+
+        def changed() -> None:
+            if isinstance(receptions, ReceptionsHere):
+                receptions.manager.doubt()
+
+        return Ingester(
+            bus=office.bus,
+            sealer=JournalSealer(office.secrets.cluster_key),
+            unit_of_work=inside.unit_of_work,
+            clock=office.clock,
+            metrics=office.cluster_metrics,
+            on_grants=office.metrics.count_grants,
+            on_receptions=changed,
+            keeps_evidence=office.settings.billing.evidence_days > 0,
+        )
+
+    async def _renew(self) -> None:
+        """Renew the lease in time; return once it was not, and raise FencedError if another has it."""
+        office = self._office
+        while not self._tenure.is_over(now := office.clock.monotonic_ns()):
+            await asyncio.sleep(self._tenure.wait_s(now))
+            asked_ns = office.clock.monotonic_ns()
+            if self._tenure.is_over(asked_ns):
+                break
+            try:
+                async with asyncio.timeout(self._tenure.left_s(asked_ns)):
+                    await self._renew_once()
+            except FencedError:
+                raise
+            except (SealcastError, TimeoutError, sa.exc.DBAPIError) as error:
+                self._tenure.failed(office.clock.monotonic_ns())
+                log.warning("the lease was not renewed", reason=str(error) or "the database does not answer")
+            else:
+                self._tenure.renewed(asked_ns)
+        self._reason = "the lease was not renewed in time"
+
+    async def _renew_once(self) -> None:
+        if self.interior is not None:
+            office = self._office
+            work = partial(
+                store_lease.renew,
+                term=self.number,
+                urls=office.urls,
+                lease_ms=office.cluster.lease_ms,
+                wall_ms=office.wall_ms(),
+            )
+            await self.interior.unit_of_work.run(work)
+
+    def _give_up(self) -> None:
+        with self._office.engine.begin() as connection:
+            store_lease.give_up(connection, self.number)
+
+    def _check(self, connection: sa.Connection) -> None:
+        """Let a transaction of this term begin, if it is not over; in the writer's thread."""
+        try:
+            store_lease.check(connection, self.number)
+        except FencedError as error:
+            # A loop that is closed has no term to end.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._lost, str(error))
+            raise
+
+    def _committed(self) -> None:
+        if self._publisher is not None:
+            self._publisher.poke()
+
+    def _lost(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self._over.set()
