@@ -111,7 +111,7 @@ class SmallServer:
     async def __aenter__(self) -> Self:
         application = web.Application()
         application.router.add_post("/v1/{path:.*}", self.handle)
-        self.runner = web.AppRunner(application)
+        self.runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.5)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=self.tls).start()
         self.url = f"https://127.0.0.1:{self.runner.addresses[0][1]}"

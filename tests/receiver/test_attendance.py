@@ -116,7 +116,6 @@ def test_a_key_server_that_is_away_or_mute(tmp_path: Path) -> None:
                 assert not away.acknowledged
                 assert "cannot connect to https://127.0.0.1:9" in (away.reason or "")
                 client.use_servers([server.url])
-                client._prefer(server.url)
                 late = await stop_reception(client, "7", within_s=0.3)
                 assert describe_end(late) == f"stop not acknowledged ({server.url} does not answer in time)"
 

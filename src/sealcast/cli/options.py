@@ -46,6 +46,14 @@ class PartyRole(StrEnum):
     REPLICA = "replica"
 
 
+class ServerChoice(StrEnum):
+    """How to choose among key servers (`client.choosing`); a copy of its names, for help."""
+
+    FIXED = "fixed"
+    ROUND_ROBIN = "round-robin"
+    LISTED = "listed"
+
+
 class KeyChoice(StrEnum):
     """Which keys a newcomer makes (`device.newkeys`); a copy of its names, which help needs without it."""
 

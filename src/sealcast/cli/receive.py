@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealcast.cli.helps import escape, examples
-from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json
+from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json, ServerChoice
 
 if TYPE_CHECKING:
     from sealcast.cli.reloading import Reloading
     from sealcast.config.load import Loaded
+    from sealcast.device.vault import Vault
     from sealcast.receiver.settings import ReceiveSettings
     from sealcast.receiver.sinks import Sink
     from sealcast.receiver.status import ReceiveStatus
@@ -41,6 +42,12 @@ ReorderMs = Annotated[
 IdleExit = Annotated[
     float | None, typer.Option(metavar="S", min=0.1, help="End when nothing came for so many seconds.")
 ]
+Servers = Annotated[
+    ServerChoice | None,
+    typer.Option(
+        help=escape("How to choose among several key servers. [default: fixed]"), show_default=False
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Ask again if the key server does not answer or says no.")]
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -65,6 +72,7 @@ def receive(
     reorder_ms: ReorderMs = None,
     idle_exit: IdleExit = None,
     wait: Wait = False,
+    servers: Servers = None,
     credential: Credential = None,
     json: Json = False,
 ) -> None:
@@ -87,31 +95,47 @@ def receive(
             **{"--reorder-ms": reorder_ms is not None},
         )
         many = fleet.settings(context, config)
-        receive_many(context, many, credential=credential, interface=interface, json=json)
+        receive_many(context, many, credential=credential, interface=interface, servers=servers, json=json)
         return
     if target is None or output is None:
         raise fleet.too_little(target, "--output")
 
+    from dataclasses import replace
+
     from sealcast.cli.reloading import Reloading
-    from sealcast.cli.targets import parse_target
-    from sealcast.receiver.settings import ReceiveSettings
 
     loaded = acting.settings(context)
-    configured = loaded.settings.receiver
     vault = acting.open_credential(context, loaded, "device", credential)
     reloading = Reloading(context, vault)
-    settings = ReceiveSettings(
+    settings = _settings(loaded, vault, target, interface, reorder_ms=reorder_ms, servers=servers)
+    settings = replace(settings, attach=reloading.attach, idle_exit_s=idle_exit, wait=wait)
+    _receive_listed(loaded, settings, target, output, reloading, json=json)
+
+
+def _settings(
+    loaded: "Loaded",
+    vault: "Vault",
+    target: str,
+    interface: str | None,
+    *,
+    reorder_ms: int | None,
+    servers: str | None,
+) -> "ReceiveSettings":
+    """Return what one channel's receiver is told, by options first, then by the configuration."""
+    from sealcast.cli.targets import parse_target
+    from sealcast.client.choosing import Choice
+    from sealcast.receiver.settings import ReceiveSettings
+
+    configured = loaded.settings.receiver
+    return ReceiveSettings(
         credential=vault.credential,
         target=parse_target(target),
         interface=interface or configured.interface,
         reorder_ms=configured.reorder_ms if reorder_ms is None else reorder_ms,
-        idle_exit_s=idle_exit,
-        wait=wait,
         keep=vault.keep_certificates,
-        attach=reloading.attach,
         keys=vault.keys,
+        servers=Choice(servers or configured.servers),
     )
-    _receive_listed(loaded, settings, target, output, reloading, json=json)
 
 
 def _receive_listed(

@@ -8,6 +8,7 @@ import typer
 
 from sealcast.cli import fleet, held, output
 from sealcast.cli.targets import parse_target
+from sealcast.client.choosing import Choice
 from sealcast.core.errors import UsageError
 from sealcast.gateway.receiving import ReceivePlan, ReceiveSummary, receive_channels
 from sealcast.receiver.settings import ReceiveSettings
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def receive_many(
-    context: typer.Context, loaded: "Loaded", *, credential: str | None, interface: str | None, json: bool
+    context: typer.Context,
+    loaded: "Loaded",
+    *,
+    credential: str | None,
+    interface: str | None,
+    servers: str | None,
+    json: bool,
 ) -> None:
     """Receive every channel under `[[receive]]`; options stand in for what a table leaves open."""
     if not loaded.channels.receive:
@@ -32,7 +39,7 @@ def receive_many(
     plans: list[ReceivePlan] = []
     for placed in loaded.channels.receive:
         with fleet.place(placed.where):
-            plans.append(_plan(placed.table, loaded, vaults, interface, digest=json))
+            plans.append(_plan(placed.table, loaded, vaults, interface, servers, digest=json))
 
     async def work(stop: asyncio.Event, observe: Callable[[ReceiveSummary], None]) -> ReceiveSummary:
         return await receive_channels(
@@ -53,7 +60,13 @@ def _refuse_shared_outputs(tables: "tuple[Placed[ReceiveTable], ...]") -> None:
 
 
 def _plan(
-    table: "ReceiveTable", loaded: "Loaded", vaults: fleet.Vaults, interface: str | None, *, digest: bool
+    table: "ReceiveTable",
+    loaded: "Loaded",
+    vaults: fleet.Vaults,
+    interface: str | None,
+    servers: str | None,
+    *,
+    digest: bool,
 ) -> ReceivePlan:
     """Return the plan of a channel; raises UsageError for what does not go together."""
     if table.output == "-":
@@ -74,6 +87,7 @@ def _plan(
         keep=vault.keep_certificates,
         attach=reloading.attach,
         keys=vault.keys,
+        servers=Choice(servers or configured.servers),
     )
     lock = held.lock_for(loaded, vault.credential, table.channel, is_one_of_many=True)
     if lock is not None:

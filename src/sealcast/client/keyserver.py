@@ -1,22 +1,34 @@
 """Owns a party's calls to its operator's key servers: sign, ask the first that answers, open, check.
 
-A call keeps one `jti` through all its attempts, so that a repeat never counts twice. A certified party's
+A call keeps one `jti` through all its attempts, so that a repeat never counts twice, wherever it goes. Whom
+to ask `client.choosing` says, and `client.racing` asks another where one is mute. A certified party's
 certificates are renewed along the way (`client.renewal`). Calling order: enter the context, `call` as often
 as needed, leave it.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
 from sealcast.client import limits
+from sealcast.client.choosing import Choice, Servers
 from sealcast.client.events import EventFeed
+from sealcast.client.racing import ServerFault, first_answer
+from sealcast.client.refusals import USE_NONCE, is_server_fault, refusal_of
 from sealcast.client.renewal import Keep, Renewal
-from sealcast.core.errors import AuthenticationError, FormatError, RefusedError, UnreachableError
-from sealcast.core.ports import Random
+from sealcast.core.errors import (
+    AuthenticationError,
+    FormatError,
+    RefusedError,
+    RemoteError,
+    SealcastError,
+    UnreachableError,
+)
+from sealcast.core.ports import NS_PER_S, Random
 from sealcast.device.holder import keys_of
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
@@ -25,7 +37,6 @@ from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.enrolment import CertificateAnswer, Certificates
 from sealcast.messages.operation import Operation
 from sealcast.messages.operations import CERTIFICATE_RENEW
-from sealcast.messages.problems import Problem, problem_name
 from sealcast.messages.requests import JTI_BYTES
 
 if TYPE_CHECKING:
@@ -36,9 +47,8 @@ Answer = TypeVar("Answer", bound=msgspec.Struct)
 Use = Callable[[Credential, Keep], None]
 """Hands a credential that was read anew, and what keeps it, to a client that is in use."""
 
-USE_NONCE = "use-nonce"
-OTHER_SERVER_STATUS = 500
-"""From this HTTP status on the fault is the server's, and another server may do better."""
+PATIENT_ROLES = frozenset({"operator", "operator-or-server", "server", "newcomer"})
+"""Their requests may take long, and are in nobody's way: no second server is asked while one works."""
 
 
 class KeyServerClient:
@@ -54,18 +64,20 @@ class KeyServerClient:
         random: Random,
         keep: Keep | None = None,
         keys: PartyKeys | None = None,
+        *,
+        choice: Choice = Choice.LISTED,
     ) -> None:
         """Keep what is needed to ask; opens nothing. Raises FormatError for a credential without servers.
 
         `keep` is called, in another thread, with the credential whose certificates were renewed. `keys` are
-        needed where they are in a token; else UsageError.
+        needed where they are in a token; else UsageError. `choice` is how to choose among several servers.
         """
         if not credential.servers:
             raise FormatError(f"the credential of {credential.id} names no key server: enrol again")
         self._credential = credential
         self._keys = keys or keys_of(credential)
         self._random = random
-        self._servers = list(credential.servers)
+        self._servers = Servers(credential.id, credential.servers, choice, random)
         self._nonce = ""
         self._transfer: Transfer | None = None
         # Beyond this many, calls wait here: a wait for a connection would count as a server that is mute.
@@ -95,7 +107,7 @@ class KeyServerClient:
     @property
     def server(self) -> str:
         """Address of the server that answered last; of the first one before any call."""
-        return self._servers[0]
+        return self._servers.present
 
     def use_credential(self, credential: Credential, keep: Keep | None = None) -> None:
         """Go on as the same party with a credential that was read anew; the server in use stays first.
@@ -108,17 +120,23 @@ class KeyServerClient:
         self._credential = credential
         self._renewal.take_over(credential, keep)
         if is_moved:
-            # The present server may be one that is gone, so it is asked first only if it is still named.
-            present = self._servers[0]
-            self._servers = sorted(dict.fromkeys(credential.servers), key=lambda server: server != present)
+            # The present server may be one that is gone, so it is kept only if it is still named.
+            self._servers.rename(credential.servers)
 
     def use_servers(self, servers: list[str]) -> None:
-        """Take over the addresses that a grant or lease announced, behind that of the present server.
+        """Take over the addresses that a grant or lease announced; those of the credential come after them.
 
-        It stays first even if it is not among them: under this address it answers us.
+        Under `listed` the present server stays first even if it is not among them: there it answers us.
         """
-        if servers:
-            self._servers = list(dict.fromkeys([self._servers[0], *servers[: limits.SERVERS_MAX]]))
+        self._servers.announce(servers)
+
+    def use_hints(self, servers: Sequence[str]) -> None:
+        """Take over addresses that a stream tells, as a last resort: who answers must be our operator's."""
+        self._servers.hint(servers)
+
+    def pass_over(self) -> None:
+        """Ask another server next, if there is one: the last answer lacked what another may have by now."""
+        self._servers.handle_lacking(self.server, self._now())
 
     async def call(self, operation: Operation, **fields: object) -> msgspec.Struct:
         """Ask for `operation` and return its checked answer, an `operation.answer`.
@@ -131,12 +149,11 @@ class KeyServerClient:
         jti = b64url_encode(self._random.bytes(JTI_BYTES))
         try:
             async with asyncio.timeout(limits.CALL_S_MAX), self._turns:
-                body = await self._ask_servers(transfer, operation, jti, fields)
+                return await self._ask_servers(transfer, operation, jti, fields)
         except TimeoutError as error:
             raise UnreachableError(
                 f"{self.server} does not answer in time: is it running, and does the network reach it?"
             ) from error
-        return self._open(operation, jti, body)
 
     async def expect(self, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
         """Do as `call` and return the answer under its type, which is the operation's."""
@@ -157,7 +174,7 @@ class KeyServerClient:
             if self._take_over(stream.reply):
                 return stream
             stream.close()
-            refusal = _refusal(server, stream.reply)
+            refusal = refusal_of(server, stream.reply)
             if refusal.type != USE_NONCE or stream.reply.nonce is None:
                 break
         raise refusal
@@ -173,31 +190,57 @@ class KeyServerClient:
 
     async def _ask_servers(
         self, transfer: "Transfer", operation: Operation, jti: str, fields: dict[str, object]
-    ) -> bytes:
-        """Try each server in turn, at most `ROUNDS_MAX` times; stay with the one that answers."""
-        fault: UnreachableError | RefusedError | None = None
-        pause_s = limits.ROUND_PAUSE_S
+    ) -> msgspec.Struct:
+        """Ask the servers in turn, `ROUNDS_MAX` times; raises what one of them refused with, or the first."""
+        servers, faults, useless = self._servers, list[SealcastError](), set[str]()
+        pause_s = servers.wait_ns(self._now()) / NS_PER_S
+        patience_s = None if operation.role in PATIENT_ROLES else servers.patience_ns / NS_PER_S
+
+        async def ask(server: str) -> msgspec.Struct:
+            try:
+                return await self._ask(transfer, server, operation, jti, fields)
+            except ServerFault as fault:
+                faults.append(fault.error)
+                if isinstance(fault.error, RemoteError):
+                    useless.add(server)  # What is no answer to us would be none the second time.
+                raise
+
         for attempt in range(limits.ROUNDS_MAX):
             if attempt:
-                await asyncio.sleep(pause_s)
-            for server in tuple(self._servers):
-                try:
-                    body = await self._ask(transfer, server, operation, jti, fields)
-                except UnreachableError as error:
-                    fault = fault or error
-                    continue
-                except RefusedError as error:
-                    if error.status < OTHER_SERVER_STATUS:
-                        self._prefer(server)
-                        raise
-                    fault = error
-                    pause_s = max(pause_s, min(error.retry_after_s or 0, limits.BUSY_PAUSE_S_MAX))
-                    continue
-                self._prefer(server)
-                return body
-        raise fault or UnreachableError("no key server is known")
+                pause_s = max(limits.ROUND_PAUSE_S, servers.busy_ns(self._now()) / NS_PER_S)
+                if len(useless) == len(faults):
+                    break
+            await asyncio.sleep(min(pause_s, limits.BUSY_PAUSE_S_MAX))
+            wanted = [server for server in servers.order(self._now()) if server not in useless]
+            with contextlib.suppress(ServerFault):
+                return await first_answer(wanted, ask, self._note_mute, patience_s)
+        raise next((fault for fault in faults if isinstance(fault, RefusedError)), faults[0])
 
     async def _ask(
+        self, transfer: "Transfer", server: str, operation: Operation, jti: str, fields: dict[str, object]
+    ) -> msgspec.Struct:
+        """Ask one server and note how it did; raises RefusedError for its no, ServerFault for its faults."""
+        servers, began = self._servers, self._now()
+        servers.handle_asked(server, began)
+        try:
+            body = await self._exchange(transfer, server, operation, jti, fields)
+            answer = self._open(operation, jti, body)
+        except RefusedError as error:
+            if not is_server_fault(error):
+                servers.handle_answer(server, self._now(), self._now() - began)
+                raise
+            if error.retry_after_s is None:
+                servers.handle_failure(server, self._now())
+            else:
+                servers.handle_busy(server, self._now(), int(error.retry_after_s * NS_PER_S))
+            raise ServerFault(error) from error
+        except (UnreachableError, RemoteError) as error:
+            servers.handle_failure(server, self._now())
+            raise ServerFault(error) from error
+        servers.handle_answer(server, self._now(), self._now() - began)
+        return answer
+
+    async def _exchange(
         self, transfer: "Transfer", server: str, operation: Operation, jti: str, fields: dict[str, object]
     ) -> bytes:
         """Ask one server, once more if it wants a fresh nonce; raises RefusedError for its no."""
@@ -205,10 +248,16 @@ class KeyServerClient:
             reply = await transfer.post(server, operation.path, self._sign(operation, jti, fields))
             if self._take_over(reply):
                 return reply.body
-            refusal = _refusal(server, reply)
+            refusal = refusal_of(server, reply)
             if refusal.type != USE_NONCE or reply.nonce is None:
                 break
         raise refusal
+
+    def _note_mute(self, server: str) -> None:
+        self._servers.handle_failure(server, self._now())
+
+    def _now(self) -> int:
+        return int(asyncio.get_running_loop().time() * NS_PER_S)
 
     def _take_over(self, reply: "Reply") -> bool:
         """Take over what a reply says beside its answer; return whether it is a yes."""
@@ -233,31 +282,3 @@ class KeyServerClient:
         if getattr(answer, "jti", jti) != jti:
             raise AuthenticationError(f"{self.server} answered another request than ours")
         return answer
-
-    def _prefer(self, server: str) -> None:
-        """Ask `server` first from now on, the others in their order after it."""
-        if server in self._servers:
-            self._servers.remove(server)
-            self._servers.insert(0, server)
-
-
-def _refusal(server: str, reply: "Reply") -> RefusedError:
-    """Return a server's no; one without problem details still names the server and the status."""
-    retry_after_s = reply.retry_after_s
-    if retry_after_s is not None:
-        retry_after_s = min(retry_after_s, limits.RETRY_AFTER_S_MAX)
-    try:
-        problem = decode(reply.body, Problem)
-    except FormatError:
-        return RefusedError(
-            "not-a-key-server" if reply.status < OTHER_SERVER_STATUS else "internal",
-            f"{server} answered HTTP {reply.status} without a reason: is it a key server?",
-            reply.status,
-            retry_after_s=retry_after_s,
-        )
-    return RefusedError(
-        problem_name(problem.type),
-        " ".join((problem.detail or problem.title).split()),
-        reply.status,
-        retry_after_s=retry_after_s,
-    )

@@ -30,6 +30,9 @@ KEEPALIVE_S = 30.0
 CONNECTIONS_MAX = 4
 """Requests of one party at one time; more wait."""
 
+SOCKETS_MAX = 3 * CONNECTIONS_MAX
+"""Connections of one party: each request may be under way to three servers (`racing.AT_ONCE_MAX`)."""
+
 RENEW_PAUSE_S = 600.0
 """After a renewal, done or not: a third of a certificate's life has room for many tries."""
 
@@ -37,7 +40,7 @@ RENEW_FINISH_S = 2.0
 """How long the end of a program waits for a renewal under way; the promise is 5 s in all."""
 
 SERVERS_MAX = 16
-"""Addresses taken over from one answer: more would make a round of attempts longer than a call may last."""
+"""Addresses taken over from one list: more would make a round of attempts longer than a call may last."""
 
 STREAMS_MAX = 16
 """Event streams of one party at one time, each for up to `STREAM_CHANNELS_MAX` channels."""

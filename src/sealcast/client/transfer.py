@@ -115,7 +115,7 @@ async def fetch_unverified(server: str, path: str) -> Reply:
         return await _exchange(session, "GET", server, path)
 
 
-def _session(context: ssl.SSLContext, connections_max: int = limits.CONNECTIONS_MAX) -> aiohttp.ClientSession:
+def _session(context: ssl.SSLContext, connections_max: int = limits.SOCKETS_MAX) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(ssl=context, limit=connections_max, keepalive_timeout=limits.KEEPALIVE_S)
     return aiohttp.ClientSession(
         connector=connector,

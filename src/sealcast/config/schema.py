@@ -53,6 +53,8 @@ LeaseS = Annotated[int, msgspec.Meta(ge=1, le=600)]
 Prefix = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
 EvidenceDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
+ServerChoice = Literal["fixed", "round-robin", "listed"]
+"""How a party chooses among its key servers (`client.choosing`)."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,19 +135,24 @@ class AdminSection(Section, frozen=True):
 
 
 class SenderSection(Section, frozen=True):
-    """`send`: the sender's vault, and the folder of its key state."""
+    """`send`: the sender's vault, the folder of its key state, how it chooses among several key servers."""
 
     credential: str | None = None
     state: str | None = None
+    servers: ServerChoice = "listed"
 
 
 class ReceiverSection(Section, frozen=True):
-    """`receive`: the device's vault, where its state is, where to join, how long to wait for stragglers."""
+    """`receive`: the device's vault, where its state is, where to join, how long to wait for stragglers.
+
+    `servers` is how it chooses among several key servers.
+    """
 
     credential: str | None = None
     state: str | None = None
     interface: str | None = None
     reorder_ms: ReorderMs = REORDER_MS_DEFAULT
+    servers: ServerChoice = "fixed"
 
 
 class LoggingSection(Section, frozen=True):

@@ -85,7 +85,9 @@ async def receive_channels(
         for plan in plans:
             settings = plan.settings
             if id(settings.credential) not in clients:
-                client = KeyServerClient(settings.credential, random, settings.keep, settings.keys)
+                client = KeyServerClient(
+                    settings.credential, random, settings.keep, settings.keys, choice=settings.servers
+                )
                 clients[id(settings.credential)] = await stack.enter_async_context(client)
         channels = [_Received(plan, clients[id(plan.settings.credential)], clock, random) for plan in plans]
         watching = asyncio.create_task(_watch(channels, observe))

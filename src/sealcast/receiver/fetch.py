@@ -89,6 +89,11 @@ class FetchPlanner:
         """The key ID on the air that made us ask, if any."""
         return self._seen
 
+    @property
+    def announced(self) -> KeyId | None:
+        """The next key ID that the stream announced, if any."""
+        return self._announced
+
     def want_unknown(self, key_id: KeyId, now: int, spread_ms: int = 0) -> None:
         """Ask within `spread_ms` because a packet names a key that we do not hold."""
         self._seen = key_id

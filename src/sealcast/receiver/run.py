@@ -51,7 +51,9 @@ async def receive(
     """
     async with contextlib.AsyncExitStack() as stack:
         if client is None:
-            own = KeyServerClient(settings.credential, random, settings.keep, settings.keys)
+            own = KeyServerClient(
+                settings.credential, random, settings.keep, settings.keys, choice=settings.servers
+            )
             client = await stack.enter_async_context(own)
         if settings.attach is not None:
             settings.attach(client.use_credential)
@@ -223,6 +225,9 @@ class _ReceiverRun:
                 held=list(request.held),
             )
             self._take_grant(grant)
+            if request.is_short(key.material.key_id for key in grant.keys):
+                # It may be cut off from where keys come from, and another one not.
+                self._client.pass_over()
         except RefusedError as error:
             self._on_refused(error)
         except (UnreachableError, RemoteError) as error:
@@ -299,10 +304,10 @@ class _ReceiverRun:
         Whoever answers must show a certificate of our operator, so a forged hint costs a few tries.
         """
         hinted = self._session.hinted_servers
-        if self._granted or hinted == self._hints_taken:
+        if hinted == self._hints_taken:
             return False
         self._hints_taken = hinted
-        self._client.use_servers([*self._settings.credential.servers, *hinted])
+        self._client.use_hints(hinted)
         return True
 
     # The summary

@@ -164,9 +164,9 @@ class ReceiverSession:
         if channel is None or not self._fetch.poll(now):
             return None
         self.stats.fetches += 1
-        seen = self._fetch.seen
+        seen, coming = self._fetch.seen, self._fetch.announced
         named = tuple(str(key_id) for key_id in self._ring.named)
-        return FetchRequest(channel, str(seen) if seen else None, named)
+        return FetchRequest(channel, str(seen) if seen else None, named, str(coming) if coming else None)
 
     def pop_opened(self) -> list[Slab]:
         """Return what the last train brought in order; `poll_slabs` gives the rest, when its turn comes."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sealcast.client import Use
+from sealcast.client import Choice, Use
 from sealcast.core.channel import ChannelSpec
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
@@ -16,6 +16,7 @@ class ReceiveSettings:
 
     `keep` takes the credential when its certificates were renewed; `attach` is given the way to hand over one
     that was read anew. `learned` is called with the channel that a grant told, for the first time.
+    `servers` is how to choose among several key servers.
     """
 
     credential: Credential
@@ -28,3 +29,4 @@ class ReceiveSettings:
     attach: Callable[[Use], None] | None = None
     keys: PartyKeys | None = None
     learned: Callable[[ChannelSpec], None] | None = None
+    servers: Choice = Choice.FIXED

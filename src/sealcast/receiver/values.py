@@ -1,5 +1,6 @@
 """Owns what a receiver's session gives to its edge: payloads, a request to make, a snapshot for people."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sealcast.core.ids import Epoch, KeyId, PacketIndex
@@ -7,11 +8,20 @@ from sealcast.core.ids import Epoch, KeyId, PacketIndex
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """A key request to make: `channel` by name or number, the key ID seen if any, the keys held."""
+    """A key request to make: `channel` by name or number, the key ID seen if any, the keys held.
+
+    `announced` is the key that the stream says comes next, if it says so.
+    """
 
     channel: str
     key_id: str | None
     held: tuple[str, ...]
+    announced: str | None = None
+
+    def is_short(self, granted: Iterable[str]) -> bool:
+        """Whether an answer with these keys lacks one that is there: another key server may have it."""
+        wanted = {self.key_id, self.announced} - {None}
+        return not wanted <= {*granted, *self.held}
 
 
 @dataclass(frozen=True, slots=True)
