@@ -1,6 +1,6 @@
 """Owns the port to the bus between servers: entries that master publishes, journals that replicas submit."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Bus(Protocol):
         """
         ...
 
-    def watch(self) -> AsyncIterator[Delivered]:
+    def watch(self) -> AsyncGenerator[Delivered, None]:
         """Give the newest entry of every name in the order of publication, then each new one as it comes.
 
         Over a connection that breaks it goes on with all that is newer than what it gave, and begins anew on
@@ -59,7 +59,7 @@ class Bus(Protocol):
         """Hand in a batch of a journal; returns once it is durable. The same `message_id` counts once."""
         ...
 
-    def journal(self) -> AsyncIterator[Submitted]:
+    def journal(self) -> AsyncGenerator[Submitted, None]:
         """Give the batches that were handed in, oldest first, the next only after `done` of the one before.
 
         A batch that was not done comes again, some seconds later.

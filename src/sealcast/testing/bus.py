@@ -1,7 +1,7 @@
 """Owns a bus in memory for several servers in one process, with faults on command and nothing by chance."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -175,6 +175,8 @@ class MemoryClient:
         What this client published itself without hearing of it does not fence it.
         """
         await self._turn()
+        if not entries:
+            return after
         content = self._bus.content()
         if after > len(content.log) or any(each.by != self._instance for each in content.log[after:]):
             raise FencedError("another master has published since; this one publishes nothing any more")
@@ -191,7 +193,7 @@ class MemoryClient:
         self._acknowledged()
         return len(content.log)
 
-    async def watch(self) -> AsyncIterator[Delivered]:
+    async def watch(self) -> AsyncGenerator[Delivered, None]:
         """Give the newest entry of every name, then each new one; waits while cut off or held back."""
         place = _Place(self._bus.content(), self._faults.rewinds)
         while (delivered := await self._until(lambda: self._next(place))) is not None:
@@ -207,7 +209,7 @@ class MemoryClient:
             self._bus.wake()
         self._acknowledged()
 
-    async def journal(self) -> AsyncIterator[Submitted]:
+    async def journal(self) -> AsyncGenerator[Submitted, None]:
         """Give the oldest batch, again and again until `done`, then the next; waits while cut off."""
         while (batch := await self._until(self._oldest)) is not None:
             yield Submitted(batch.replica, batch.data, partial(self._done, batch))
