@@ -106,9 +106,9 @@ class InProcess:
         """Begin; `settings` are settings of the key server."""
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._runner = asyncio.Runner()
-        template, credential = template()
+        made, credential = template()
         directory = Path(self._folder.name) / "server"
-        shutil.copytree(template, directory)
+        shutil.copytree(made, directory)
         self.clock = SimClock()
         self._settings = KeyserverSettings(
             directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2, **settings

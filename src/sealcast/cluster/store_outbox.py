@@ -57,8 +57,8 @@ def begin(connection: sa.Connection, name: str, replica: str, now_ms: int) -> No
     waiting = connection.execute(_NEXT, {"count": 1}).first()
     lowest = highest + 1 if waiting is None else waiting.number
     known = journals(connection)
-    for journal, following in zip(known, [*known[1:], None], strict=True):
-        last = highest if following is None else following.after
+    ends = [*(journal.after for journal in known[1:]), highest]
+    for journal, last in zip(known, ends, strict=False):
         if last < lowest or last == journal.after:
             connection.execute(_DROP_JOURNAL, {"called": journal.name})
     row = {"journal": name, "replica": replica, "number": highest, "at_ms": now_ms}

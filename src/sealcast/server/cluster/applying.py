@@ -55,9 +55,15 @@ class Applier:
         self._bus, self._sealer, self._take = bus, sealer, take
         self._unit_of_work, self._freshness, self._clock = unit_of_work, freshness, clock
         self._queue: asyncio.Queue[EntryBody] = asyncio.Queue(QUEUE_MAX)
+        self._is_writing = False
         self.taken = 0
         self.older = 0
         self.rejected = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be taken over."""
+        return self._queue.empty() and not self._is_writing
 
     async def run(self) -> None:
         """Take over what comes until cancelled."""
@@ -112,7 +118,9 @@ class Applier:
             entries = [await self._queue.get()]
             while len(entries) < AT_ONCE_MAX and not self._queue.empty():
                 entries.append(self._queue.get_nowait())
+            self._is_writing = True
             await self.apply(entries)
+            self._is_writing = False
 
     def _take_all(self, entries: list[EntryBody], connection: sa.Connection) -> list[bool]:
         return [self._take_one(connection, entry) for entry in entries]

@@ -67,7 +67,7 @@ def take_channel(held: Held, connection: sa.Connection, entry: EntryBody) -> Non
     rows = [_epoch_row(held.master, found, each) for each in found.epochs]
     had_keys = set(connection.execute(_WITH_KEYS, {"wanted": number}).scalars())
     had_fences = store_fences.unreached(connection, number)
-    _write_channel(connection, found, entry)
+    _write_channel(held, connection, found, entry)
     _write_senders(connection, found)
     if rows:
         connection.execute(_PUT, rows)
@@ -99,7 +99,7 @@ def _epoch_row(master: Secret, found: ChannelEntry, each: EpochEntry) -> dict[st
     return {"channel": found.channel.number, "wrapped_key": wrapped, **row}
 
 
-def _write_channel(connection: sa.Connection, found: ChannelEntry, entry: EntryBody) -> None:
+def _write_channel(held: Held, connection: sa.Connection, found: ChannelEntry, entry: EntryBody) -> None:
     """Write the channel's own row. Of two live channels of one name, the one that was told of last counts."""
     number = found.channel.number
     removed_at_ms = found.removed_at_ms
@@ -112,6 +112,7 @@ def _write_channel(connection: sa.Connection, found: ChannelEntry, entry: EntryB
                 removed_at_ms = entry.at_ms
             else:
                 connection.execute(_SET_REMOVED, {"wanted": other, "now_ms": entry.at_ms})
+                held.views.forget(ChannelNumber(other))
     place_channel(connection, number)
     fields = {
         name: getattr(found.channel, name) for name in ChannelData.__struct_fields__ if name != "number"
