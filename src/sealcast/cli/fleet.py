@@ -31,12 +31,12 @@ def settings(context: typer.Context, config: str | None) -> "Loaded":
     return acting.settings(context)
 
 
-def refuse_with_many(**given: object) -> None:
-    """Raise UsageError for options that belong to one channel and stand beside `--all` or `--config`."""
+def refuse_with_many(beside: str = "--config or --all", /, **given: object) -> None:
+    """Raise UsageError for options that belong to one channel and stand beside a file of many."""
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise UsageError(
-            f"{', '.join(wrong)}: with --config or --all every channel has its own in the file; leave it out"
+            f"{', '.join(wrong)}: with {beside} every channel has its own in the file; leave it out"
         )
 
 
@@ -44,6 +44,11 @@ def too_little(channel: str | None, option: str) -> UsageError:
     """Return the error for a command that names neither one channel nor a file of many."""
     missing = f"Missing option '{option}'" if channel is not None else "Missing argument 'CHANNEL'"
     return UsageError(f"{missing}; for all channels of a file: --config FILE, or --all")
+
+
+def check_without_schedule() -> UsageError:
+    """Return the error for `--check` without a schedule to look at."""
+    return UsageError("--check looks at a schedule; name it with --schedule FILE")
 
 
 class Vaults:

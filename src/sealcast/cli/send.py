@@ -46,6 +46,7 @@ FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
         "sealcast send files --input image.tar --rate 5M",
         "sealcast send cinema --content film-7",
         "sealcast send --config channels.toml",
+        "sealcast send --schedule week.toml --check",
     )
 )
 def send(
@@ -57,6 +58,13 @@ def send(
         str | None,
         typer.Option(metavar="ID", help="Send this item of the catalogue, in place of --input."),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Send programmes at their times, on one channel or several."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --schedule: print what is sent when, and send nothing.")
+    ] = False,
     config: ChannelsFile = None,
     all_: AllChannels = False,
     loop: Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")] = False,
@@ -78,8 +86,9 @@ def send(
 ) -> None:
     """Send a stream or file on a channel, encrypted under keys that change on the fly.
 
-    With --config or --all: every channel of a configuration file, in one process. A transport stream is paced
-    by its clock. Ctrl-C and SIGTERM end it well, with status 0.
+    With --config or --all: every channel of a configuration file, in one process. With --schedule: programmes
+    that follow one another, the key changing with each. A transport stream is paced by its clock. Ctrl-C and
+    SIGTERM end it well, with status 0.
     """
     from sealcast.cli.signals import expect_signals
 
@@ -87,13 +96,24 @@ def send(
 
     from sealcast.cli import fleet
 
+    one = {"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate, "--content": content}
+    if schedule is not None:
+        from sealcast.cli.sendschedule import check_schedule, send_schedule
+
+        fleet.refuse_with_many(
+            "--schedule", **one, **{"--config": config, "--all": all_, "--seconds": seconds}
+        )
+        if check:
+            check_schedule(schedule, json=json)
+        else:
+            send_schedule(context, schedule, credential=credential, interface=interface, ttl=ttl, json=json)
+        return
+    if check:
+        raise fleet.check_without_schedule()
     if config is not None or all_:
         from sealcast.cli.sendmany import send_many
 
-        fleet.refuse_with_many(
-            **{"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate},
-            **{"--ttl": ttl is not None, "--content": content},
-        )
+        fleet.refuse_with_many(**one, **{"--ttl": ttl is not None})
         many = fleet.settings(context, config)
         send_many(context, many, credential=credential, interface=interface, seconds=seconds, json=json)
         return

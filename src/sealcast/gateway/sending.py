@@ -17,11 +17,15 @@ from sealcast.sender.status import SendStatus
 
 @dataclass(frozen=True, slots=True)
 class SendPlan:
-    """One channel of many; `open_source` is called for each run."""
+    """One channel of many; `open_source` is called for each run.
+
+    `has_more`, asked before each, says whether another run follows one that ended well.
+    """
 
     settings: SendSettings
     open_source: Callable[[], Source]
     restart: Restart = "on-failure"
+    has_more: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,14 @@ class _Sent:
         self.keeper = Keeper(plan.settings.channel, self._run, plan.restart, clock, random)
 
     async def _run(self) -> str | None:
+        has_more = self._plan.has_more
+        while has_more is None or has_more():
+            ended_by = await self._run_once()
+            if has_more is None or self._stop.is_set():
+                return ended_by
+        return "end of the schedule"
+
+    async def _run_once(self) -> str | None:
         self._before, self._status = self._counts(), None
         status = await send(
             self._plan.settings,

@@ -32,6 +32,7 @@ from sealcast.sender.runs import Run
 from sealcast.sender.session import SenderSession
 from sealcast.sender.slots import SlotStore
 from sealcast.sender.sources import Source
+from sealcast.sender.stage import Stage, Staged
 from sealcast.sender.status import SendStatus, status_of
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import format_place
@@ -98,8 +99,8 @@ async def send(
     twice a second, and once when the run is over. Without `shared` this run has its own client.
     """
     store = SlotStore(settings.state_directory, settings.credential, settings.channel)
-    await source.start()
     try:
+        await _unless_told(stop, source.start())
         store.open()
         async with contextlib.AsyncExitStack() as stack:
             if shared is None:
@@ -227,6 +228,8 @@ class _SenderRun:
             departed=lambda now: self._send_control(self._session.poll_control(now)),
         )
         self._departures = shared.departures
+        if isinstance(source, Staged):
+            source.take_stage(Stage(self._session, self._pump, self._departures, clock, self._advance))
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
         self._extended = False

@@ -18,6 +18,7 @@ from sealcast.sender.looping import LoopRestamper
 from sealcast.sender.mpegts import PACKET_BYTES, PROBE_PACKETS, looks_like_transport_stream
 from sealcast.sender.pacing import DATAGRAM_BYTES, Pacer, PcrPacer, RatePacer
 from sealcast.sender.runs import Run
+from sealcast.sender.seeking import position_by_clock, position_by_rate
 from sealcast.sender.udpsource import UdpSource
 from sealcast.transport.address import parse_endpoint
 from sealcast.wire.rtp import PAYLOAD_TYPE_DATA, PAYLOAD_TYPE_MP2T
@@ -75,6 +76,7 @@ class FileSource:
         self._chunk_bytes = _chunk_bytes(pacer)
         self._restamper = LoopRestamper() if loop and isinstance(pacer, PcrPacer) else None
         self._fd = -1
+        self._begin_bytes = 0
 
     @property
     def payload_type(self) -> int:
@@ -101,6 +103,25 @@ class FileSource:
                 "to send it as raw data give a rate, for instance --rate 8M",
             )
 
+    async def join_after(self, elapsed_ns: int) -> bool:
+        """Begin where the file is after so long, not at its head; False if it is over by then.
+
+        Call it after `start`. A looped file has no middle: it begins at its head.
+        """
+        if self._loop:
+            return True
+        size_bytes = os.fstat(self._fd).st_size
+        if isinstance(self._pacer, RatePacer):
+            self._begin_bytes = position_by_rate(elapsed_ns, self._pacer.rate_bits_per_s, DATAGRAM_BYTES)
+        else:
+            fd = self._fd
+
+            def read(position: int, count: int) -> bytes:
+                return os.pread(fd, count, position)
+
+            self._begin_bytes = await asyncio.to_thread(position_by_clock, read, size_bytes, elapsed_ns)
+        return self._begin_bytes < size_bytes
+
     def __aiter__(self) -> AsyncIterator[Run]:
         return self._batches()
 
@@ -111,7 +132,7 @@ class FileSource:
             self._fd = -1
 
     async def _batches(self) -> AsyncIterator[Run]:
-        position = 0
+        position = self._begin_bytes
         while True:
             data = await self._read(position)
             position += len(data)
