@@ -91,14 +91,15 @@ class Postgres:
 
     def create(self, database: str, template: str = "template0") -> str:
         """Make a database as a copy of another, 30 ms, and return its address."""
-        self._command_of_server("CREATE DATABASE {} TEMPLATE {}", database, template)
+        self.run("CREATE DATABASE {} TEMPLATE {}", database, template)
         return self.url(database)
 
     def drop(self, database: str) -> None:
         """Remove a database, whoever is connected to it."""
-        self._command_of_server("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
+        self.run("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
 
-    def _command_of_server(self, command: str, *names: str) -> None:
+    def run(self, command: str, *names: str) -> None:
+        """Carry out a statement as its administrator; `names` fill its `{}`."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(sql.SQL(command).format(*(sql.Identifier(name) for name in names)))
 

@@ -21,8 +21,12 @@ _IS_LISTED = Direct(
         _LIVE,
     )
 )
-_ADD = insert(subscriptions).on_conflict_do_nothing(
-    index_elements=[subscriptions.c.channel, subscriptions.c.device], index_where=_LIVE
+_ADD = (
+    insert(subscriptions)
+    .on_conflict_do_nothing(
+        index_elements=[subscriptions.c.channel, subscriptions.c.device], index_where=_LIVE
+    )
+    .execution_options(preserve_rowcount=True)
 )
 """The database itself keeps a device from standing on a list twice, whoever asks at the same time."""
 

@@ -23,6 +23,7 @@ from sealcast.billing.usage import UsageEvent
 from sealcast.core.ids import U32_MAX
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import epochs, fences, grants
+from sealcast.storage.functions import gathered
 from sealcast.subscribers.tables import erasures, subscriptions, withdrawals
 
 DEVICES_AT_ONCE = 200
@@ -103,7 +104,7 @@ _GRANTED = (
     sa.select(
         grants.c.device,
         sa.or_(sa.func.count(grants.c.until_epoch) > 0, _HAS_ERASED),
-        sa.func.json_group_array(grants.c.epoch),
+        gathered(grants.c.epoch),
     )
     .where(grants.c.channel == sa.bindparam("wanted"), grants.c.epoch >= sa.bindparam("first"))
     .group_by(grants.c.device)
