@@ -1,6 +1,5 @@
 """Owns the HTTP application: a route for each operation of the table, nonce, health, metrics, OpenAPI."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,12 @@ from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocument
 from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
+from sealcast.server.front import Answering, Front
 from sealcast.server.openapi import answer_class, openapi_config, operation_class
-from sealcast.server.pipeline import HttpAnswer, Pipeline
 from sealcast.server.silence import Silence
 
 NONCE_PATH, HEALTH_PATH, METRICS_PATH = "/v1/nonce", "/healthz", "/metrics"
 MEDIA_TYPE_CRL = "application/pkix-crl"
-BODY_S_MAX = 10.0
-"""A request has some kilobytes; whoever takes longer to send them holds a place that others need."""
-
 MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -42,27 +38,28 @@ class Public:
 
 
 def make_app(
-    pipeline: Pipeline,
+    pipeline: Answering,
     handlers: Iterable[Handler],
     *,
     public: Public,
     silence: Silence,
     served: Sequence[Operation] = operations.ALL,
-) -> Litestar:
+) -> Front:
     """Return the application; every operation of `served` must have its handler."""
     by_name = {handler.operation.name: handler for handler in handlers}
-    routes = [_operation_route(pipeline, by_name[operation.name], silence) for operation in served]
-    return Litestar(
-        [*routes, *_plain_routes(pipeline, public)],
+    by_path = {operation.path: by_name[operation.name] for operation in served}
+    inside = Litestar(
+        [*map(_documented, served), *_plain_routes(pipeline, public)],
         openapi_config=openapi_config(served),
         exception_handlers={HTTPException: _problem_of, Exception: _fault},
         request_max_body_size=MESSAGE_BYTES_MAX,
         logging_config=None,
     )
+    return Front(inside, by_path, pipeline, silence)
 
 
-def _operation_route(pipeline: Pipeline, handler: Handler, silence: Silence) -> HTTPRouteHandler:
-    operation = handler.operation
+def _documented(operation: Operation) -> HTTPRouteHandler:
+    """Return the route by which an operation is described; the front carries requests out before."""
 
     @post(
         operation.path,
@@ -71,24 +68,13 @@ def _operation_route(pipeline: Pipeline, handler: Handler, silence: Silence) -> 
         status_code=200,
         media_type=problems.MEDIA_TYPE_JOSE,
     )
-    async def carry_out(request: Request[Any, Any, Any]) -> Response[bytes]:
-        began_s = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                body = await request.body()
-        except TimeoutError as error:
-            raise ClientException("the request did not come in time", status_code=408) from error
-        answer = await pipeline.answer(handler, body)
-        if silence.is_for(answer):
-            await silence.fall(request.scope, began_s)
-            # The connection has ended, so nobody hears this; the framework wants an answer.
-            return Response(b"", status_code=403)
-        return _response(answer)
+    async def carried_out_before() -> bytes:
+        raise ClientException("the front carries this out")
 
-    return carry_out
+    return carried_out_before
 
 
-def _plain_routes(pipeline: Pipeline, public: Public) -> list[HTTPRouteHandler]:
+def _plain_routes(pipeline: Answering, public: Public) -> list[HTTPRouteHandler]:
     @get(NONCE_PATH, status_code=204, summary="A fresh nonce, in the header Sealcast-Nonce")
     async def nonce() -> Response[None]:
         return Response(None, status_code=204, headers=pipeline.nonce_headers())
@@ -119,12 +105,6 @@ def _plain_routes(pipeline: Pipeline, public: Public) -> list[HTTPRouteHandler]:
         return Response(await public.crl(), media_type=MEDIA_TYPE_CRL)
 
     return [nonce, health, metrics, operator, crl]
-
-
-def _response(answer: HttpAnswer) -> Response[bytes]:
-    return Response(
-        answer.body, status_code=answer.status, media_type=answer.media_type, headers=answer.headers
-    )
 
 
 def _problem_of(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from litestar import Litestar
 
 from sealcast.core.ports import NS_PER_MS, Clock, Random
 from sealcast.keyserver import store_air
@@ -21,6 +20,7 @@ from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
 from sealcast.server.eventports import TellingEnds, event_urls
 from sealcast.server.founding import health_of, open_database, operator_document
+from sealcast.server.front import Application
 from sealcast.server.managers import Managers
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
@@ -85,7 +85,7 @@ class Interior:
 class Keyserver(Interior):
     """A key server ready to be served."""
 
-    app: Litestar
+    app: Application
 
     def beside(self) -> Sequence[Coroutine[None, None, None]]:
         """Return what runs while it is served: nothing of its own."""

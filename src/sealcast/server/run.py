@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from litestar import Litestar
 
 from sealcast.core.ports import Clock, Random
 from sealcast.server.compose import open_keyserver
 from sealcast.server.eventports import open_listening
+from sealcast.server.front import Application
 from sealcast.server.listening import Listener
 from sealcast.server.reload import check_certificate, reread_state
 from sealcast.server.serving import (
@@ -35,7 +35,7 @@ class Server(Protocol):
     """What is served, whatever it is of several key servers."""
 
     @property
-    def app(self) -> Litestar:
+    def app(self) -> Application:
         """The HTTP application."""
         ...
 

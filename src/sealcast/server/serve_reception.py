@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from litestar import Litestar
 
 from sealcast.core.ports import Clock
 from sealcast.messages import operations
 from sealcast.reception.manager import ReceptionManager
 from sealcast.server.app import Public, make_app
 from sealcast.server.founding import health_of, open_database, operator_document
+from sealcast.server.front import Application
 from sealcast.server.keeping import Keeper
 from sealcast.server.listening import Listener
 from sealcast.server.managing import ManagingDesk, managing_handlers
@@ -41,7 +41,7 @@ log = structlog.get_logger("sealcast.server")
 class ManagerServer:
     """A reception manager ready to be served; `close` it at the end."""
 
-    app: Litestar
+    app: Application
     manager: ReceptionManager
     keeper: Keeper
     unit_of_work: UnitOfWork

@@ -16,8 +16,8 @@ from sealcast.messages import operations
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode
 from sealcast.messages.enrolment import CRL_PATH
 from sealcast.messages.problems import MEDIA_TYPE_PROBLEM, Problem, problem_name
-from sealcast.server.app import BODY_S_MAX
 from sealcast.server.cluster.relaying import HEADER_RELAYED, Relay
+from sealcast.server.front import BODY_S_MAX
 from sealcast.server.pipeline import HttpAnswer
 
 Message = MutableMapping[str, Any]

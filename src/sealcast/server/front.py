@@ -1,0 +1,104 @@
+"""Owns the short way of an HTTP request to its operation: path, bounded body, answer; the rest goes inside.
+
+```
+POST, a path of the table ──► body (size, time) ──► pipeline ──► answer
+anything else             ──► the framework: documents, health, metrics, and every no that is about HTTP
+```
+The framework takes about 0.2 ms for a request, more than a grant takes in all.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+from sealcast.keyserver.calls import Handler
+from sealcast.messages import problems
+from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
+from sealcast.messages.problems import Problem
+from sealcast.server.pipeline import HttpAnswer
+from sealcast.server.silence import Silence
+
+BODY_S_MAX = 10.0
+"""A request has some kilobytes; whoever takes longer to send them holds a place that others need."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Application(Protocol):
+    """An application as ASGI 3 has it."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any, /) -> None:  # noqa: ANN401 - as ASGI has them
+        """Answer one request."""
+
+
+class Answering(Protocol):
+    """What answers signed requests: the pipeline."""
+
+    def nonce_headers(self) -> dict[str, str]:
+        """Return the header with a fresh nonce."""
+        ...
+
+    async def answer(self, handler: Handler, body: bytes) -> HttpAnswer:
+        """Answer one request, whatever it is."""
+        ...
+
+
+class Front:
+    """Carries out the operations of `handlers`, by path; everything else is `inside`'s."""
+
+    def __init__(
+        self, inside: Application, handlers: Mapping[str, Handler], pipeline: Answering, silence: Silence
+    ) -> None:
+        self._inside = inside
+        self._handlers = dict(handlers)
+        self._pipeline = pipeline
+        self._silence = silence
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        handler = self._handlers.get(scope["path"]) if scope.get("method") == "POST" else None
+        if handler is None:
+            await self._inside(scope, receive, send)
+            return
+        began_s = asyncio.get_running_loop().time()
+        body = await _read(receive)
+        answer = body if isinstance(body, HttpAnswer) else await self._pipeline.answer(handler, body)
+        if self._silence.is_for(answer):
+            await self._silence.fall(scope, began_s)
+            # The connection has ended, so nobody hears this; the server wants an answer.
+            answer = HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
+        await send_answer(send, answer)
+
+
+async def send_answer(send: Send, answer: HttpAnswer) -> None:
+    """Send an answer as ASGI has it."""
+    headers = {"content-type": answer.media_type, "content-length": str(len(answer.body)), **answer.headers}
+    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _read(receive: Receive) -> bytes | HttpAnswer:
+    """Return the body of a request, or what to say of one that is too large, slow or broken off."""
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            message = await receive()
+            if not message.get("more_body", False):
+                body = message.get("body", b"")
+                return body if len(body) <= MESSAGE_BYTES_MAX else _no(413, "Request Entity Too Large")
+            whole = bytearray(message.get("body", b""))
+            while message.get("more_body", False):
+                message = await receive()
+                whole += message.get("body", b"")
+                if len(whole) > MESSAGE_BYTES_MAX:
+                    return _no(413, "Request Entity Too Large")
+            return bytes(whole)
+    except TimeoutError:
+        return _no(408, "the request did not come in time")
+
+
+def _no(status: int, title: str) -> HttpAnswer:
+    problem = Problem(type="about:blank", title=title, status=status)
+    return HttpAnswer(status, encode(problem), problems.MEDIA_TYPE_PROBLEM, {})
