@@ -128,7 +128,12 @@ class ReceptionManager:
         return MISSED_MAX * self.heartbeat_ms * NS_PER_MS
 
     def _look(self, connection: sa.Connection) -> None:
-        """Doubt the seats if somebody else wrote into the database since the last look (SQLite tells)."""
+        """Doubt the seats if somebody else wrote into the database since the last look (SQLite tells).
+
+        PostgreSQL does not, and there nobody else writes: a master has the lease, a manager its own database.
+        """
+        if connection.dialect.name != "sqlite":
+            return
         driver = connection.connection.driver_connection
         version = driver.execute("PRAGMA data_version").fetchone()[0]  # type: ignore[union-attr]
         if version != self._data_version:
