@@ -34,7 +34,7 @@ class Service:
     def start(self) -> None:
         """Start it, and return at once."""
         assert not self.is_running, self.name
-        environment = {**self.machine.environment, **self.environment, "PYTHONPATH": ":".join(sys.path)}
+        environment = {**self.machine.environment, **self.environment}
         self.programs.append(self.machine.host.start(*self.command, **environment))
 
     def wait(self) -> None:

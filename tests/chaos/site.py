@@ -8,7 +8,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,9 @@ CHANGES: dict[str, Any] = {"lifetime_ms": 10_000, "publish_at": "8s", "prefetch_
 
 RATE = "100k"
 """Ten packets a second: enough to see each gap, and two cores carry two hundred receivers."""
+
+OURS = ("env", f"PYTHONPATH={':'.join(sys.path)}", sys.executable)
+"""Programs of the laboratory; what is tested is started as its users do."""
 
 FILM_NUMBERS = 1_000_000
 SETTING_UP_S = 60.0
@@ -154,13 +156,13 @@ def new_site(folder: Path, receivers: int) -> Iterator[Site]:
         database_folder.mkdir()
         host = land.address(LAYOUT.database)
         database = Postgres(database_folder, host=host, prefix=_inside(land, LAYOUT.database))
+        with (database_folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 10.78.0.0/24 trust\n")
         site = Site(folder, land, machines, {}, bus, database, "", disks)
         stack.callback(site.close)
-        with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(bus.start)
-            database.start()
-            site.database_url = database.create(DATABASE)
-            waiting.result()
+        database.start()
+        site.database_url = database.create(DATABASE)
+        bus.start()
         _set_up_servers(site)
         _set_up_parties(site, receivers)
         yield site
@@ -241,21 +243,20 @@ def _set_up_parties(site: Site, receivers: int) -> None:
         devices_each=share,
         desk=str(site.office.folder / "operator.vault"),
     )
-    program = ("env", f"PYTHONPATH={':'.join(sys.path)}", sys.executable, office.__file__)
-    site.office.host.run(*program, msgspec.json.encode(order).decode(), timeout_s=SETTING_UP_S)
+    site.office.host.run(*OURS, office.__file__, msgspec.json.encode(order).decode(), timeout_s=SETTING_UP_S)
     _write(site.office.folder / "sealcast.toml", '[admin]\ncredential = "operator.vault"\n')
     film = folder / "film.bin"
     film.write_bytes(b"".join(number.to_bytes(8, "big") for number in range(FILM_NUMBERS)))
     for name, channel in zip(LAYOUT.studios, CHANNELS, strict=True):
         _write(site.machines[name].folder / "sealcast.toml", "")
-        options = ("--credential", "studio.vault", "--input", film, "--rate", RATE, "--loop", "--json")
+        options = ("--credential", order.studios[name], "--input", film, "--rate", RATE, "--loop", "--json")
         command = (*SEALCAST, "send", channel, *options)
         site.services[name] = Service(name, site.machines[name], command, says("on air"))
     for name in LAYOUT.homes:
         told = Crowd(name, order.homes[name], str(folder / f"{name}.story"))
-        command = (sys.executable, crowd.__file__, msgspec.json.encode(told).decode())
+        command = (*OURS, crowd.__file__, msgspec.json.encode(told).decode())
         site.services[name] = Service(name, site.machines[name], command, prints("here"))
-    command = (sys.executable, recorder.__file__, folder / RECORDING, *CHANNELS.values())
+    command = (*OURS, recorder.__file__, folder / RECORDING, *CHANNELS.values())
     site.services[EAR] = Service(EAR, site.machines[EAR], command, prints("recording"))
 
 
