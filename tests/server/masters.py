@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import sqlalchemy as sa
 
+from sealcast.cluster.bus import Bus
 from sealcast.cluster.sealing import EntrySealer, JournalSealer, message_id
 from sealcast.core.ports import NS_PER_MS
 from sealcast.device.vault import Credential
@@ -24,6 +26,7 @@ from sealcast.messages.cluster import (
     PartyEntry,
     ReceptionRow,
 )
+from sealcast.server.cluster import publishing
 from sealcast.server.cluster.master import Master
 from sealcast.server.cluster.open_master import open_master
 from sealcast.server.cluster.secrets import ClusterSecrets, NewServer, add_server, found_cluster
@@ -36,6 +39,9 @@ from server.inprocess import MEMORY, Guest, template
 from server.running import RANDOM, Caller, Running
 
 LEASE_MS = 4_000
+BEAT_S = 0.1
+"""In place of a second, so that tests wait less."""
+
 PATIENCE_S = 10.0
 """For what takes milliseconds: a noisy machine is no fault."""
 
@@ -74,8 +80,11 @@ class Masters:
         add_server(folder / "one", folder / "two", new, random=RANDOM, wall_ns=self.clock.wall_ns())
         self._reigning: dict[Master, list[asyncio.Task[None]]] = {}
 
-    async def open(self, name: str = "one") -> Master:
-        """Begin a master; it takes the lease if that is free."""
+    async def open(self, name: str = "one", *, bus: Bus | None = None, is_awake: bool = True) -> Master:
+        """Begin a master; it takes the lease if that is free, and unless `is_awake` never again by itself.
+
+        `bus` is in place of its port to the bus in memory.
+        """
         port = {"one": 8443, "two": 8444}[name]
         settings = KeyserverSettings(
             self.folder / name,
@@ -85,8 +94,8 @@ class Masters:
             cluster=ClusterSettings("master", ("nats://in.memory",), lease_ms=LEASE_MS),
         )
         state = load_server_state(self.folder / name)
-        master = await open_master(state, settings, self.clock, RANDOM, bus=self.bus.client(name))
-        self._reigning[master] = [asyncio.create_task(each) for each in master.beside()]
+        master = await open_master(state, settings, self.clock, RANDOM, bus=bus or self.bus.client(name))
+        self._reigning[master] = [asyncio.create_task(each) for each in master.beside()] if is_awake else []
         return master
 
     async def close(self, master: Master) -> None:
@@ -118,6 +127,11 @@ class Masters:
     def wall_ms(self) -> int:
         """What time it is."""
         return self.clock.wall_ns() // NS_PER_MS
+
+    @property
+    def term(self) -> int:
+        """The term that stands in the database."""
+        return int(self.read("SELECT term FROM cluster_lease")[0][0])
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
         """Return what the database says."""
@@ -180,7 +194,8 @@ async def until(ready: Any) -> Any:
 @contextlib.asynccontextmanager
 async def masters(database: Path | str | None = None) -> AsyncIterator[Masters]:
     """Give a place for masters, and end all that are left open."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    memory = MEMORY if MEMORY.is_dir() else None
+    with mock.patch.object(publishing, "BEAT_S", BEAT_S), tempfile.TemporaryDirectory(dir=memory) as folder:
         site = Masters(Path(folder), database)
         try:
             yield site

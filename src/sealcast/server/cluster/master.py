@@ -81,6 +81,17 @@ class Master:
         """Look for the lease once, and begin a term if it is free."""
         await self._look()
 
+    def stand_by(self, reason: str) -> None:
+        """End the present term at once: it is over, and another server may be master."""
+        term, self._term = self._term, None
+        if term is None:
+            return
+        log.warning("this server is not master any more; it stands by", term=term.number, reason=reason)
+        self._office.cluster_metrics.master(None)
+        self._holder = None
+        self._let_end(term)
+        self._tell_changed()
+
     async def serve_events(self, listening: socket.socket, certificate: tuple[Path, Path]) -> None:
         """Push events while master; while standing by, turn away those who come."""
         self._certificate = certificate
@@ -128,7 +139,7 @@ class Master:
                 await self._look()
                 continue
             reason = await self._term.run()
-            self._stand_by(reason)
+            self.stand_by(reason)
 
     async def _look(self) -> None:
         """Take the lease if it is free and begin its term; else note who holds it."""
@@ -166,16 +177,6 @@ class Master:
                 return taken, True
             held = store_lease.read(connection)
         return held or Lease(0, 0, "", (), 0), False
-
-    def _stand_by(self, reason: str) -> None:
-        term, self._term = self._term, None
-        if term is None:
-            return
-        log.warning("this server is not master any more; it stands by", term=term.number, reason=reason)
-        self._office.cluster_metrics.master(None)
-        self._holder = None
-        self._let_end(term)
-        self._tell_changed()
 
     def _let_end(self, term: Term) -> None:
         ending = term.abandon()
