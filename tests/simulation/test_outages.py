@@ -8,6 +8,7 @@ from sealcast.core.channel import KeyMaker
 from sealcast.sender.actions import PublishKey
 from sealcast.wire import srtcp
 from sealcast.wire.seal import Seal, parse_seal
+from simulation import world
 from simulation.harness import Scene, assert_perfect
 from simulation.parts import MS, SECOND, make_spec
 
@@ -146,3 +147,55 @@ def test_publish_at_x_exactly(tmp_path: Path) -> None:
         if epoch > 1:
             assert at - published[epoch] == 4 * SECOND
             assert at - switches[epoch - 1] == 10 * SECOND
+
+
+SLOW = {"publish_at": "115s", "prefetch_at": "110s"}
+"""With a lifetime of 120 s the window is over at 98 s, 22 s before the switch."""
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+def test_no_change_long_after_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_away: bool
+) -> None:
+    """A word holds for 20 s: a sender whose questions hang extends then, and receivers get a window anew."""
+    monkeypatch.setattr(world, "ASK_NS", 60 * SECOND)
+    scene = Scene(tmp_path, make_spec(120_000, **SLOW), packets_per_second=5)
+    viewer = scene.viewer()
+    listener = Listener(scene)
+    scene.studio.start()
+    scene.world.run_until(99 * SECOND)
+    scene.world.is_keyserver_up = not is_away
+    scene.world.run_until(130 * SECOND)
+    scene.world.is_keyserver_up = True
+    scene.world.run_until(285 * SECOND)
+    (first, _), (second, epoch), *_ = scene.studio.switches
+    scene.finish()
+    assert epoch == 2
+    assert_perfect(viewer)
+    assert viewer.lost == 0
+    if is_away:
+        assert second >= (130 + 110) * SECOND
+        assert any(seal.extended for _, seal in listener.heard)
+    else:
+        assert second - first == 120 * SECOND
+
+
+@pytest.mark.parametrize("is_urgent", [True, False])
+def test_a_removal_goes_on_after_a_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_urgent: bool
+) -> None:
+    """A device removed while the sender heard nothing is shut out as soon as it hears again, by its fence."""
+    monkeypatch.setattr(world, "ASK_NS", 60 * SECOND)
+    scene = Scene(tmp_path, make_spec(120_000, **SLOW), packets_per_second=5)
+    stays, goes = scene.viewer(), scene.viewer()
+    scene.studio.start()
+    scene.world.run_until(99 * SECOND)
+    scene.world.is_keyserver_up = False
+    scene.world.run_until(125 * SECOND)
+    plan = scene.keyserver.remove(goes.endpoint.name, is_urgent=is_urgent)
+    scene.world.is_keyserver_up = True
+    scene.world.run_until(300 * SECOND)
+    scene.finish()
+    assert plan.fence is not None
+    assert scene.studio.switches[1][1] >= plan.fence.epoch
+    assert_perfect(stays, may_be_late=is_urgent)

@@ -22,6 +22,9 @@ from sealcast.sender.actions import Cause, cause_of
 from sealcast.sender.boundary import Boundary
 from sealcast.sender.rekeying import Rekeying
 
+SILENCE_NS = 20_000 * NS_PER_MS
+"""A word older than this is none: replicas that are cut off as well give a next key for 30 s at most."""
+
 CONSUME_AHEAD_RATE = 0.05
 CONSUME_AHEAD_MS_MAX = 500
 """A slot is consumed at most this long before the switch: time for a slow disk, little for a crash."""
@@ -51,6 +54,10 @@ class NextEpoch:
     doubted: bool = False
     is_held: bool = False
     """Whether it waits for the content to change, and no instant alone puts it on air."""
+
+    silence_ns: int = SILENCE_NS
+    heard_ns: int = 0
+    """When the key server last answered a report while the switch was set."""
 
     lifetime_ms: int | None = None
     """How long this key and those after it live, where the content says it."""
@@ -82,7 +89,12 @@ class NextEpoch:
     def is_ready(self, now: int) -> bool:
         """Whether it may go on air: recorded, its window over, the key server heard, its instant come."""
         is_due = self.switch_ns is not None and now >= self.switch_ns
-        return is_due and self.consumed and self.confirmed and self.tek is not None
+        return is_due and self.consumed and self.is_assured(now) and self.tek is not None
+
+    def is_assured(self, now: int) -> bool:
+        """Whether receivers had their window, and as far as we know can get the key still."""
+        is_silent = self.cause is Cause.SCHEDULE and now - self.heard_ns > self.silence_ns
+        return self.confirmed and not is_silent
 
     def hurry(self, spec: ChannelSpec, order: FenceOrder, now: int) -> bool:
         """Bring the switch forward for an urgent order; True if it moved. A key not published yet follows."""
@@ -98,6 +110,9 @@ class NextEpoch:
 
     def reassure(self, now: int) -> None:
         """Give receivers a whole window anew if the key server was silent before it answered now."""
+        if self.confirmed and not self.is_assured(now):
+            self.doubted, self.confirmed = True, False
+        self.heard_ns = now
         if self.doubted and self.switch_ns is not None:
             self.doubted = False
             self.switch_ns = max(self.switch_ns, now + self.window_ms * NS_PER_MS)

@@ -38,7 +38,7 @@ from sealcast.sender.actions import (
 from sealcast.sender.airepoch import AirEpoch, go_on_air
 from sealcast.sender.attempts import Attempt, Attempts
 from sealcast.sender.boundary import Boundary
-from sealcast.sender.coming import NextEpoch
+from sealcast.sender.coming import SILENCE_NS, NextEpoch
 from sealcast.sender.fences import both
 from sealcast.sender.keyplans import KeyPlans
 from sealcast.sender.slotplan import SlotPlan
@@ -61,6 +61,7 @@ class EpochPlanner:
         self._boundary: Boundary | None = None
         self.current: AirEpoch | None = None
         self.next: NextEpoch | None = None
+        self.silence_ns = SILENCE_NS
 
     @property
     def lease(self) -> Lease:
@@ -118,7 +119,7 @@ class EpochPlanner:
         coming = self.next
         if coming is None or coming.switch_ns is None:
             return True
-        return not coming.confirmed and now >= coming.switch_ns
+        return not coming.is_assured(now) and now >= coming.switch_ns
 
     def poll_action(self, now: int) -> Action | None:
         """Return the next thing to do outside, or None."""
@@ -320,6 +321,7 @@ class EpochPlanner:
         tek, update = (key.tek, key.update) if key is not None else (None, None)
         window_ms = prefetch_ms(self._spec)
         self.next = NextEpoch(epoch, cause, tek, planned_ns=now, window_ms=window_ms, update=update)
+        self.next.silence_ns = self.silence_ns
         if tek is not None and self._spec.keys is KeyMaker.KEYSERVER:
             self.handle_published(epoch, now)
 

@@ -21,6 +21,7 @@ from sealcast.messages.answers import FenceOrder
 from sealcast.sender.actions import Action, ReportAir, Totals
 from sealcast.sender.airepoch import AirEpoch
 from sealcast.sender.boundary import Boundary
+from sealcast.sender.coming import SILENCE_NS
 from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import EpochPlanner
 from sealcast.sender.keyless import cut_of
@@ -50,15 +51,18 @@ class SenderSession:
         now: int,
         first_seq: int | None = None,
         report_ns: int = REPORT_NS,
+        silence_ns: int = SILENCE_NS,
     ) -> None:
         """`known` holds keys already made for leased epochs; `sign` makes Ed25519 signatures.
 
-        A report is made every `report_ns` at least, while no events are heard (`handle_listening`).
+        A report is made every `report_ns` at least, while no events are heard (`handle_listening`). When none
+        was answered for `silence_ns`, the epoch on air is extended instead of changed by the schedule.
 
         Raises LocalError if the lease has no slot left.
         """
         self._spec = spec
         self._epochs = EpochPlanner(spec, lease, dict(known), random)
+        self._epochs.silence_ns = silence_ns
         self._sign = sign
         self._key_servers = tuple(key_servers)
         self._control = ControlSchedule(now)
