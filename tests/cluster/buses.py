@@ -66,3 +66,10 @@ async def persist(attempt: Callable, *errors: type[Exception]):
                 return await attempt()
             except errors:
                 await asyncio.sleep(0.1)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(BOUND_S):
+        while not holds():  # noqa: ASYNC110 - it is told by no event
+            await asyncio.sleep(0.05)

@@ -82,7 +82,7 @@ def test_a_wiped_bus_is_filled_again() -> None:
 
 def test_a_publication_that_arrives_late_fences_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that hung takes what was given up long ago; its publisher goes on after it, others do not."""
-    monkeypatch.setattr("sealcast.cluster.natspublish.API_S", 1.0)
+    monkeypatch.setattr("sealcast.cluster.natspublish.PUBLISH_S", 1.0)
 
     async def story(server: NatsServer) -> None:
         master, other = await opened(server, "m", is_master=True), await opened(server, "o", is_master=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from sealcast.cluster.natslink import NO_RESPONDERS, Link
-from sealcast.cluster.natsstreams import API_S, ApiError, stored_headers, stream_info
+from sealcast.cluster.natsstreams import ApiError, stored_headers, stream_info
 from sealcast.core.errors import FencedError, UnreachableError
 
 BATCH_MAX = 1_000
@@ -23,6 +23,9 @@ BATCH_BYTES_MAX = 4 * 1_024 * 1_024
 
 WRONG_LAST = (10_071, 10_164)
 """What the bus answers to a publication that does not follow the newest one."""
+
+PUBLISH_S = 4.0
+"""For a batch to be on the disks of two servers, which takes about 0.1 s; what comes later is found then."""
 
 TRIES, AGAIN_S = 8, 0.25
 """A new leader of the stream may have to read its own log before it can tell what stands."""
@@ -99,7 +102,7 @@ class Publisher:
 
 async def acknowledged(link: Link, subject: str, data: bytes, headers: dict[str, str]) -> Acknowledged:
     """Send a message for a stream and return what the bus answers; raises UnreachableError if nothing."""
-    message = await link.request(subject, data, headers, timeout_s=API_S)
+    message = await link.request(subject, data, headers, timeout_s=PUBLISH_S)
     if (message.headers or {}).get("Status") == NO_RESPONDERS:
         raise UnreachableError(f"the bus at {link.server} has no stream for {subject}: a master makes it")
     try:
