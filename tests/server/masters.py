@@ -154,16 +154,14 @@ class Masters:
         return found[-1] if found else None
 
     async def settled(self) -> Beat:
-        """Wait until a beat stands on the bus that is newer than all else, and return it."""
-        before = self.bus.sequence
+        """Wait until a beat stands on the bus that was composed from now on, and return it."""
+        version = self.read("SELECT version FROM cluster_lease")[0][0]
 
         def beat() -> Beat | None:
-            entries = self.opened()
-            if self.bus.sequence > before and entries and entries[-1][0].kind == "beat":
-                return entries[-1][1]  # type: ignore[no-any-return]
-            return None
+            found = [body for entry, body in self.opened() if entry.kind == "beat" and entry.version > version]
+            return found[-1] if found else None
 
-        return await until(beat)
+        return await until(beat)  # type: ignore[no-any-return]
 
     async def hand_in(
         self,

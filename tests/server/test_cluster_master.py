@@ -147,7 +147,8 @@ def test_grants_of_replicas_come_in_once() -> None:
             at_ms = site.wall_ms - 5_000
             rows = [GrantedRow(device="tv", channel=number, epochs=[1, 2], at_ms=at_ms)]
             await site.hand_in(1, rows)
-            await site.hand_in(1, [*rows, GrantedRow(device="tv", channel=number, epochs=[2], at_ms=at_ms + 1)])
+            later = GrantedRow(device="tv", channel=number, epochs=[2], at_ms=at_ms + 1)
+            await site.hand_in(1, [*rows, later])
             await site.hand_in(1, rows, journal="j2", replica="near")
             await site.ingested()
             granted = site.read("SELECT device, epoch, granted_at_ms FROM grants ORDER BY epoch")
