@@ -167,12 +167,14 @@ def test_a_cluster(tmp_path: Path) -> None:
     """A server of several names its role and the bus; a database may be a file or an address."""
     path = write(
         tmp_path,
-        '[keyserver]\ndatabase = "keys.db"\n[cluster]\nrole = "master"\nbus_credentials = "bus.creds"\n',
+        '[keyserver]\ndatabase = "keys.db"\n[cluster]\nrole = "master"\nbus_credentials = "bus.creds"\n'
+        'bus_ca = "bus-ca.pem"\n',
     )
     environment = {"SEALCAST_CLUSTER_BUS": "nats://a:4222, tls://b:4222/"}
     settings = load(path, environment).settings
     assert settings.cluster.bus == ["nats://a:4222", "tls://b:4222"]
     assert settings.cluster.bus_credentials == str(tmp_path / "bus.creds")
+    assert settings.cluster.bus_ca == str(tmp_path / "bus-ca.pem")
     assert settings.keyserver.database == str(tmp_path / "keys.db")
     address = "postgresql://keys@db.example/keys"
     named = load(path, {"SEALCAST_KEYSERVER_DATABASE": address}).settings

@@ -38,6 +38,7 @@ def cluster_settings(
         role="master" if chosen == "master" else "replica",
         bus=addresses,
         bus_credentials=Path(section.bus_credentials) if section.bus_credentials else None,
+        bus_ca=Path(section.bus_ca) if section.bus_ca else None,
         prefix=section.prefix,
         stale_after_ms=section.next_s * 1_000,
         lease_ms=section.lease_s * 1_000,

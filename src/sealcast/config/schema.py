@@ -101,14 +101,16 @@ class ReceptionSection(Section, frozen=True):
 class ClusterSection(Section, frozen=True):
     """Several key servers as one: what this one is of them, and the bus between them.
 
-    `bus` are addresses as `nats://HOST:PORT`, `bus_credentials` a file of NATS credentials; `prefix` begins
-    all names on the bus. A replica gives out next keys while what it knows is younger than `next_s`; a master
+    `bus` are addresses as `nats://HOST:PORT`, `bus_credentials` a file with `user:password` or credentials of
+    nsc, `bus_ca` the CA of `tls://` addresses, the operator's unless given; `prefix` begins all names on the
+    bus. A replica gives out next keys while what it knows is younger than `next_s`; a master
     that is not heard of for `lease_s` is replaced by another.
     """
 
     role: Literal["master", "replica"] | None = None
     bus: list[str] = []
     bus_credentials: str | None = None
+    bus_ca: str | None = None
     prefix: Prefix = "sealcast"
     next_s: NextS = NEXT_S_DEFAULT
     lease_s: LeaseS = LEASE_S_DEFAULT
@@ -198,6 +200,7 @@ PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender
     ("reception", "database"),
     ("keyserver", "database"),
     ("cluster", "bus_credentials"),
+    ("cluster", "bus_ca"),
     ("receiver", "state"),
     ("receiver", "credential"),
 }

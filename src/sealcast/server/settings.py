@@ -46,13 +46,15 @@ class ClusterSettings:
     """How a key server is one of several.
 
     `bus` are the addresses of the bus' servers, `nats://HOST:PORT`; `bus_credentials` a file of NATS
-    credentials. `prefix` begins the names of everything on the bus. A replica gives out the next key while
-    what it knows of who may have it is younger than `stale_after_ms`. A master's lease lasts `lease_ms`.
+    credentials, `bus_ca` one with the CA of `tls://` addresses, the operator's unless given. `prefix` begins
+    the names of everything on the bus. A replica gives out the next key while what it knows of who may have
+    it is younger than `stale_after_ms`. A master's lease lasts `lease_ms`.
     """
 
     role: Literal["master", "replica"]
     bus: tuple[str, ...]
     bus_credentials: Path | None = None
+    bus_ca: Path | None = None
     prefix: str = "sealcast"
     stale_after_ms: int = 30_000
     lease_ms: int = 10_000

@@ -6,6 +6,7 @@ from sealcast.cluster.natslink import NatsSettings
 from sealcast.core.errors import LocalError
 from sealcast.core.ports import Random
 from sealcast.server.settings import KeyserverSettings
+from sealcast.server.state import CA_PEM
 
 
 async def open_bus(settings: KeyserverSettings, name: str, random: Random) -> Bus:
@@ -22,6 +23,7 @@ async def open_bus(settings: KeyserverSettings, name: str, random: Random) -> Bu
             name=name,
             prefix=cluster.prefix,
             credentials=cluster.bus_credentials,
+            ca=cluster.bus_ca or settings.state_directory / CA_PEM,
             is_master=cluster.role == "master",
         ),
         random,
