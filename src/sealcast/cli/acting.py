@@ -50,7 +50,7 @@ def settings(context: typer.Context) -> Loaded:
     loaded = load(Path(given.config) if given.config else None, os.environ)
     logging = loaded.settings.logging
     logs.set_up(logging.level, logging.format, louder=given.louder)
-    return loaded
+    return loaded if given.servers is None else loaded.choosing(given.servers)
 
 
 def open_credential(

@@ -44,9 +44,7 @@ IdleExit = Annotated[
 ]
 Servers = Annotated[
     ServerChoice | None,
-    typer.Option(
-        help=escape("How to choose among several key servers. [default: fixed]"), show_default=False
-    ),
+    typer.Option(help=escape("How to choose among key servers. [default: fixed]"), show_default=False),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Ask again if the key server does not answer or says no.")]
 
@@ -86,7 +84,9 @@ def receive(
     expect_signals()
 
     from sealcast.cli import acting, fleet
+    from sealcast.cli.given import choose_servers
 
+    choose_servers(context, servers)
     if config is not None or all_:
         from sealcast.cli.receivemany import receive_many
 
@@ -95,7 +95,7 @@ def receive(
             **{"--reorder-ms": reorder_ms is not None},
         )
         many = fleet.settings(context, config)
-        receive_many(context, many, credential=credential, interface=interface, servers=servers, json=json)
+        receive_many(context, many, credential=credential, interface=interface, json=json)
         return
     if target is None or output is None:
         raise fleet.too_little(target, "--output")
@@ -107,7 +107,7 @@ def receive(
     loaded = acting.settings(context)
     vault = acting.open_credential(context, loaded, "device", credential)
     reloading = Reloading(context, vault)
-    settings = _settings(loaded, vault, target, interface, reorder_ms=reorder_ms, servers=servers)
+    settings = _settings(loaded, vault, target, interface, reorder_ms)
     settings = replace(settings, attach=reloading.attach, idle_exit_s=idle_exit, wait=wait)
     _receive_listed(loaded, settings, target, output, reloading, json=json)
 
@@ -117,9 +117,7 @@ def _settings(
     vault: "Vault",
     target: str,
     interface: str | None,
-    *,
     reorder_ms: int | None,
-    servers: str | None,
 ) -> "ReceiveSettings":
     """Return what one channel's receiver is told, by options first, then by the configuration."""
     from sealcast.cli.targets import parse_target
@@ -134,7 +132,7 @@ def _settings(
         reorder_ms=configured.reorder_ms if reorder_ms is None else reorder_ms,
         keep=vault.keep_certificates,
         keys=vault.keys,
-        servers=Choice(servers or configured.servers),
+        servers=Choice(configured.servers),
     )
 
 

@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 
 def receive_many(
-    context: typer.Context,
-    loaded: "Loaded",
-    *,
-    credential: str | None,
-    interface: str | None,
-    servers: str | None,
-    json: bool,
+    context: typer.Context, loaded: "Loaded", *, credential: str | None, interface: str | None, json: bool
 ) -> None:
     """Receive every channel under `[[receive]]`; options stand in for what a table leaves open."""
     if not loaded.channels.receive:
@@ -39,7 +33,7 @@ def receive_many(
     plans: list[ReceivePlan] = []
     for placed in loaded.channels.receive:
         with fleet.place(placed.where):
-            plans.append(_plan(placed.table, loaded, vaults, interface, servers, digest=json))
+            plans.append(_plan(placed.table, loaded, vaults, interface, digest=json))
 
     async def work(stop: asyncio.Event, observe: Callable[[ReceiveSummary], None]) -> ReceiveSummary:
         return await receive_channels(
@@ -60,13 +54,7 @@ def _refuse_shared_outputs(tables: "tuple[Placed[ReceiveTable], ...]") -> None:
 
 
 def _plan(
-    table: "ReceiveTable",
-    loaded: "Loaded",
-    vaults: fleet.Vaults,
-    interface: str | None,
-    servers: str | None,
-    *,
-    digest: bool,
+    table: "ReceiveTable", loaded: "Loaded", vaults: fleet.Vaults, interface: str | None, *, digest: bool
 ) -> ReceivePlan:
     """Return the plan of a channel; raises UsageError for what does not go together."""
     if table.output == "-":
@@ -87,7 +75,7 @@ def _plan(
         keep=vault.keep_certificates,
         attach=reloading.attach,
         keys=vault.keys,
-        servers=Choice(servers or configured.servers),
+        servers=Choice(configured.servers),
     )
     lock = held.lock_for(loaded, vault.credential, table.channel, is_one_of_many=True)
     if lock is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sealcast.cli.helps import escape, examples
-from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json
+from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json, ServerChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +29,38 @@ Input = Annotated[
     ),
 ]
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False)
-
+Content = Annotated[
+    str | None, typer.Option(metavar="ID", help="Send this item of the catalogue, in place of --input.")
+]
+ScheduleFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Send programmes at their times, on one channel or several."),
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="With --schedule: print what is sent when, and send nothing.")
+]
+Loop = Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")]
+Rate = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="Send raw data at this rate, for instance 5M for 5 Mbit/s."),
+]
+Ttl = Annotated[
+    int | None,
+    typer.Option(min=0, max=255, help=escape("How many routers a packet may pass. [default: 16]")),
+]
+Servers = Annotated[
+    ServerChoice | None,
+    typer.Option(help=escape("How to choose among key servers. [default: listed]"), show_default=False),
+]
 SECONDS_MAX = 1e9
 """Thirty years; infinity is to leave the option out."""
+
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=0.001, max=SECONDS_MAX, help="End after so many seconds of the stream."),
+]
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
 FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
 """For the demo and for tests: the first sequence number, so that it wraps early. There is no option."""
@@ -54,34 +82,18 @@ def send(
     channel: OneChannel = None,
     *,
     input_: Input = None,
-    content: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Send this item of the catalogue, in place of --input."),
-    ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Send programmes at their times, on one channel or several."),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="With --schedule: print what is sent when, and send nothing.")
-    ] = False,
+    content: Content = None,
+    schedule: ScheduleFile = None,
+    check: Check = False,
     config: ChannelsFile = None,
     all_: AllChannels = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")] = False,
-    rate: Annotated[
-        str | None,
-        typer.Option(metavar="RATE", help="Send raw data at this rate, for instance 5M for 5 Mbit/s."),
-    ] = None,
+    loop: Loop = False,
+    rate: Rate = None,
     interface: Interface = None,
-    ttl: Annotated[
-        int | None,
-        typer.Option(min=0, max=255, help=escape("How many routers a packet may pass. [default: 16]")),
-    ] = None,
+    ttl: Ttl = None,
+    servers: Servers = None,
     credential: Credential = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=0.001, max=SECONDS_MAX, help="End after so many seconds of the stream."),
-    ] = None,
+    seconds: Seconds = None,
     json: Json = False,
 ) -> None:
     """Send a stream or file on a channel, encrypted under keys that change on the fly.
@@ -94,19 +106,15 @@ def send(
 
     expect_signals()
 
-    from sealcast.cli import fleet
+    from sealcast.cli import fleet, given
 
+    given.choose_servers(context, servers)
     one = {"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate, "--content": content}
     if schedule is not None:
-        from sealcast.cli.sendschedule import check_schedule, send_schedule
-
-        fleet.refuse_with_many(
-            "--schedule", **one, **{"--config": config, "--all": all_, "--seconds": seconds}
-        )
-        if check:
-            check_schedule(schedule, json=json)
-        else:
-            send_schedule(context, schedule, credential=credential, interface=interface, ttl=ttl, json=json)
+        others = {"--config": config, "--all": all_, "--seconds": seconds}
+        fleet.refuse_with_many("--schedule", **one, **others)
+        place = {"credential": credential, "interface": interface}
+        _by_schedule(context, schedule, place, ttl, check=check, json=json)
         return
     if check:
         raise fleet.check_without_schedule()
@@ -128,6 +136,24 @@ def send(
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
     source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
     _run(settings, source, reloading, json=json)
+
+
+def _by_schedule(
+    context: typer.Context,
+    schedule: str,
+    place: "Mapping[str, str | None]",
+    ttl: int | None,
+    *,
+    check: bool,
+    json: bool,
+) -> None:
+    """Send what a schedule says, or print it; `place` has the options `credential` and `interface`."""
+    from sealcast.cli.sendschedule import check_schedule, send_schedule
+
+    if check:
+        check_schedule(schedule, json=json)
+    else:
+        send_schedule(context, schedule, **place, ttl=ttl, json=json)
 
 
 def _of_catalogue(
@@ -158,6 +184,7 @@ def _prepare(
 
     from sealcast.cli import acting
     from sealcast.cli.reloading import Reloading
+    from sealcast.client.choosing import Choice
     from sealcast.config.channels import TTL_DEFAULT
     from sealcast.config.places import private_dir, state_dir
     from sealcast.sender.run import SendSettings
@@ -175,6 +202,8 @@ def _prepare(
         first_seq=_first_seq(os.environ),
         keep=vault.keep_certificates,
         attach=reloading.attach,
+        servers=Choice(loaded.settings.sender.servers),
+        silence_s=loaded.settings.sender.silence_s,
     )
     return settings, reloading
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sealcast.cli import fleet, output
+from sealcast.client.choosing import Choice
 from sealcast.config.places import private_dir, state_dir
 from sealcast.core.errors import UsageError
 from sealcast.gateway.sending import SendPlan, SendSummary, send_channels
@@ -38,7 +39,7 @@ def send_many(
     plans: list[SendPlan] = []
     for placed in loaded.channels.send:
         with fleet.place(placed.where):
-            plans.append(_plan(placed.table, vaults, folder, interface, seconds))
+            plans.append(_plan(placed.table, loaded, vaults, folder, interface, seconds=seconds))
 
     async def work(stop: asyncio.Event, observe: Callable[[SendSummary], None]) -> SendSummary:
         return await send_channels(
@@ -51,7 +52,13 @@ def send_many(
 
 
 def _plan(
-    table: "SendTable", vaults: fleet.Vaults, folder: Path, interface: str | None, seconds: float | None
+    table: "SendTable",
+    loaded: "Loaded",
+    vaults: fleet.Vaults,
+    folder: Path,
+    interface: str | None,
+    *,
+    seconds: float | None,
 ) -> SendPlan:
     """Return the plan of a channel; raises UsageError for what does not go together."""
     if table.input == "-":
@@ -76,6 +83,8 @@ def _plan(
         seconds=seconds,
         keep=vault.keep_certificates,
         attach=reloading.attach,
+        servers=Choice(loaded.settings.sender.servers),
+        silence_s=loaded.settings.sender.silence_s,
     )
     return SendPlan(settings, opened, table.restart)
 

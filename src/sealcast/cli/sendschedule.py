@@ -12,6 +12,7 @@ import typer
 from sealcast.cli import acting, fleet, output
 from sealcast.cli.failures import FAILED
 from sealcast.cli.sendmany import describe
+from sealcast.client.choosing import Choice
 from sealcast.config.places import private_dir, state_dir
 from sealcast.config.schedule import Schedule, read_schedule
 from sealcast.core.channel import format_duration
@@ -108,6 +109,8 @@ def send_schedule(
             ttl=head.ttl if ttl is None else ttl,
             keep=vault.keep_certificates,
             attach=reloading.attach,
+            servers=Choice(loaded.settings.sender.servers),
+            silence_s=loaded.settings.sender.silence_s,
         )
         plans.append(_plan(settings, bill, schedule, clock))
     if all(bill.first() is None for bill in bills):

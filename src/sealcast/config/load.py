@@ -5,7 +5,7 @@ A flag stands over all of these; the command that has it applies it.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_type_hints
 
@@ -19,6 +19,7 @@ from sealcast.config.schema import (
     PATH_KEYS,
     SECTIONS,
     URL_KEYS,
+    ServerChoice,
     Settings,
     check_bus,
     check_url,
@@ -46,6 +47,14 @@ class Loaded:
     path: Path
     origins: Mapping[tuple[str, str], Origin]
     channels: Channels
+
+    def choosing(self, servers: str) -> "Loaded":
+        """Return settings under which senders and receivers choose so among key servers."""
+        choice = msgspec.convert(servers, ServerChoice)
+        told = self.settings
+        sender = msgspec.structs.replace(told.sender, servers=choice)
+        receiver = msgspec.structs.replace(told.receiver, servers=choice)
+        return replace(self, settings=msgspec.structs.replace(told, sender=sender, receiver=receiver))
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Loaded:

@@ -53,6 +53,10 @@ LeaseS = Annotated[int, msgspec.Meta(ge=1, le=600)]
 Prefix = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
 EvidenceDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 ReorderMs = Annotated[int, msgspec.Meta(ge=0, le=REORDER_MS_MAX)]
+SILENCE_S_DEFAULT = 20
+"""Replicas that are cut off give out a next key for 30 s: a sender waits before that is over."""
+
+SilenceS = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
 ServerChoice = Literal["fixed", "round-robin", "listed"]
 """How a party chooses among its key servers (`client.choosing`)."""
 
@@ -137,11 +141,15 @@ class AdminSection(Section, frozen=True):
 
 
 class SenderSection(Section, frozen=True):
-    """`send`: the sender's vault, the folder of its key state, how it chooses among several key servers."""
+    """`send`: the sender's vault, the folder of its key state, how it chooses among several key servers.
+
+    When none has answered for `silence_s`, its keys do not change by the schedule: see `next_s` of replicas.
+    """
 
     credential: str | None = None
     state: str | None = None
     servers: ServerChoice = "listed"
+    silence_s: SilenceS = SILENCE_S_DEFAULT
 
 
 class ReceiverSection(Section, frozen=True):

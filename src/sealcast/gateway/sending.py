@@ -82,7 +82,7 @@ async def send_channels(
         for plan in plans:
             settings = plan.settings
             if id(settings.credential) not in clients:
-                client = KeyServerClient(settings.credential, random, settings.keep)
+                client = KeyServerClient(settings.credential, random, settings.keep, choice=settings.servers)
                 shared = Shared(await stack.enter_async_context(client), departures)
                 clients[id(settings.credential)] = shared
         channels = [_Sent(plan, clients[id(plan.settings.credential)], clock, random, stop) for plan in plans]

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sealcast.client import KeyServerClient, Use
+from sealcast.client import Choice, KeyServerClient, Use
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import LocalError, RefusedError, UnreachableError
 from sealcast.core.ids import Epoch
@@ -22,6 +22,7 @@ from sealcast.messages.channels import channel_spec
 from sealcast.messages.scrambling import SCRAMBLE_WARNING
 from sealcast.messages.subscribing import Event
 from sealcast.sender.asking import answering
+from sealcast.sender.coming import SILENCE_NS
 from sealcast.sender.departures import Departures
 from sealcast.sender.errands import Errands, slots_of
 from sealcast.sender.keyless import check_source
@@ -55,8 +56,11 @@ log = structlog.get_logger("sealcast.sender")
 class SendSettings:
     """What a sender is told. `seconds` ends it after so much of the stream; `first_seq` is for tests.
 
+    `is_beside`: it sends beside other runs of the channel, under their keys, where there are any.
+
     `keep` takes the credential when its certificates were renewed; `attach` is given the way to hand over one
-    that was read anew.
+    that was read anew. `servers` is how to choose among several key servers; a word of theirs holds for
+    `silence_s`.
     """
 
     credential: Credential
@@ -66,8 +70,11 @@ class SendSettings:
     ttl: int = 16
     seconds: float | None = None
     first_seq: int | None = None
+    is_beside: bool = False
     keep: Callable[[Credential], None] | None = None
     attach: Callable[[Use], None] | None = None
+    servers: Choice = Choice.LISTED
+    silence_s: float = SILENCE_NS / NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ async def send(
         store.open()
         async with contextlib.AsyncExitStack() as stack:
             if shared is None:
-                client = KeyServerClient(settings.credential, random, settings.keep)
+                client = KeyServerClient(settings.credential, random, settings.keep, choice=settings.servers)
                 departures = Departures(clock)
                 stack.callback(departures.close)
                 shared = Shared(await stack.enter_async_context(client), departures, REPORT_ALONE_NS)
@@ -194,18 +201,19 @@ class _SenderRun:
         self._choice = choose_interface(spec.group, settings.interface or spec.interface)
         self._data = _open(spec, spec.port, self._choice, settings.ttl)
         self._control = _open(spec, spec.control_port, self._choice, settings.ttl)
-        signing = Ed25519PrivateKey.from_private_bytes(settings.credential.signing.raw_private())
-        self._sign = signing.sign
+        self._sign = Ed25519PrivateKey.from_private_bytes(settings.credential.signing.raw_private()).sign
         self._session = SenderSession(
             spec=spec,
             lease=store.lease,
             known=store.known,
-            sign=signing.sign,
+            sign=self._sign,
             key_servers=addresses.servers,
             random=random,
             now=clock.monotonic_ns(),
             first_seq=settings.first_seq,
             report_ns=shared.report_ns,
+            silence_ns=int(settings.silence_s * NS_PER_S),
+            is_beside=settings.is_beside,
         )
         shared.client.use_servers(addresses.servers)
         self._feed = shared.client.events
@@ -232,8 +240,7 @@ class _SenderRun:
             source.take_stage(Stage(self._session, self._pump, self._departures, clock, self._advance))
         self._timer: asyncio.TimerHandle | None = None
         self._on_air = asyncio.Event()
-        self._extended = False
-        self._is_overtaken = False
+        self._extended = self._is_overtaken = False
         self._epoch: Epoch | None = None
 
     def answering(self) -> contextlib.AbstractAsyncContextManager[QuestionCounts]:
