@@ -190,8 +190,10 @@ class Site:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if is_killed:
             await self.replica.relay.close()
-            await self.replica.bus.close()
             await asyncio.to_thread(self.replica.unit_of_work.close)
+            # What it would store now does not reach the database any more.
+            await self.replica.receptions.close()
+            await self.replica.bus.close()
         else:
             await self.replica.close()
 

@@ -117,8 +117,10 @@ class Forwarder:
                 self._mute(str(error) or type(error).__name__)
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
+            # Not `wait_for`: up to Python 3.11 it may lose that this task is to end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(GATHER_S)
 
@@ -131,7 +133,8 @@ class Forwarder:
     async def close(self) -> None:
         """Hand in the last rows, if that is quickly done."""
         try:
-            await asyncio.wait_for(self.flush(), CLOSE_S_MAX)
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self.flush()
         except (SealcastError, TimeoutError, sa.exc.SQLAlchemyError) as error:
             reason = str(error) or "the bus is slow"
             log.warning("rows of the journal wait for the next start", reason=reason)
