@@ -73,3 +73,10 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(BOUND_S):
         while not holds():  # noqa: ASYNC110 - it is told by no event
             await asyncio.sleep(0.05)
+
+
+async def until_empty(bus: NatsBus) -> None:
+    """Wait until the bus has forgotten all batches; where there are several servers, that follows `done`."""
+    async with asyncio.timeout(BOUND_S):
+        while await bus.journal_batches():  # noqa: ASYNC110 - it is told by no event
+            await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from cluster.buses import (
     opened,
     persist,
     some,
+    until_empty,
     until_last,
 )
 from lab.nats import LOOPBACK, NatsServer, Place, loopback_places, nats_server
@@ -49,7 +50,7 @@ def test_a_killed_server_comes_back_with_everything() -> None:
                 batch = await next_batch(journal)
                 assert batch.data == data
                 await batch.done()
-        assert await master.journal_batches() == 0
+        await until_empty(master)
         assert await everything(replica) == {**dict(ENTRIES), "beat.1": b"b"}
         await asyncio.gather(master.close(), replica.close())
 
@@ -190,6 +191,34 @@ def test_credentials_open_the_bus(tmp_path: Path) -> None:
 
     with nats_server("authorization { user: u, password: p }") as server:
         asyncio.run(story(server))
+
+
+def test_a_password_is_not_told_without_tls(tmp_path: Path) -> None:
+    """Whoever answers at a `tls://` address and speaks no TLS hears nothing from us."""
+    login = tmp_path / "bus.login"
+    login.touch(mode=0o600)
+    login.write_text("u:secret\n")
+    heard: list[bytes] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","headers":true,"max_payload":1048576}\r\n')
+        heard.append(await reader.read(1_000))
+        writer.close()
+
+    async def story() -> None:
+        impostor = await asyncio.start_server(greet, LOOPBACK, 0)
+        port = impostor.sockets[0].getsockname()[1]
+        settings = NatsSettings(servers=(f"tls://{LOOPBACK}:{port}",), name="r", credentials=login)
+        bus = await open_nats_bus(settings, RANDOM)
+        with pytest.raises(UnreachableError, match="speaks no TLS"):
+            await bus.last_sequence()
+        await bus.close()
+        impostor.close()
+        await impostor.wait_closed()
+
+    asyncio.run(story())
+    assert heard
+    assert not b"".join(heard)
 
 
 def test_a_server_that_says_nothing_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,8 @@ class NatsCluster:
             each.begin()
         deadline = time.monotonic() + START_S
         while not any(each.has_logged(LEADS) for each in self.servers):
+            for each in self.servers:
+                assert each.is_running, each.log.read_text()
             assert time.monotonic() < deadline, self.servers[0].log.read_text()
             time.sleep(0.02)
 

@@ -26,8 +26,6 @@ PING_S, PINGS_MISSING_MAX = 3, 2
 """A server that vanished without a word is given up after three of them."""
 
 CLOSE_S = 2.0
-TLS_SCHEME = "tls://"
-
 NO_RESPONDERS = "503"
 SERVER_VERSION_MIN = (2, 12)
 """The first that publishes batches whole or not at all."""
@@ -56,6 +54,16 @@ class Inbox:
     subject: str
     subscription: Subscription | None = None
     arrived: asyncio.Queue[Msg | None] = field(default_factory=asyncio.Queue)
+
+
+class _Client(Client):
+    """The library's client, to which `tls://` is but a wish: here a server without TLS is told nothing."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        if server is not None and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise nats_errors.Error("it speaks no TLS, give its address as nats://")
+        return super()._connect_command()
 
 
 class Link:
@@ -176,7 +184,7 @@ async def open_link(server: str, settings: NatsSettings, login: Login, random: R
 
     Raises UnreachableError if it does not answer, UsageError if it is too old or refuses to let us in.
     """
-    client = Client()
+    client = _Client()
     failures: list[Exception] = []
     links: list[Link] = []
 
@@ -203,7 +211,7 @@ async def open_link(server: str, settings: NatsSettings, login: Login, random: R
                 connect_timeout=int(CONNECT_S),
                 ping_interval=PING_S,
                 max_outstanding_pings=PINGS_MISSING_MAX,
-                tls=tls_context(settings.ca) if server.startswith(TLS_SCHEME) else None,
+                tls=tls_context(settings.ca),
                 user=login.user,
                 password=login.password,
                 user_jwt_cb=login.jwt,

@@ -57,7 +57,7 @@ def read_login(path: Path | None) -> Login:
 
 
 def tls_context(ca: Path | None) -> ssl.SSLContext:
-    """Return what a `tls://` address is checked with: the CA of a file, else those of the system."""
+    """Return what a server that speaks TLS is checked with: the CA of a file, else those of the system."""
     try:
         return ssl.create_default_context(cafile=str(ca) if ca is not None else None)
     except (OSError, ssl.SSLError) as error:
