@@ -9,9 +9,8 @@ from sealcast.core.ids import Epoch, Ssrc
 from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.policy import GRACE_MS_MAX
 from sealcast.keys.table import KeyState
-from sealcast.keyserver.air import AirReport
+from sealcast.keyserver.air import HEARD_LATELY_MS, AirReport
 from sealcast.keyserver.service_air import (
-    HEARD_LATELY_MS,
     AirChange,
     check_report,
     closing,

@@ -11,15 +11,16 @@ from sealcast.keys.material import Tek, make_tek
 from sealcast.keys.policy import command_window_ms
 from sealcast.keys.table import KeyEvent, KeyState, next_state
 from sealcast.keyserver.air import AirReport, AirState
-from sealcast.keyserver.service_air import AirChange, decide_report, expired
+from sealcast.keyserver.service_air import AirChange, decide_report, expired, is_overtaken
 from sealcast.keyserver.service_chain import check_follows, check_shape, row_before
 from sealcast.keyserver.service_fence import FencePlan, order_for, plan_fence, plan_fresh_start
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, key_id_of, make_grant
 from sealcast.keyserver.service_lease import plan_lease
+from sealcast.keyserver.service_share import shared_air
 from sealcast.keyserver.values import ChannelView, EpochRow, Fence, refusal
-from sealcast.messages.answers import FenceOrder, Grant
+from sealcast.messages.answers import FenceOrder, Grant, Shared
 from sealcast.receiver.values import FetchRequest
-from sealcast.sender.actions import GenerateKey, PublishKey, RenewLease, ReportAir
+from sealcast.sender.actions import GenerateKey, PublishKey, RenewLease, ReportAir, ShareKeys
 from simulation.parts import copy_key, sender_key
 
 SENDER = "studio"
@@ -50,14 +51,15 @@ class Heard:
     """A report was taken in; `fence` as in the answer to it."""
 
     fence: FenceOrder | None = None
+    overtaken: bool = False
 
 
-Question = LeaseAsk | RenewLease | PublishKey | GenerateKey | ReportAir | FetchRequest
-Answer = LeaseGiven | Tek | Grant | Done | Heard | RefusedError
+Question = LeaseAsk | RenewLease | PublishKey | GenerateKey | ReportAir | ShareKeys | FetchRequest
+Answer = LeaseGiven | Tek | Grant | Shared | Done | Heard | RefusedError
 
 
 class ModelKeyServer:
-    """One channel with one sender; everybody who asks is permitted but those that were removed."""
+    """One channel with its senders; everybody who asks is permitted but those that were removed."""
 
     def __init__(self, spec: ChannelSpec, random: Random) -> None:
         self._spec = spec
@@ -81,6 +83,8 @@ class ModelKeyServer:
         self.grants: list[tuple[int, str, Grant]] = []
         """When whom what was granted, if `is_recording`."""
         self.is_recording = False
+        self.are_apart = False
+        """Whether each sender is a party of its own, with a lease of its own."""
 
     def answer(self, question: Question, now: int, asker: str = "") -> Answer:
         """Decide on a question of `asker`."""
@@ -123,12 +127,12 @@ class ModelKeyServer:
     def _decide(self, question: Question, now: int, asker: str) -> Answer:
         match question:
             case LeaseAsk() | RenewLease():
-                return self._lease(question.first_unused)
+                return self._lease(question.first_unused, self._sender(asker))
             case PublishKey():
-                self._store(self._own_row(question.tek.key_id.epoch), copy_key(question.tek), now)
+                self._store(self._own_row(question.tek.key_id.epoch, asker), copy_key(question.tek), now)
                 return Done()
             case GenerateKey():
-                row = self._own_row(question.epoch)
+                row = self._own_row(question.epoch, asker)
                 tek = self.teks.get(row.epoch) or make_tek(
                     key_id_of(self._view(), row.epoch), self._spec.suite, self._random
                 )
@@ -136,13 +140,18 @@ class ModelKeyServer:
                 return copy_key(tek)
             case ReportAir():
                 return self._report(question, now)
+            case ShareKeys():
+                return self._share(question, now)
             case FetchRequest():
                 return self._grant(question, now, asker)
 
-    def _lease(self, first_unused: int) -> LeaseGiven:
+    def _sender(self, asker: str) -> str:
+        return asker if self.are_apart else SENDER
+
+    def _lease(self, first_unused: int, sender: str) -> LeaseGiven:
         plan = plan_lease(
             self._rows.values(),
-            SENDER,
+            sender,
             first_unused,
             next_epoch=self._next_epoch,
             taken=frozenset(self._ssrcs),
@@ -150,19 +159,20 @@ class ModelKeyServer:
             floor=self._view().floor,
         )
         for epoch, row in self._rows.items():
-            if epoch < plan.first_unused:
+            if epoch < plan.first_unused and row.sender == sender:
                 self._rows[epoch] = replace(row, consumed=True)
         for slot in plan.fresh:
             self._rows[slot.epoch] = EpochRow(
-                slot.epoch, SENDER, slot.ssrc, consumed=False, state=KeyState.PLANNED, has_key=False
+                slot.epoch, sender, slot.ssrc, consumed=False, state=KeyState.PLANNED, has_key=False
             )
             self._next_epoch = slot.epoch + 1
+            assert slot.ssrc not in self._ssrcs, "an SSRC came twice"
             self._ssrcs.add(slot.ssrc)
         return LeaseGiven(plan.slots, tuple(copy_key(self.teks[epoch]) for epoch in plan.published))
 
-    def _own_row(self, epoch: Epoch) -> EpochRow:
+    def _own_row(self, epoch: Epoch, asker: str) -> EpochRow:
         row = self._rows.get(epoch)
-        if row is None or row.state is KeyState.DRAINING:
+        if row is None or row.sender != self._sender(asker) or row.state is KeyState.DRAINING:
             raise refusal("not-leased", f"epoch {epoch} is not in your lease, or its time is over")
         return row
 
@@ -190,8 +200,20 @@ class ModelKeyServer:
 
     def _report(self, report: ReportAir, now: int) -> Heard:
         self.reports.append(report)
-        decision = decide_report(self._rows.values(), self._highest_on_air, report.epoch, ended=report.ended)
+        number, highest = self._spec.number, self._highest_on_air
+        decision = decide_report(
+            self._rows.values(),
+            highest,
+            report.epoch,
+            ended=report.ended,
+            is_shared=report.shared,
+            has_others=bool(self._air.others(number, report.epoch, report.ssrc, now)),
+        )
+        later = self._air.latest(number, highest) if highest is not None else None
         if decision.change is AirChange.STALE:
+            return Heard(None, is_overtaken(report, later, now))
+        if decision.change is AirChange.LEAVE:
+            self._air.drop(number, Ssrc(report.ssrc))
             return Heard()
         wall_ms = now // NS_PER_MS
         for step in (*decision.steps, *expired(self._rows.values(), wall_ms)):
@@ -217,9 +239,17 @@ class ModelKeyServer:
             roc=report.roc,
             seq=report.seq,
             received_ns=now,
+            is_shared=report.shared,
         )
         self._air.note(self._spec.number, Ssrc(report.ssrc), heard)
         return Heard(order)
+
+    def _share(self, question: ShareKeys, now: int) -> Shared:
+        view = self._view()
+        on_air, living, lead = shared_air(view, self._air, question.ssrc, now)
+        teks = {epoch: self.teks[epoch] for epoch in choose_epochs(view)}
+        grant = make_grant(view, on_air, teks, jti="1", key_servers=(), audience=0, now=now)
+        return Shared(jti="1", grant=grant, living=living, lead=lead)
 
     def _forget_link(self, epoch: Epoch) -> None:
         """Erase the C of an epoch that is off the air."""

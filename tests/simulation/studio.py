@@ -7,9 +7,19 @@ from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keys.material import Tek
-from sealcast.sender.actions import Action, ConsumeSlot, GenerateKey, PublishKey, RenewLease, ReportAir
+from sealcast.messages.answers import Shared
+from sealcast.sender.actions import (
+    Action,
+    ConsumeSlot,
+    GenerateKey,
+    PublishKey,
+    RenewLease,
+    ReportAir,
+    ShareKeys,
+)
 from sealcast.sender.reports import REPORT_NS
 from sealcast.sender.session import SenderSession
+from sealcast.sender.sharing import shared_keys
 from sealcast.sender.slots import SlotStore
 from sealcast.testing import PacketArrival
 from simulation.credentials import make_credential
@@ -50,6 +60,7 @@ class Studio:
         name: str = "studio",
         first_number: int = 0,
         report_ns: int = REPORT_NS,
+        is_beside: bool = False,
     ) -> None:
         self.endpoint = world.network.endpoint(name)
         self.session: SenderSession | None = None
@@ -60,6 +71,7 @@ class Studio:
         self.batch = batch
         self.gap_ns = round(batch * NS_PER_S / packets_per_second)
         self.is_over = False
+        self.was_overtaken = False
         self.is_recording = True
         self.crash_at: str | None = None
         self.actions: list[tuple[int, Action]] = []
@@ -72,6 +84,7 @@ class Studio:
         self._spec = spec
         self._first_seq = first_seq
         self._report_ns = report_ns
+        self._is_beside = is_beside
         self._media_ns: int | None = None
         self._epoch: int | None = None
 
@@ -142,6 +155,7 @@ class Studio:
             now=now,
             first_seq=self._first_seq,
             report_ns=self._report_ns,
+            is_beside=self._is_beside,
         )
         self._advance(now)
 
@@ -183,7 +197,7 @@ class Studio:
                 asked = copy_of(action)
                 assert isinstance(asked, PublishKey)
                 self._world.ask(self, asked, lambda answer, at: self._answered(session, action, answer, at))
-            case GenerateKey() | ReportAir():
+            case GenerateKey() | ReportAir() | ShareKeys():
                 self._world.ask(self, action, lambda answer, at: self._answered(session, action, answer, at))
 
     def _consumed(self, session: SenderSession, action: ConsumeSlot, now: int) -> None:
@@ -195,6 +209,11 @@ class Studio:
     def _answered(self, session: SenderSession, action: Action, answer: Answer | None, now: int) -> None:
         if session is not self.session:
             return
+        self._hand_in(session, action, answer, now)
+        if not self.is_over:
+            self._advance(now)
+
+    def _hand_in(self, session: SenderSession, action: Action, answer: Answer | None, now: int) -> None:
         match action, answer:
             case _, None:
                 session.handle_failed(action, now)
@@ -212,7 +231,15 @@ class Studio:
                 if answer.fence is not None:
                     self.heard.append((now, answer.fence.epoch))
                 session.handle_reported(action, now, answer.fence)
-        self._advance(now)
+                self._note_overtaken(session, action, answer, now)
+            case ShareKeys(), Shared():
+                session.handle_shared(shared_keys(answer, self._spec), now)
+
+    def _note_overtaken(self, session: SenderSession, report: ReportAir, answer: Heard, now: int) -> None:
+        is_older = answer.overtaken and report.epoch == session.state(now).epoch
+        if is_older and not session.handle_overtaken(now):
+            self.was_overtaken = True
+            self.crash()
 
     def _send_batch(self, now: int) -> None:
         session = self.live_session()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sealcast.receiver.session import AFTER_BYE_NS
+from sealcast.receiver.farewells import AFTER_BYE_NS
 from sealcast.testing import Link
 from sealcast.wire import srtcp
 from sealcast.wire.seal import parse_seal

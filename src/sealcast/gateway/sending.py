@@ -9,6 +9,7 @@ from sealcast.client import KeyServerClient
 from sealcast.core.ports import Clock, Random
 from sealcast.gateway.keeper import Keeper, State, keep_all
 from sealcast.gateway.restart import Restart
+from sealcast.gateway.standby import stand_by
 from sealcast.sender.departures import Departures
 from sealcast.sender.run import OBSERVE_S, SendSettings, Shared, send
 from sealcast.sender.sources import Source
@@ -19,13 +20,15 @@ from sealcast.sender.status import SendStatus
 class SendPlan:
     """One channel of many; `open_source` is called for each run.
 
-    `has_more`, asked before each, says whether another run follows one that ended well.
+    `has_more`, asked before each, says whether another run follows one that ended well. With `standby_ms` it
+    sends only while no other sender of the channel was heard for so long.
     """
 
     settings: SendSettings
     open_source: Callable[[], Source]
     restart: Restart = "on-failure"
     has_more: Callable[[], bool] | None = None
+    standby_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +119,37 @@ class _Sent:
 
     async def _run_once(self) -> str | None:
         self._before, self._status = self._counts(), None
+        clock, random, plan = self._clock, self._random, self._plan
+        if plan.standby_ms is not None:
+            settings, silent_ms = plan.settings, plan.standby_ms
+            last = await stand_by(
+                settings,
+                plan.open_source,
+                silent_ms=silent_ms,
+                clock=clock,
+                random=random,
+                stop=self._stop,
+                shared=self._shared,
+                observe=self._note_turn,
+            )
+            return None if last is None else last.ended_by
         status = await send(
-            self._plan.settings,
-            self._plan.open_source(),
-            clock=self._clock,
-            random=self._random,
+            plan.settings,
+            plan.open_source(),
+            clock=clock,
+            random=random,
             stop=self._stop,
             observe=self._note,
             shared=self._shared,
         )
         self._note(status)
         return status.ended_by
+
+    def _note_turn(self, status: SendStatus) -> None:
+        """Note a standby's status; each of its turns on air counts from 0."""
+        if self._status is not None and status.ssrc != self._status.ssrc:
+            self._before = self._counts()
+        self._status = status
 
     def _note(self, status: SendStatus) -> None:
         self._status = status

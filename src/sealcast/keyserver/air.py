@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from sealcast.core.ids import ChannelNumber, Epoch, Ssrc
 from sealcast.core.ports import NS_PER_MS
 
+HEARD_LATELY_MS = 15_000
+"""A run on air reports every 5 s: one that missed three reports in a row may be no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class AirReport:
@@ -17,6 +20,8 @@ class AirReport:
     roc: int
     seq: int
     received_ns: int
+    is_shared: bool = False
+    """Whether the run is beside another that makes the keys; not known of one from before a restart."""
 
     def remaining_now_ms(self, now: int) -> int:
         """Return what is left of the epoch, 0 at least."""
@@ -59,6 +64,10 @@ class AirState:
         kept = {other: known for other, known in runs.items() if known.epoch >= report.epoch}
         self._channels[channel] = {**kept, ssrc: report}
 
+    def drop(self, channel: ChannelNumber, ssrc: Ssrc) -> None:
+        """Drop one run: it has ended, and others go on."""
+        self._channels.get(channel, {}).pop(ssrc, None)
+
     def forget(self, channel: ChannelNumber) -> None:
         """Drop a channel: nothing of it is on air."""
         self._channels.pop(channel, None)
@@ -67,6 +76,16 @@ class AirState:
         """Return the reports of the runs that are on air under `epoch`."""
         runs = self._channels.get(channel, {})
         return {ssrc: report for ssrc, report in runs.items() if report.epoch == epoch}
+
+    def others(
+        self, channel: ChannelNumber, epoch: Epoch, ssrc: int | None, now: int
+    ) -> dict[Ssrc, AirReport]:
+        """Return the runs under `epoch` that were heard lately, but for one."""
+        return {
+            other: report
+            for other, report in self.runs(channel, epoch).items()
+            if other != ssrc and report.age_ms(now) <= HEARD_LATELY_MS
+        }
 
     def latest(self, channel: ChannelNumber, epoch: Epoch) -> AirReport | None:
         """Return the newest report under `epoch`."""

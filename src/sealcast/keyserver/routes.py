@@ -13,6 +13,7 @@ def handlers(sending: SenderDesk, registry: RegistryDesk) -> tuple[Handler, ...]
         Handler(operations.PUBLISH, sending.publish),
         Handler(operations.GENERATE, sending.generate, sending.repeat_generate),
         Handler(operations.ON_AIR, sending.report),
+        Handler(operations.SHARE, sending.share),
         Handler(operations.REGISTRY_ADD, registry.add),
         Handler(operations.REGISTRY_REMOVE, registry.remove),
         Handler(operations.REGISTRY_LIST, registry.list),

@@ -10,7 +10,7 @@ from sealcast.core.ids import Epoch, KeyId, Ssrc
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
 from sealcast.keys.material import Tek, make_tek
-from sealcast.keys.table import KeyEvent, KeyState, next_state
+from sealcast.keys.table import KEYS_MAX, KeyEvent, KeyState, next_state
 from sealcast.keyserver import store_air, store_channels, store_epochs, store_fences
 from sealcast.keyserver.air import AirReport, AirState
 from sealcast.keyserver.calls import Call, Reply
@@ -26,8 +26,9 @@ from sealcast.keyserver.service_air import (
 )
 from sealcast.keyserver.service_chain import check_follows, check_shape, is_same_place, row_before
 from sealcast.keyserver.service_fence import order_for
-from sealcast.keyserver.service_keys import key_id_of
+from sealcast.keyserver.service_keys import choose_epochs, key_id_of, make_grant
 from sealcast.keyserver.service_lease import plan_lease
+from sealcast.keyserver.service_share import shared_air
 from sealcast.keyserver.values import ChannelView, EpochRow, refusal
 from sealcast.keyserver.views import Views
 from sealcast.keyserver.wrapped import wrap_key, wrap_tek
@@ -40,12 +41,19 @@ from sealcast.messages.answers import (
     KeyMaterial,
     LeaseAnswer,
     RunSlotData,
+    Shared,
 )
 from sealcast.messages.channels import channel_data
 from sealcast.messages.encoding import decode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.material import key_material, read_key
-from sealcast.messages.requests import AirRequest, GenerateRequest, LeaseRequest, PublishRequest
+from sealcast.messages.requests import (
+    AirRequest,
+    GenerateRequest,
+    LeaseRequest,
+    PublishRequest,
+    ShareRequest,
+)
 
 
 class SenderDesk:
@@ -164,12 +172,21 @@ class SenderDesk:
         number = view.spec.number
         slot = store_epochs.owns_ssrc(call.connection, number, call.caller.id, request.ssrc)
         leased = store_epochs.find(call.connection, KeyId(number, Epoch(request.epoch)))
-        if slot is None or leased is None or leased.sender != call.caller.id or request.epoch < slot:
+        is_own = leased is not None and leased.sender == call.caller.id and request.epoch >= (slot or 0)
+        if slot is None or leased is None or not (is_own or request.shared):
             raise refusal(
                 "not-leased", f"epoch {request.epoch} and SSRC {request.ssrc} are not in your lease"
             )
         highest = store_epochs.highest_on_air(call.connection, number)
-        decision = decide_report(view.epochs, highest, request.epoch, ended=request.ended)
+        others = self._air.others(number, Epoch(request.epoch), Ssrc(request.ssrc), call.now)
+        decision = decide_report(
+            view.epochs,
+            highest,
+            request.epoch,
+            ended=request.ended,
+            is_shared=request.shared,
+            has_others=bool(others),
+        )
         self._carry_out(call, view, request, decision)
         self._add_totals(call, view, request)
         later = self._air.latest(number, highest) if highest is not None else None
@@ -180,6 +197,32 @@ class SenderDesk:
                 fence=self._pass_fences(call, view, request, decision),
             )
         )
+
+    def share(self, call: Call, request: ShareRequest) -> Reply:
+        """Give a sender of the channel the keys on air and next, to send beside another run or to watch it.
+
+        Nothing is recorded: senders make the keys of their channels, and are trusted with each other's.
+        """
+        view = self._own_channel(call, request.channel)
+        held = frozenset(KeyId.parse(text) for text in request.held[:KEYS_MAX])
+        epochs = [
+            epoch
+            for epoch in choose_epochs(view)
+            if view.has_key(epoch) and key_id_of(view, epoch) not in held
+        ]
+        teks = {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs}
+        on_air, living, lead = shared_air(view, self._air, request.ssrc, call.now)
+        grant = make_grant(
+            view,
+            on_air,
+            teks,
+            jti=request.jti,
+            key_servers=self.key_servers,
+            events=self.events,
+            audience=0,
+            now=call.now,
+        )
+        return Reply(Shared(jti=request.jti, grant=grant, living=living, lead=lead))
 
     def _own_channel(self, call: Call, channel: str) -> ChannelView:
         view = self._views.get(call.connection, channel)
@@ -224,6 +267,11 @@ class SenderDesk:
         if decision.change is AirChange.STALE:
             self.stale_reports += 1
             return
+        if decision.change is AirChange.LEAVE:
+            call.record("off-air", f"{view.spec.name} {request.epoch} ssrc {request.ssrc}")
+            self._air.drop(number, Ssrc(request.ssrc))
+            store_air.drop_run(call.connection, number, Ssrc(request.ssrc))
+            return
         steps = (*decision.steps, *expired(view.epochs, call.wall_ms))
         self._drop_links(call, view, steps)
         for step in steps:
@@ -247,6 +295,7 @@ class SenderDesk:
             roc=request.roc,
             seq=request.seq,
             received_ns=call.now,
+            is_shared=request.shared,
         )
         self._air.note(number, Ssrc(request.ssrc), report)
         store_air.save_report(call.connection, number, Ssrc(request.ssrc), report, call.wall_ms)
@@ -280,7 +329,9 @@ class SenderDesk:
     def _add_totals(self, call: Call, view: ChannelView, request: AirRequest) -> None:
         """Keep the totals of epochs that are the sender's; others are not its to report."""
         own = store_epochs.leased_to(call.connection, view.spec.number, call.caller.id)
-        news = [each for each in request.totals if each.epoch in own]
+        # Of an epoch that two runs share only one tells how long it was on air: it is charged for once.
+        shared = request.epoch if request.shared else None
+        news = [each for each in request.totals if each.epoch in own and each.epoch != shared]
         store_air.add_totals(call.connection, view.spec.number, Ssrc(request.ssrc), news)
 
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from sealcast.core.ids import U32_MAX, Epoch
 from sealcast.keys.policy import GRACE_MS_MAX
 from sealcast.keys.table import KeyEvent, KeyState, next_state
-from sealcast.keyserver.air import AirReport
+from sealcast.keyserver.air import HEARD_LATELY_MS, AirReport
 from sealcast.keyserver.values import EpochRow, refusal
 from sealcast.messages.requests import AirRequest
 
@@ -18,13 +18,10 @@ TOTALS_MAX = 4_096
 """Epochs in one report: a week of changes every two minutes without any answer."""
 
 
-HEARD_LATELY_MS = 15_000
-"""A run on air reports every 5 s: one that missed three reports in a row may be no more."""
-
-
 class AirChange(Enum):
-    """What a report amounts to."""
+    """What a report amounts to; at a LEAVE one run of several ends, and the epoch goes on."""
 
+    LEAVE = auto()
     STALE = auto()
     REFRESH = auto()
     SWITCH = auto()
@@ -49,11 +46,19 @@ class AirDecision:
 
 
 def decide_report(
-    live: Iterable[EpochRow], highest_on_air: int | None, epoch: int, *, ended: bool
+    live: Iterable[EpochRow],
+    highest_on_air: int | None,
+    epoch: int,
+    *,
+    ended: bool,
+    is_shared: bool = False,
+    has_others: bool = False,
 ) -> AirDecision:
     """Decide on a report of `epoch`, leased to the sender; `highest_on_air` is the highest that ever was.
 
-    A report under an older epoch, or after the end, came late: it is STALE and moves nothing.
+    A report under an older epoch, or after the end, came late: it is STALE and moves nothing. So does one of
+    a run beside another (`is_shared`) under an epoch that is not on air: it puts none there. The epoch goes
+    off air with the last run under it; `has_others` says that another was heard lately.
     """
     rows = tuple(live)
     row = next((each for each in rows if each.epoch == epoch), None)
@@ -61,11 +66,14 @@ def decide_report(
         row is None
         or row.state is KeyState.DRAINING
         or (highest_on_air is not None and epoch < highest_on_air)
+        or (is_shared and row.state is not KeyState.ACTIVE)
     ):
         return AirDecision(AirChange.STALE)
     if row.state is KeyState.ACTIVE:
         if not ended:
             return AirDecision(AirChange.REFRESH)
+        if has_others:
+            return AirDecision(AirChange.LEAVE)
         return AirDecision(AirChange.END, (_step(row.epoch, row.state, KeyEvent.SUPERSEDED),))
     steps = tuple(_switch_steps(rows, row))
     if not ended:

@@ -14,6 +14,9 @@ from sealcast.messages.answers import ChainGrant, FetchWindow, Grant, GrantedKey
 from sealcast.messages.channels import channel_data
 from sealcast.messages.material import key_material, update_material
 
+COMING_MAX = 2
+"""Next keys given at once: receivers keep four, among them the one on air and the one before."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnAir:
@@ -29,12 +32,15 @@ def choose_epochs(view: ChannelView) -> tuple[Epoch, ...]:
     The next is the lowest that is published and may still go on air. One that is published and consumed has
     its report under way, or its run died before the first packet: it is given too, in case it is on air.
     One that a fence skips is given until one beyond the fence is published: its sender may not have heard.
+    Where two senders have published one each, both are given: the one on air may have gone silent, and the
+    other takes its place.
     """
     current = view.on_air
     published = [row for row in view.epochs if row.state is KeyState.PUBLISHED and row.has_key]
     published = [row for row in published if row.epoch >= view.floor] or published
     starting = [row.epoch for row in published if row.consumed][-1:]
-    coming = [row.epoch for row in published if not row.consumed][:1]
+    first_of = {row.sender: row.epoch for row in reversed(published) if not row.consumed}
+    coming = sorted(first_of.values())[:COMING_MAX]
     on_air = [current.epoch] if current is not None and current.has_key else []
     return tuple(on_air + starting + coming)
 

@@ -28,6 +28,9 @@ _ALL = sa.select(reports)
 _DROP = reports.delete().where(
     reports.c.channel == sa.bindparam("wanted"), reports.c.epoch < sa.bindparam("below")
 )
+_DROP_RUN = reports.delete().where(
+    reports.c.channel == sa.bindparam("wanted"), reports.c.ssrc == sa.bindparam("run")
+)
 _FIGURES = ("duration_ms", "packets", "bytes")
 _NEW_TOTALS = insert(totals)
 _HAS_ALL = sa.and_(*(totals.c[name] >= _NEW_TOTALS.excluded[name] for name in _FIGURES))
@@ -62,6 +65,11 @@ def save_report(
 def drop_reports(connection: sa.Connection, channel: ChannelNumber, below: int = ALL_EPOCHS) -> None:
     """Forget the reports of runs under epochs below `below`; of all runs unless it is given."""
     connection.execute(_DROP, {"wanted": channel, "below": below})
+
+
+def drop_run(connection: sa.Connection, channel: ChannelNumber, ssrc: Ssrc) -> None:
+    """Forget the report of one run."""
+    connection.execute(_DROP_RUN, {"wanted": channel, "run": ssrc})
 
 
 def stored_reports(connection: sa.Connection) -> list[StoredReport]:

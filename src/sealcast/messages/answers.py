@@ -141,6 +141,19 @@ class FenceOrder(msgspec.Struct, frozen=True, kw_only=True):
     commanded: bool = False
 
 
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sender has to know of a channel to send beside others: the keys on air and next, as a grant.
+
+    `living` is how many other runs were heard lately under the epoch on air. `lead`: none of them makes the
+    next key, so the run that asks is to; of several one is told.
+    """
+
+    jti: str
+    grant: Grant
+    living: int = 0
+    lead: bool = False
+
+
 class AirAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The report was taken in. `overtaken`: another run is on air under a later epoch, and reports too.
 

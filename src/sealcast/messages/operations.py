@@ -14,6 +14,15 @@ GENERATE = Operation(
     "generate", "/v1/generate", "sender", requests.GenerateRequest, answers.GeneratedKey, sealed=True
 )
 ON_AIR = Operation("on-air", "/v1/on-air", "sender", requests.AirRequest, answers.AirAnswer)
+SHARE = Operation(
+    "share",
+    "/v1/share",
+    "sender",
+    requests.ShareRequest,
+    answers.Shared,
+    sealed=True,
+    is_remembered=False,
+)
 CHANNEL_ADD = Operation(
     "channel-add", "/v1/channels/add", "operator", requests.ChannelAddRequest, answers.ChannelList
 )
@@ -198,6 +207,7 @@ ALL = (
     PUBLISH,
     GENERATE,
     ON_AIR,
+    SHARE,
     CHANNEL_ADD,
     CHANNEL_LIST,
     CHANNEL_SHOW,

@@ -84,6 +84,19 @@ class AirRequest(Request, frozen=True, kw_only=True):
     seq: int
     totals: list[EpochTotals]
     ended: bool = False
+    shared: bool = False
+    """Whether the epoch is that of another run, beside which this one sends."""
+
+
+class ShareRequest(Request, frozen=True, kw_only=True):
+    """Sender: the keys of its channel that another run is on air under, to send beside it or to watch it.
+
+    `ssrc` is that of the run that asks, None while it sends nothing; `held` are keys that it has already.
+    """
+
+    channel: str
+    ssrc: int | None = None
+    held: list[str] = []
 
 
 class ChannelAddRequest(Request, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keys.policy import SPREAD_MS_MAX, Window
 from sealcast.messages.answers import Grant
 from sealcast.receiver.control import ControlJudge
+from sealcast.receiver.farewells import Farewells
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.receiver.following import Follower
 from sealcast.receiver.keyring import HeldKey, KeyRing, granted_channel, granted_keys
@@ -34,9 +35,6 @@ from sealcast.receiver.trains import TrainReader
 from sealcast.receiver.values import FetchRequest, ReceiverState, Slab
 from sealcast.wire.seal import Seal, SealWindow
 from sealcast.wire.srtp import PACKET_OVERHEAD_BYTES
-
-AFTER_BYE_NS = 500 * NS_PER_MS
-"""How long the last packets may still come after the BYE."""
 
 RECENT_NS = 10_000 * NS_PER_MS
 """A receiver that opened a packet this recently is still watching."""
@@ -68,7 +66,7 @@ class ReceiverSession:
         """Takes the packets of a channel that is scrambled, or whose packets carry no key ID."""
         self._output = OrderedOutput(self._streams, self.stats)
         self._ends_ns, self._extended = now, False
-        self._bye: tuple[int, int, int] | None = None
+        self._farewells = Farewells(self._streams)
         self._first_opened_ns: int | None = None
         self._joined: Stream | None = None
         self._opened_ns: int | None = None
@@ -192,8 +190,7 @@ class ReceiverSession:
         times = [self._ring.next_timeout(), self._pending.next_timeout(), self._output.next_timeout()]
         if self._channel_to_ask() is not None:
             times.append(self._fetch.next_timeout())
-        if self._bye is not None:
-            times.append(self._bye[2] + AFTER_BYE_NS)
+        times.append(self._farewells.next_timeout())
         return min((time for time in times if time is not None), default=None)
 
     # Getters
@@ -204,17 +201,16 @@ class ReceiverSession:
         return self._spec
 
     def is_over(self, now: int) -> bool:
-        """Whether the sender said BYE and its last packet left, or can no longer be expected."""
-        if self._bye is None:
-            return False
-        ssrc, index, since_ns = self._bye
-        stream = self._streams.get(ssrc)
-        if now - since_ns >= AFTER_BYE_NS:
-            return True
-        if stream is None or stream.counter.highest < index:
-            return False
-        # What the last packet overtook may still come while that one waits for its turn.
-        return not len(self._pending) and not len(stream.reorder)
+        """Whether the senders said BYE and the last packet left, or can no longer be expected."""
+        return self._farewells.is_over(now, has_waiting=bool(len(self._pending)))
+
+    def heard(self, now: int, within_ns: int) -> frozenset[int]:
+        """Return the SSRCs of the runs of which a packet verified within the last `within_ns`."""
+        return frozenset(
+            ssrc
+            for ssrc, each in self._streams.items()
+            if each.heard_ns >= 0 and now - each.heard_ns <= within_ns
+        )
 
     def opened_since(self, now: int, within_ns: int = RECENT_NS) -> bool:
         """Whether a packet was opened within the last `within_ns`."""
@@ -335,6 +331,8 @@ class ReceiverSession:
         if self.reader is not None:
             self.reader.note_told(seal, now)
         self._open_pending(now)
+        if self._ring.current == seal.current or not seal.bye:
+            self._farewells.note(seal, now)
         if self._ring.current != seal.current:
             return  # What an earlier run said when it ended, or planned, is not of this one.
         if seal.rekeys and self._follower.take(seal.rekeys, seal.lifetime_ms, now):
@@ -342,8 +340,6 @@ class ReceiverSession:
             self._open_pending(now)
         if not self._ring.holds_next(seal.next.key_id if seal.next else None):
             self._plan_fetch(seal, now)
-        if seal.bye and self._bye is None:
-            self._bye = (seal.ssrc, seal.roc << 16 | seal.seq, now)
 
     def _plan_fetch(self, seal: Seal, now: int) -> None:
         """Draw the instant of the next fetch: in the window announced, else in that of the schedule.

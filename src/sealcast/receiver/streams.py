@@ -30,6 +30,7 @@ class Stream:
         "opened",
         "reorder",
         "ssrc",
+        "told",
     )
 
     def __init__(self, ssrc: int, reorder_ms: int) -> None:
@@ -40,8 +41,16 @@ class Stream:
         self.first_index = -1
         self.last_index = -1
         self.opened = 0
+        self.told: KeyId | None = None
+        """The key on air, as its sender last said."""
+
         self._windows: dict[KeyId, ReplayWindow] = {}
         self._keys: dict[KeyId, srtp.StreamKey] = {}
+
+    @property
+    def heard_ns(self) -> int:
+        """When a packet of it last verified, -1 before the first."""
+        return self.counter.heard_ns
 
     @property
     def lost(self) -> int:

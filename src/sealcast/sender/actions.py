@@ -10,6 +10,7 @@ again later) or `handle_refused` (the key server said no).
 | GenerateKey  | handle_generated                         |
 | ConsumeSlot  | handle_consumed, once durable            |
 | ReportAir    | handle_reported                          |
+| ShareKeys    | handle_shared                            |
 """
 
 from dataclasses import dataclass
@@ -86,6 +87,14 @@ class ReportAir:
     seq: int
     totals: tuple[Totals, ...]
     ended: bool = False
+    shared: bool = False
 
 
-Action = RenewLease | PublishKey | GenerateKey | ConsumeSlot | ReportAir
+@dataclass(frozen=True, slots=True)
+class ShareKeys:
+    """Ask for the keys under which other runs of the channel are on air."""
+
+    ssrc: Ssrc
+
+
+Action = RenewLease | PublishKey | GenerateKey | ConsumeSlot | ReportAir | ShareKeys

@@ -21,6 +21,9 @@ class AirEpoch:
     rtcp: srtp.SessionKey
     mki: bytes
     published: bool
+    is_shared: bool = False
+    """Whether it is the epoch of another run, which counts its time and changes its key."""
+
     packets: int = 0
     bytes: int = 0
 

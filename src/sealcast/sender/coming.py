@@ -1,6 +1,7 @@
 """Owns the epoch to come: when its slot is consumed, when its window ends and when it goes on air (S1-2)."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import Epoch
@@ -58,6 +59,9 @@ class NextEpoch:
     silence_ns: int = SILENCE_NS
     heard_ns: int = 0
     """When the key server last answered a report while the switch was set."""
+
+    is_repaired: bool = False
+    """Whether receivers get it by an update that another run sends."""
 
     lifetime_ms: int | None = None
     """How long this key and those after it live, where the content says it."""
@@ -126,9 +130,19 @@ class NextEpoch:
         """Return when the window is over, and the switch waits for the key server's word."""
         return None if self.switch_ns is None else self.switch_ns - guard_ms(spec, self.window_ms) * NS_PER_MS
 
+    @classmethod
+    def of_another(
+        cls, epoch: Epoch, spec: ChannelSpec, switch_ns: int, now: int, *, is_chained: bool
+    ) -> Self:
+        """Return the next epoch of the run that leads, to tell receivers of; it has no key here."""
+        made = cls(epoch, Cause.SCHEDULE, None, planned_ns=now, window_ms=prefetch_ms(spec))
+        made.state, made.switch_ns, made.confirmed = KeyState.PUBLISHED, switch_ns, True
+        made.is_repaired = is_chained
+        return made
+
     def ask_window(self, spec: ChannelSpec, switch_in_ms: int) -> Window:
         """Return when receivers ask for its key: if they get an update, those that missed it, later."""
-        window = fetch_window if self.update is None else repair_window
+        window = repair_window if self.is_repaired or self.update is not None else fetch_window
         return window(spec, switch_in_ms, self.window_ms)
 
     def _place(self, spec: ChannelSpec, switch_ns: int, window_ms: int, now: int) -> None:

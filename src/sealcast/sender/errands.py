@@ -14,7 +14,7 @@ from sealcast.device.vault import Credential
 from sealcast.keys.lease import RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages import jose, operations
-from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, KeyMaterial, LeaseAnswer
+from sealcast.messages.answers import AirAnswer, Done, GeneratedKey, KeyMaterial, LeaseAnswer, Shared
 from sealcast.messages.encoding import encode
 from sealcast.messages.material import key_material, read_key
 from sealcast.messages.requests import EpochTotals
@@ -25,8 +25,10 @@ from sealcast.sender.actions import (
     PublishKey,
     RenewLease,
     ReportAir,
+    ShareKeys,
 )
 from sealcast.sender.session import SenderSession
+from sealcast.sender.sharing import shared_keys
 from sealcast.sender.slots import SlotStore
 
 SERVER_FAULT_STATUS = 500
@@ -112,6 +114,11 @@ class Errands:
                 self._session.handle_consumed(action.epoch, self._now())
             case ReportAir():
                 await self._report(action)
+            case ShareKeys():
+                answer = await self._client.expect(
+                    operations.SHARE, Shared, channel=str(self._spec.number), ssrc=action.ssrc
+                )
+                self._session.handle_shared(shared_keys(answer, self._spec), self._now())
 
     async def _renew(self, action: RenewLease) -> None:
         answer = await self._client.expect(
@@ -164,6 +171,7 @@ class Errands:
             seq=action.seq,
             totals=totals,
             ended=action.ended,
+            shared=action.shared,
         )
         if answer.fence is not None and answer.fence.epoch != self._fence_epoch:
             self._fence_epoch = answer.fence.epoch
@@ -173,7 +181,8 @@ class Errands:
                 now=answer.fence.urgent,
             )
         self._session.handle_reported(action, self._now(), answer.fence)
-        if answer.overtaken and action.epoch == self._session.state(self._now()).epoch:
+        is_overtaken = answer.overtaken and action.epoch == self._session.state(self._now()).epoch
+        if is_overtaken and not self._session.handle_overtaken(self._now()):
             self._overtaken()
 
     async def _durably(self, write: Callable[[], None]) -> None:

@@ -10,26 +10,31 @@ kinds, and the caller's loop uses them in this order:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sealcast.core.channel import ChannelSpec, Framing
 from sealcast.core.errors import LocalError
-from sealcast.core.ids import Epoch, KeyId, PacketIndex, Ssrc
+from sealcast.core.ids import Epoch, PacketIndex, Ssrc
 from sealcast.core.ports import NS_PER_MS, NS_PER_S, Random
 from sealcast.keys.lease import Lease, RunSlot
 from sealcast.keys.material import Tek
 from sealcast.messages.answers import FenceOrder
-from sealcast.sender.actions import Action, ReportAir, Totals
+from sealcast.sender.actions import Action, ReportAir, ShareKeys, Totals
 from sealcast.sender.airepoch import AirEpoch
+from sealcast.sender.announcing import seal_content
+from sealcast.sender.beside import SharedKeys
+from sealcast.sender.besiding import Beside
 from sealcast.sender.boundary import Boundary
 from sealcast.sender.coming import SILENCE_NS
 from sealcast.sender.control import BURST, ControlSchedule
 from sealcast.sender.epochs import EpochPlanner
+from sealcast.sender.epochs_beside import BesidePlanner
 from sealcast.sender.keyless import cut_of
 from sealcast.sender.reports import REPORT_NS, ReportSchedule
 from sealcast.sender.scrambling import Scrambling
 from sealcast.sender.values import SenderState
 from sealcast.wire import rtp, srtcp, srtp
-from sealcast.wire.seal import NextKey, Seal, SealWindow, SenderCounts, build_seal
+from sealcast.wire.seal import Seal, SenderCounts, build_seal
 from sealcast.wire.sealing import INDEX_LIMIT, Payload, SealedBatch, Sealer
 
 FIRST_SEQ_LIMIT = 1 << 15
@@ -51,6 +56,7 @@ class SenderSession:
         now: int,
         first_seq: int | None = None,
         report_ns: int = REPORT_NS,
+        is_beside: bool = False,
         silence_ns: int = SILENCE_NS,
     ) -> None:
         """`known` holds keys already made for leased epochs; `sign` makes Ed25519 signatures.
@@ -58,10 +64,14 @@ class SenderSession:
         A report is made every `report_ns` at least, while no events are heard (`handle_listening`). When none
         was answered for `silence_ns`, the epoch on air is extended instead of changed by the schedule.
 
+        `is_beside`: under the keys of other runs of the channel, where there are any.
+
         Raises LocalError if the lease has no slot left.
         """
         self._spec = spec
-        self._epochs = EpochPlanner(spec, lease, dict(known), random)
+        planner = BesidePlanner if is_beside else EpochPlanner
+        self._epochs = planner(spec, lease, dict(known), random)
+        self._beside = Beside(self._epochs, now) if isinstance(self._epochs, BesidePlanner) else None
         self._epochs.silence_ns = silence_ns
         self._sign = sign
         self._key_servers = tuple(key_servers)
@@ -152,6 +162,8 @@ class SenderSession:
         if isinstance(action, ReportAir):
             self._epochs.handle_silent()
             self._report_again(action, now)
+        elif isinstance(action, ShareKeys):
+            self._share_again(now)
         else:
             self._epochs.handle_failed(action, now)
 
@@ -161,6 +173,8 @@ class SenderSession:
             # A no is a word of the key server too: receivers can reach it, and the switch need not wait.
             self._epochs.handle_heard(now)
             self._report_again(action, now)
+        elif isinstance(action, ShareKeys):
+            self._share_again(now)
         else:
             self._epochs.handle_refused(action, now)
 
@@ -168,6 +182,16 @@ class SenderSession:
         """Report now: an event said that the key server has an order for this sender."""
         if self.is_on_air and not self._ended:
             self._reports.ask(now)
+
+    def handle_shared(self, shared: SharedKeys, now: int) -> None:
+        """Take what other runs are on air under; to be used only by a session that is beside them."""
+        if self._beside is not None and not self._ended:
+            self._beside.handle_shared(shared, now)
+            self._switch_if_due(now)
+
+    def handle_overtaken(self, now: int) -> bool:
+        """Whether this run goes on beside the one under a later epoch, whose key it asks for."""
+        return self._beside is not None and self._beside.handle_overtaken(now)
 
     def handle_listening(self, *, is_listening: bool) -> None:
         """Note whether the key server's events are heard: then orders need not be asked for."""
@@ -201,7 +225,11 @@ class SenderSession:
         wants_word = not self._ended and self._epochs.wants_word(now)
         if self._reports.begin(now, is_waited_for=wants_word):
             return self._report(now)
-        return None if self._ended else self._epochs.poll_action(now)
+        if self._ended:
+            return None
+        if self._beside is not None and self._beside.wants_keys(now):
+            return ShareKeys(self._ssrc)
+        return self._epochs.poll_action(now)
 
     def poll_control(self, now: int) -> list[bytes]:
         """Return the SEAL packets that leave now: none or one, more only if updates of a key are late."""
@@ -220,6 +248,7 @@ class SenderSession:
         if not self._ended:
             times += [self._epochs.next_timeout(now), self._epochs.update_ns]
             times.append(self._control.next_timeout() if self.is_on_air else None)
+            times.append(self._beside.next_timeout() if self._beside is not None else None)
         return max(now, min((time for time in times if time is not None), default=now + NS_PER_S))
 
     def told(self, now: int) -> Seal | None:
@@ -283,9 +312,9 @@ class SenderSession:
             return
         before = self._epochs.switch(now)
         self._begin_scrambling(now)
-        if before is not None:
+        if before is not None and not before.is_shared:
             self._totals[before.tek.key_id.epoch] = _totals(before, now)
-            self._key_changes += 1
+        self._key_changes += before is not None
         self._control.start_burst(now)
         self._reports.ask(now)
 
@@ -324,31 +353,13 @@ class SenderSession:
         return packet
 
     def _content(self, now: int, *, bye: bool, rekeys: tuple[bytes, ...]) -> Seal:
-        remaining_ms = self._epochs.remaining_ms(now)
-        coming = self._epochs.next
-        notice = window = None
-        if coming is not None and coming.switch_ns is not None and not bye:
-            switch_in_ms = max(0, (coming.switch_ns - now) // NS_PER_MS)
-            draw = coming.ask_window(self._spec, switch_in_ms)
-            key_id = KeyId(self._spec.number, coming.epoch)
-            notice = NextKey(key_id, switch_in_ms)
-            window = SealWindow(draw.opens_in_ms, draw.closes_in_ms)
-        highest = self._highest()
-        return Seal(
-            ssrc=self._ssrc,
-            current=self._current().tek.key_id,
-            remaining_ms=remaining_ms,
-            lifetime_ms=self._epochs.lifetime_ms,
-            roc=highest >> 16,
-            seq=highest & 0xFFFF,
-            extended=self._epochs.is_extended(now),
-            next=notice,
-            window=window,
-            key_servers=self._key_servers,
-            patterns=None if self._scrambling is None else self._scrambling.state(now),
-            rekeys=rekeys,
-            bye=bye,
-        )
+        patterns = None if self._scrambling is None else self._scrambling.state(now)
+        told = seal_content(self._epochs, self._spec, self._highest(), now, is_bye=bye)
+        return replace(told, key_servers=self._key_servers, patterns=patterns, rekeys=rekeys)
+
+    def _share_again(self, now: int) -> None:
+        if self._beside is not None:
+            self._beside.handle_failed(now)
 
     def _report_again(self, report: ReportAir, now: int) -> None:
         if report.ended == self._ended:
@@ -357,7 +368,8 @@ class SenderSession:
     def _report(self, now: int) -> ReportAir:
         current = self._current()
         highest = self._highest()
-        totals = (*self._totals.values(), _totals(current, now))
+        own = () if current.is_shared else (_totals(current, now),)
+        totals = (*self._totals.values(), *own)
         return ReportAir(
             ssrc=self._ssrc,
             epoch=current.tek.key_id.epoch,
@@ -369,6 +381,7 @@ class SenderSession:
             seq=highest & 0xFFFF,
             totals=totals,
             ended=self._ended,
+            shared=current.is_shared,
         )
 
     def _highest(self) -> PacketIndex:

@@ -98,6 +98,12 @@ class RolloverCounter:
         while len(sayings) > 1 and now - sayings[1][1] >= LATE_NS:
             sayings.popleft()
 
+    @property
+    def heard_ns(self) -> int:
+        """When a packet verified, or the sender's word came, last; -1 before the first."""
+        told_ns = -1 if self._told_ns is None else self._told_ns
+        return told_ns if self._verified_ns is None else max(told_ns, self._verified_ns)
+
     def is_vouched(self, now: int) -> bool:
         """Whether a SEAL packet told the counters not long ago."""
         return self._told_ns is not None and now - self._told_ns < VOUCHED_NS
