@@ -23,6 +23,7 @@ from sealcast.cluster.store_journals import Aside, Journal
 from sealcast.core.errors import RefusedError, RemoteError, UnreachableError
 from sealcast.core.ports import NS_PER_MS, Clock
 from sealcast.messages.cluster import GrantedRow, JournalBatch, ReceptionRow
+from sealcast.messages.encoding import encode
 from sealcast.server.cluster import recording, recording_receptions
 from sealcast.server.cluster.clustermetrics import ClusterMetrics
 from sealcast.storage.unitofwork import UnitOfWork
@@ -32,6 +33,9 @@ AGAIN_S = 0.5
 
 UNREADABLE = "unreadable"
 """The journal under which batches are kept that nobody could open."""
+
+Numbered = tuple[int, GrantedRow | ReceptionRow]
+"""A row of a journal, with its number there."""
 
 log = structlog.get_logger("sealcast.server")
 
@@ -113,10 +117,11 @@ class Ingester:
         taken.gap = max(0, batch.first - last - 1) if last is not None else 0
         if not numbered:
             return taken
-        grants = [(number, row) for number, row in numbered if isinstance(row, GrantedRow)]
-        receptions = [row for _, row in numbered if isinstance(row, ReceptionRow)]
-        self._record_grants(connection, grants, taken)
-        taken.receptions = recording_receptions.record(connection, receptions)
+        try:
+            with connection.begin_nested():
+                self._record(connection, numbered, taken)
+        except sa.exc.IntegrityError:
+            self._record_each(connection, numbered, taken)
         taken.recorded = len(numbered) - len(taken.aside)
         wall_ms = self._wall_ms()
         store_journals.put_aside(connection, batch.journal, batch.replica, taken.aside, wall_ms)
@@ -126,11 +131,24 @@ class Ingester:
             self._on_receptions()
         return taken
 
-    def _record_grants(
-        self, connection: sa.Connection, rows: Sequence[tuple[int, GrantedRow]], taken: Taken
-    ) -> None:
-        done = recording.record(connection, rows, keeps_evidence=self._keeps_evidence)
-        taken.grants, taken.aside = done.new, done.aside
+    def _record(self, connection: sa.Connection, rows: Sequence[Numbered], taken: Taken) -> None:
+        """Record rows together."""
+        granted = [(number, row) for number, row in rows if isinstance(row, GrantedRow)]
+        received = [row for _, row in rows if isinstance(row, ReceptionRow)]
+        done = recording.record(connection, granted, keeps_evidence=self._keeps_evidence)
+        receptions = recording_receptions.record(connection, received)
+        taken.grants += done.new
+        taken.aside += done.aside
+        taken.receptions += receptions
+
+    def _record_each(self, connection: sa.Connection, rows: Sequence[Numbered], taken: Taken) -> None:
+        """Record rows one by one, and keep aside what the database refuses: one bad row costs no other."""
+        for number, row in rows:
+            try:
+                with connection.begin_nested():
+                    self._record(connection, [(number, row)], taken)
+            except sa.exc.IntegrityError as error:
+                taken.aside.append(Aside(number, encode(row), str(error.orig)))
 
     def _keep(self, submitted: Submitted, reason: str, connection: sa.Connection) -> Taken:
         """Keep a batch as it is that cannot be opened."""

@@ -3,7 +3,7 @@
 The instant is the replica's. A grant that the database has already adds nothing. One that is younger than the
 device's statement that it destroyed this key makes the statement void; an older one does not.
 
-Everything that a batch needs is looked up in four queries, whatever its size.
+Everything that a batch needs is looked up in five queries, whatever its size.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,7 @@ from sealcast.keyserver import store_evidence, store_requests
 from sealcast.keyserver.tables import epochs, grants, principals
 from sealcast.messages.cluster import GrantedRow
 from sealcast.messages.encoding import encode
+from sealcast.server.cluster.stated import GrantMade, state_again
 from sealcast.subscribers import store_withdrawals
 from sealcast.subscribers.tables import erasures
 
@@ -77,7 +78,7 @@ def record(
     if not rows:
         return recorded
     known = _look_up(connection, [row for _, row in rows])
-    values: list[dict[str, object]] = []
+    values: list[GrantMade] = []
     for number, row in rows:
         missing = _missing(known, row)
         if missing:
@@ -89,7 +90,9 @@ def record(
             channel, turns = ChannelNumber(row.channel), [Epoch(epoch) for epoch in row.epochs]
             store_evidence.keep(connection, row.device, channel, turns, token=row.token, now_ms=row.at_ms)
     if values:
-        recorded.new = store_requests.add_grants(connection, values)
+        recorded.new = store_requests.add_grants(connection, [each._asdict() for each in values])
+        since_ms = min(row.at_ms for _, row in rows)
+        state_again(connection, sorted(known.devices), since_ms, values)
     return recorded
 
 
@@ -121,7 +124,7 @@ def _missing(known: _Known, row: GrantedRow) -> str:
     return f"channel {row.channel} has no epoch {unknown[0]}" if unknown else ""
 
 
-def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) -> dict[str, object] | None:
+def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) -> GrantMade | None:
     """Return the grant of one epoch if it is to be recorded; erasures that it contradicts are void."""
     until = known.fresh_at[row.channel, epoch]
     if until is None:
@@ -135,13 +138,7 @@ def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) 
     if not is_new:
         return None
     known.add(row.device, row.channel, epoch, until, row.at_ms)
-    return {
-        "device": row.device,
-        "channel": row.channel,
-        "epoch": epoch,
-        "granted_at_ms": row.at_ms,
-        "until_epoch": until,
-    }
+    return GrantMade(row.device, row.channel, epoch, row.at_ms, until)
 
 
 def _goes_on(known: _Known, row: GrantedRow, epoch: int, until: int) -> bool:
