@@ -177,7 +177,7 @@ def test_what_cannot_be_used_is_one_clear_line(server: Postgres, tmp_path: Path)
     assert all("\n" not in line and "secret" not in line for line in lines), lines
 
 
-def test_servers_that_start_together_upgrade_one_after_the_other(server: Postgres, url: str) -> None:
+def test_servers_that_start_together_upgrade_one_after_the_other(url: str) -> None:
     """Two that find an empty database make its tables once, and both begin."""
     found: list[str] = []
 
@@ -200,7 +200,7 @@ def test_a_user_without_rights_is_told_so(server: Postgres, url: str) -> None:
     server.run("DROP ROLE IF EXISTS guest")
     server.run("CREATE ROLE guest LOGIN")
     engine = open_engine(url.replace("postgres@", "guest@"))
-    with pytest.raises(UsageError, match="cannot upgrade the PostgreSQL database .*: permission denied"):
+    with pytest.raises(UsageError, match=r"cannot upgrade the PostgreSQL database .*: permission denied"):
         upgrade(engine)
     engine.dispose()
 

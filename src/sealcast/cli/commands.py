@@ -51,6 +51,7 @@ COMMANDS = (
         "Charging: tariffs, usage, invoices, ledger, settlement.",
         ADMINISTER,
     ),
+    Entry("db", "sealcast.cli.database", "Its database: show, upgrade, backup, restore.", ADMINISTER),
     Entry("audit", "sealcast.cli.audit", "Who did what to whom, and when.", ADMINISTER),
     Entry("ca", "sealcast.cli.ca", "Certificates: issue, list, revoke, crl, renew-server.", ADMINISTER),
     Entry("doctor", "sealcast.cli.doctor", "Find what keeps a stream from this machine.", DIAGNOSE),

@@ -25,12 +25,8 @@ def upgrade(engine: sa.Engine) -> str:
     Raises UsageError if the schema is newer than this program, if the tables are not ours, or if we may not
     make any.
     """
-    config = _config()
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
-    head = scripts.get_current_head()
-    found = current_revision(engine)
-    if found is not None and found not in known:
+    head, found = latest_revision(), current_revision(engine)
+    if found is not None and found not in known_revisions():
         raise UsageError(
             f"{name_of(engine)} has schema {found}, newer than this program's {head}: install the "
             "Sealcast that wrote it, or a later one"
@@ -42,7 +38,7 @@ def upgrade(engine: sa.Engine) -> str:
                 bring_to(connection, "head")
         except sa.exc.DBAPIError as error:
             raise UsageError(f"cannot upgrade {name_of(engine)}: {first_line(error.orig)}") from error
-    return head or ""
+    return head
 
 
 def bring_to(connection: sa.Connection, revision: str) -> None:
@@ -65,6 +61,11 @@ def revision_of(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def known_revisions() -> set[str]:
+    """Return the revisions of this program's schema and of those before."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def latest_revision() -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from sealcast.core.errors import UnreachableError, UsageError
 
-SCHEMES = ("postgresql://", "postgres://")
+SCHEME = "postgresql://"
 
 CONNECTION = {
     "application_name": "sealcast",
@@ -88,7 +88,7 @@ sa.dialects.registry.register("postgresql.sealcast", __name__, "Dialect")
 
 def is_postgres(address: object) -> bool:
     """Whether `address` is that of a PostgreSQL database."""
-    return isinstance(address, str) and address.startswith(SCHEMES)
+    return isinstance(address, str) and address.startswith(SCHEME)
 
 
 def open_postgres(address: str) -> sa.Engine:
