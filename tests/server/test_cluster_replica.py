@@ -7,6 +7,7 @@ import pytest
 
 from sealcast.messages import operations
 from sealcast.messages.cluster import GrantedRow, ReceptionRow
+from sealcast.messages.operations_cluster import CLUSTER_STATUS
 from server.replicas import Device, Site, channel, epoch
 
 
@@ -248,6 +249,21 @@ def test_a_device_that_is_registered_anew(site: Site) -> None:
     site.tell(("party", again.entry(is_removed=True)))
     assert refused(site, again) == "not-authenticated"
     assert site.read("SELECT wrapped_kek FROM principals WHERE id = 'tv'") == [(None,)]
+
+
+def test_status_tells_how_it_is(site: Site) -> None:
+    """An operator hears from a replica itself whom it heard last, how long ago, and what waits."""
+    operator = site.operator()
+    fresh = site.run(operator.must(CLUSTER_STATUS))
+    assert (fresh.name, fresh.role, fresh.age_ms, fresh.is_fresh) == ("replica-1", "replica", None, False)
+    (device,) = on_air(site)
+    keys_of(site, device)
+    site.let_pass(31)
+    status = site.run(operator.must(CLUSTER_STATUS))
+    assert (status.master, status.age_ms, status.is_fresh) == ("master", 31_000, False)
+    assert (status.version, status.journal_depth) == (site.of_master.version, 1)
+    assert (status.parties, status.channels, status.entries_rejected) == (2, 1, 0)
+    assert site.run(site.guest(device).ask(CLUSTER_STATUS)).problem == "wrong-role"
 
 
 def test_metrics_tell_how_it_is(site: Site) -> None:

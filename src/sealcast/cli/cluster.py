@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sealcast.cli.helps import escape, examples
+from sealcast.cli.options import Json
 
 app = typer.Typer(
     help="Several key servers as one: add one, see them.",
@@ -94,6 +95,27 @@ def add(
     )
     for line in _what_next(role.value, name, directory, state.urls):
         output.print_line(line)
+
+
+@app.command(epilog=examples("sealcast cluster status", "sealcast cluster status --json"))
+def status(context: typer.Context, *, json: Json = False) -> None:
+    """Ask every key server how it stands: role, how old what it knows is, what waits in its journal.
+
+    The servers are those that the configuration names as urls of the key server, else those of the
+    administrator's vault. Ends with status 1 if one of them does not answer.
+    """
+    from sealcast.cli import acting, output
+    from sealcast.cli.clusterstatus import HEADERS, ask_all, journal_lines, rows_of
+
+    found = ask_all(acting.operator(context))
+    if json:
+        output.print_json({"servers": found})
+    else:
+        output.print_table(HEADERS, rows_of(found), empty="no key server is known")
+        for line in journal_lines(found):
+            output.print_line(line)
+    if any(each.status is None for each in found):
+        raise typer.Exit(1)
 
 
 def _what_next(role: str, name: str, directory: Path, urls: tuple[str, ...]) -> list[str]:

@@ -6,8 +6,17 @@
 from sealcast.messages import answers, auditing, enrolment, requests, subscribing
 from sealcast.messages.operation import Operation
 from sealcast.messages.operations_billing import BILLING
+from sealcast.messages.operations_cluster import CLUSTER
 
-KEYS = Operation("keys", "/v1/keys", "device", requests.KeyRequest, answers.Grant, sealed=True)
+KEYS = Operation(
+    "keys",
+    "/v1/keys",
+    "device",
+    requests.KeyRequest,
+    answers.Grant,
+    sealed=True,
+    is_remembered=False,
+)
 LEASE = Operation("lease", "/v1/lease", "sender", requests.LeaseRequest, answers.LeaseAnswer, sealed=True)
 PUBLISH = Operation("publish", "/v1/publish", "sender", requests.PublishRequest, answers.Done)
 GENERATE = Operation(
@@ -242,4 +251,5 @@ ALL = (
     WITHDRAWAL,
     WITHDRAW,
     *BILLING,
+    *CLUSTER,
 )

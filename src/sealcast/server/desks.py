@@ -20,6 +20,7 @@ from sealcast.server.billing.handlers import billing_handlers
 from sealcast.server.billing.shared import BillingShared
 from sealcast.server.certifying import CertificateDesk
 from sealcast.server.channels import ChannelDesk
+from sealcast.server.cluster.status import status_handlers
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
 from sealcast.server.evicting import Evictions
 from sealcast.server.issuing import Issuer
@@ -143,6 +144,7 @@ class Desks:
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),
             *audit_handlers(),
+            *status_handlers(),
             *withdrawal_handlers(self._withdrawals),
             *self._billing,
             *receiving_handlers(self._receiving, self.manager),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 import sqlalchemy as sa
 
-from sealcast.cluster import store_versions
+from sealcast.cluster import store_outbox, store_versions
 from sealcast.cluster.bus import Bus
 from sealcast.cluster.freshness import Freshness
 from sealcast.cluster.sealing import EntrySealer, JournalSealer
@@ -22,6 +22,8 @@ from sealcast.keyserver.service_keys import choose_epochs
 from sealcast.keyserver.values import ChannelView, refusal
 from sealcast.keyserver.views import Views
 from sealcast.messages import operations
+from sealcast.messages.clusterstatus import ClusterStatus
+from sealcast.messages.operations_cluster import CLUSTER_STATUS
 from sealcast.server.app import Public, make_app
 from sealcast.server.certificates import hosts_of
 from sealcast.server.cluster.applying import Applier
@@ -33,6 +35,7 @@ from sealcast.server.cluster.relaying import Relay
 from sealcast.server.cluster.replica import Replica
 from sealcast.server.cluster.replicametrics import ReplicaMetrics
 from sealcast.server.cluster.secrets import ClusterSecrets, load_cluster_secrets
+from sealcast.server.cluster.status import live_counts, status_handler_of
 from sealcast.server.cluster.taking import Held, taker_of
 from sealcast.server.cluster.taking_channel import take_channel
 from sealcast.server.eventdesk import EventDesk
@@ -53,7 +56,7 @@ from sealcast.server.state import ServerState
 from sealcast.storage.reading import Reader
 from sealcast.storage.unitofwork import Batch, UnitOfWork
 
-HERE = (operations.KEYS, operations.HEARTBEAT, operations.STOP)
+HERE = (operations.KEYS, operations.HEARTBEAT, operations.STOP, CLUSTER_STATUS)
 """What a replica carries out itself; all else is the master's."""
 
 RETRY_AFTER_S = 1.0
@@ -180,7 +183,8 @@ def _put_together(parts: _Parts, reception_journal: ReceptionJournal | None) -> 
     applier = _applier(parts)
     public = _public(parts, applier)
     silence = Silence(is_on=settings.unsold == "silent")
-    inside = make_app(pipeline, _handlers(parts, keys), public=public, silence=silence, served=HERE)
+    handlers = _handlers(parts, keys, applier)
+    inside = make_app(pipeline, handlers, public=public, silence=silence, served=HERE)
     return Replica(
         app=RelayingApp(
             inside,
@@ -221,7 +225,7 @@ def _key_desk(parts: _Parts) -> KeyDesk:
     return desk
 
 
-def _handlers(parts: _Parts, keys: KeyDesk) -> tuple[Handler, ...]:
+def _handlers(parts: _Parts, keys: KeyDesk, applier: Applier) -> tuple[Handler, ...]:
     """Return how a replica carries out what it does itself."""
     receptions = parts.receptions
     desk = ReceivingDesk(views=parts.views, receptions=receptions, admission=AllowListAdmission)
@@ -231,7 +235,28 @@ def _handlers(parts: _Parts, keys: KeyDesk) -> tuple[Handler, ...]:
         if each.operation is not operations.RECEPTION_LIST
     ]
     ahead = partial(_known_first, parts.freshness, receptions.ahead.get("keys"))
-    return (*others, Handler(operations.KEYS, keys.request, keys.repeat, ahead))
+    status = status_handler_of(partial(_status, parts, applier))
+    return (*others, status, Handler(operations.KEYS, keys.request, keys.repeat, ahead, is_light=True))
+
+
+def _status(parts: _Parts, applier: Applier, call: Call) -> ClusterStatus:
+    """Return how this replica stands."""
+    freshness = parts.freshness
+    beat = freshness.beat
+    parties, channels = live_counts(call.connection)
+    return ClusterStatus(
+        name=parts.secrets.name,
+        role="replica",
+        version=freshness.version,
+        master=beat.master if beat is not None else "",
+        age_ms=freshness.age_ms(call.now, call.wall_ms),
+        is_fresh=freshness.is_fresh(call.now, call.wall_ms),
+        journal_depth=store_outbox.depth(call.connection),
+        entries_taken=applier.taken,
+        entries_rejected=applier.rejected,
+        parties=parties,
+        channels=channels,
+    )
 
 
 async def _known_first(
