@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from chaos import judge
-from chaos.plan import AFTER_S, draw, is_sheltered
+from chaos.plan import AFTER_S, Kind, draw, is_sheltered
 from chaos.records import DATA, Heard, Home, read_recording
 from chaos.site import EAR, LAYOUT, RECORDING, Site, go_off_air, go_on_air, new_site
 from chaos.striking import Strikes
@@ -116,7 +116,7 @@ def _crashed(site: Site, strikes: Strikes) -> list[str]:
     names.remove(LAYOUT.database)
     wrong = [f"{name} does not run at the end" for name in names if not site.is_running(name)]
     for name, service in site.services.items():
-        killed = sum(name in fault.what for fault in strikes.done if fault.kind == "kill")
+        killed = sum(fault.kind is Kind.KILL and name in fault.what for fault in strikes.done)
         if len(service.programs) != killed + 1:
             wrong.append(f"{name} was started {len(service.programs)} times, and killed {killed} times")
     return wrong

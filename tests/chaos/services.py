@@ -37,6 +37,11 @@ class Service:
         environment = {**self.machine.environment, **self.environment}
         self.programs.append(self.machine.host.start(*self.command, **environment))
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it does its work."""
+        return self.is_running and self.is_ready(self.programs[-1])
+
     def wait(self) -> None:
         """Return once it does its work."""
         program = self.programs[-1]

@@ -24,7 +24,7 @@ from chaos.services import SEALCAST, Service, prints, says
 from cli.terminal import READY_LINE
 from faults.mounts import SmallDisk, small_disk
 from integration.machines import Machine
-from lab.nats import NatsCluster, Place
+from lab.nats import READY, NatsCluster, Place
 from lab.postgres import Postgres
 from sealcast.messages.channels import ChannelData
 
@@ -110,6 +110,12 @@ class Site:
         """Whether the program of a host runs."""
         return self.bus.named(name).is_running if name in LAYOUT.bus else self.services[name].is_running
 
+    def is_ready(self, name: str) -> bool:
+        """Whether the program of a host does its work; the database does as soon as it was started."""
+        if name in LAYOUT.bus:
+            return self.bus.named(name).has_logged(READY)
+        return name == LAYOUT.database or self.services[name].is_up
+
     def master(self) -> str:
         """Return which master holds the lease, by the database; raises OperationalError while it is down."""
         rows = self.query("SELECT holder FROM cluster_lease")
@@ -133,7 +139,9 @@ class Site:
             return connection.execute(text.encode()).fetchall()
 
     def close(self) -> None:
-        """End what the land does not end by itself."""
+        """End what the land does not end by itself, and keep what was logged: the land takes it along."""
+        for name, service in self.services.items():
+            (self.folder / f"{name}.log").write_text(service.log())
         self.bus.stop()
         self.database.kill()
 

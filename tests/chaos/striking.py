@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +12,16 @@ import psycopg
 
 from chaos.judge import Removal
 from chaos.plan import MASTER, STANDBY, Fault, Kind
+from chaos.services import START_S
 from chaos.site import CHANNELS, LAYOUT, Site
-from lab.hosts import LabError
+from cli.terminal import Result
+from lab.hosts import LabError, wait_until
 
 REMOVAL_S_MAX = 45.0
 """An operator whose command is refused, because no master answers, types it again for so long."""
 
 AGAIN_S = 1.0
+LOOK_S = 0.2
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Strikes:
     removals: list[Removal] = field(default_factory=list)
     _pool: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     _under_way: list[Future[None]] = field(default_factory=list)
+    _starting: list[tuple[str, Fault]] = field(default_factory=list)
     _master: str = LAYOUT.masters[0]
 
     def carry_out(self, plan: list[Fault], seconds: float) -> None:
@@ -49,13 +54,20 @@ class Strikes:
         for each in self._under_way:
             each.result(REMOVAL_S_MAX)
         self._pool.shutdown()
+        wait_until(self._all_started, "all programs to be back", START_S)
+
+    def _all_started(self) -> bool:
+        self._note_started()
+        return not self._starting
 
     def now_s(self) -> float:
         """Return how long the run has lasted."""
         return (time.monotonic_ns() - self.began_ns) / 1e9
 
     def _sleep_until(self, at_s: float) -> None:
-        time.sleep(max(0.0, at_s - self.now_s()))
+        while (left_s := at_s - self.now_s()) > 0:
+            self._note_started()
+            time.sleep(min(LOOK_S, left_s))
 
     def _begin(self, fault: Fault) -> Fault:
         """Strike, and return the fault with the names of those that it hit."""
@@ -80,13 +92,22 @@ class Strikes:
         if fault.kind is Kind.KILL:
             for name in fault.what:
                 self.site.start(name)
+                self._starting.append((name, fault))
         elif fault.kind is Kind.CUT:
             self.site.land.mend(first, *others)
         elif fault.kind is Kind.FULL:
             self.site.disks[first].free()
         if fault.lasts_s:
             print(f"{self.now_s():6.1f} s  {fault.title}: undone", flush=True)
-        self.done.append(replace(fault, lasts_s=self.now_s() - fault.at_s))
+        if fault.kind is not Kind.KILL:
+            self.done.append(replace(fault, lasts_s=self.now_s() - fault.at_s))
+
+    def _note_started(self) -> None:
+        """Count programs that were started as away until they are ready: a busy machine takes its time."""
+        for name, fault in tuple(self._starting):
+            if self.site.is_ready(name):
+                self._starting.remove((name, fault))
+                self.done.append(replace(fault, what=(name,), lasts_s=self.now_s() - fault.at_s))
 
     def _named(self, name: str) -> str:
         """Return who it is by now, of the names that stand for whoever is master."""
@@ -105,13 +126,17 @@ class Strikes:
         command = ("subscriber", "remove", channel, device, "--now", "--json")
         until_ns = asked_ns + int(REMOVAL_S_MAX * 1e9)
         while True:
-            result = self.site.office.run(*command)
+            try:
+                result = self.site.office.run(*command)
+            except subprocess.TimeoutExpired as error:
+                result = Result(1, "", str(error))
             # An answer that was lost left its mark all the same.
             fence = (
                 json.loads(result.out)["fence_epoch"] if result.status == 0 else self.site.fence_of(device)
             )
             if fence is not None:
                 break
+            print(f"{self.now_s():6.1f} s  {device} is not removed: {result.err.strip()[-200:]}", flush=True)
             if time.monotonic_ns() > until_ns:
                 raise LabError(f"{device} is not removed: {result.err}")
             time.sleep(AGAIN_S)
