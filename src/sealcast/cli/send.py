@@ -40,6 +40,15 @@ Check = Annotated[
     bool, typer.Option("--check", help="With --schedule: print what is sent when, and send nothing.")
 ]
 Loop = Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")]
+BesideOthers = Annotated[
+    bool, typer.Option("--beside", help="Send beside another sender of the channel, under its keys.")
+]
+Standby = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SILENCE", help="Send only while no other sender was heard for so long, for instance 2s."
+    ),
+]
 Rate = Annotated[
     str | None,
     typer.Option(metavar="RATE", help="Send raw data at this rate, for instance 5M for 5 Mbit/s."),
@@ -75,6 +84,7 @@ FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
         "sealcast send cinema --content film-7",
         "sealcast send --config channels.toml",
         "sealcast send --schedule week.toml --check",
+        "sealcast send news --input udp://239.1.2.3:5000 --standby 2s",
     )
 )
 def send(
@@ -85,6 +95,8 @@ def send(
     content: Content = None,
     schedule: ScheduleFile = None,
     check: Check = False,
+    beside: BesideOthers = False,
+    standby: Standby = None,
     config: ChannelsFile = None,
     all_: AllChannels = False,
     loop: Loop = False,
@@ -113,15 +125,15 @@ def send(
     if schedule is not None:
         others = {"--config": config, "--all": all_, "--seconds": seconds}
         fleet.refuse_with_many("--schedule", **one, **others)
-        place = {"credential": credential, "interface": interface}
-        _by_schedule(context, schedule, place, ttl, check=check, json=json)
+        place = {"credential": credential, "interface": interface, "standby": standby}
+        _by_schedule(context, schedule, place, ttl, is_beside=beside, check=check, json=json)
         return
     if check:
         raise fleet.check_without_schedule()
     if config is not None or all_:
         from sealcast.cli.sendmany import send_many
 
-        fleet.refuse_with_many(**one, **{"--ttl": ttl is not None})
+        fleet.refuse_with_many(**one, **{"--ttl": ttl is not None, "--beside": beside, "--standby": standby})
         many = fleet.settings(context, config)
         send_many(context, many, credential=credential, interface=interface, seconds=seconds, json=json)
         return
@@ -130,12 +142,24 @@ def send(
     if channel is None or input_ is None:
         raise fleet.too_little(channel, "--input")
 
+    import dataclasses
+
     from sealcast.sender.sources import open_source, parse_rate_bits_per_s
 
     settings, reloading = _prepare(context, channel, interface, ttl, credential=credential, seconds=seconds)
+    settings = dataclasses.replace(settings, is_beside=beside)
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
-    source = open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
-    _run(settings, source, reloading, json=json)
+
+    def opened() -> "Source":
+        return open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
+
+    source = opened()
+    if standby is None:
+        _run(settings, source, reloading, json=json)
+    else:
+        from sealcast.cli.sendstandby import send_standby
+
+        send_standby(settings, opened, reloading, standby, json=json)
 
 
 def _by_schedule(
@@ -144,16 +168,17 @@ def _by_schedule(
     place: "Mapping[str, str | None]",
     ttl: int | None,
     *,
+    is_beside: bool,
     check: bool,
     json: bool,
 ) -> None:
-    """Send what a schedule says, or print it; `place` has the options `credential` and `interface`."""
+    """Send what a schedule says, or print it; `place` has the options that are texts."""
     from sealcast.cli.sendschedule import check_schedule, send_schedule
 
     if check:
         check_schedule(schedule, json=json)
     else:
-        send_schedule(context, schedule, **place, ttl=ttl, json=json)
+        send_schedule(context, schedule, **place, is_beside=is_beside, ttl=ttl, json=json)
 
 
 def _of_catalogue(

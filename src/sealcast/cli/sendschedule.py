@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -15,7 +15,7 @@ from sealcast.cli.sendmany import describe
 from sealcast.client.choosing import Choice
 from sealcast.config.places import private_dir, state_dir
 from sealcast.config.schedule import Schedule, read_schedule
-from sealcast.core.channel import format_duration
+from sealcast.core.channel import format_duration, parse_duration_ms
 from sealcast.core.errors import UsageError
 from sealcast.core.ports import NS_PER_MS
 from sealcast.gateway.programme import Agenda, Programme, Showing, clashes
@@ -86,6 +86,8 @@ def send_schedule(
     *,
     credential: str | None,
     interface: str | None,
+    standby: str | None,
+    is_beside: bool,
     ttl: int | None,
     json: bool,
 ) -> None:
@@ -97,6 +99,7 @@ def send_schedule(
     vaults = fleet.Vaults(context, loaded, "sender", credential or _beside(schedule, head.credential))
     vault, reloading = vaults.open(None)
     folder = private_dir(Path(loaded.settings.sender.state or state_dir(os.environ) / "sender"))
+    standby_ms = None if standby is None else parse_duration_ms(standby)
     bills: list[Playbill] = []
     plans: list[SendPlan] = []
     for channel in schedule.channels:
@@ -107,12 +110,13 @@ def send_schedule(
             state_directory=folder,
             interface=interface or head.interface,
             ttl=head.ttl if ttl is None else ttl,
+            is_beside=is_beside,
             keep=vault.keep_certificates,
             attach=reloading.attach,
             servers=Choice(loaded.settings.sender.servers),
             silence_s=loaded.settings.sender.silence_s,
         )
-        plans.append(_plan(settings, bill, schedule, clock))
+        plans.append(replace(_plan(settings, bill, schedule, clock), standby_ms=standby_ms))
     if all(bill.first() is None for bill in bills):
         raise UsageError(f"{path}: every programme is over; nothing starts any more")
 

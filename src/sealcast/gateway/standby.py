@@ -24,6 +24,8 @@ from sealcast.messages.answers import Shared
 from sealcast.receiver.group import JoinedGroup
 from sealcast.receiver.session import ReceiverSession
 from sealcast.receiver.values import Slab
+from sealcast.sender.departures import Departures
+from sealcast.sender.reports import REPORT_ALONE_NS
 from sealcast.sender.run import SendSettings, send
 from sealcast.sender.run import Shared as SharedParts
 from sealcast.sender.sources import Source
@@ -147,6 +149,36 @@ async def stand_by(
             stood_back_ns = watch.last_ns = clock.monotonic_ns()
             log.info("the other sender is back: standing by", channel=settings.channel)
     return status
+
+
+async def alone(
+    settings: SendSettings,
+    open_source: Callable[[], Source],
+    *,
+    silent_ms: int,
+    clock: Clock,
+    random: Random,
+    stop: asyncio.Event,
+    observe: Callable[[SendStatus], None] | None = None,
+) -> SendStatus | None:
+    """Do as `stand_by` with a client and departures of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        client = KeyServerClient(settings.credential, random, settings.keep, choice=settings.servers)
+        departures = Departures(clock)
+        stack.callback(departures.close)
+        shared = SharedParts(await stack.enter_async_context(client), departures, REPORT_ALONE_NS)
+        if settings.attach is not None:
+            settings.attach(client.use_credential)
+        return await stand_by(
+            settings,
+            open_source,
+            silent_ms=silent_ms,
+            clock=clock,
+            random=random,
+            stop=stop,
+            shared=shared,
+            observe=observe,
+        )
 
 
 async def _is_silent(watch: Watch, wait_ns: int, clock: Clock, stop: asyncio.Event) -> bool:
