@@ -81,20 +81,28 @@ def test_a_wiped_bus_is_filled_again() -> None:
         asyncio.run(story(server))
 
 
-def test_a_publication_that_arrives_late_fences_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that hung takes what was given up long ago; its publisher goes on after it, others do not."""
+@pytest.mark.parametrize(("count", "taken"), [(2, 1), (12, 12)])
+def test_a_publication_that_arrives_late_fences_nobody(
+    count: int, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hung takes what was given up long ago, of few entries the first, of many all.
+
+    Its publisher goes on after it; others do not.
+    """
     monkeypatch.setattr("sealcast.cluster.natspublish.PUBLISH_S", 1.0)
 
     async def story(server: NatsServer) -> None:
         master, other = await opened(server, "m", is_master=True), await opened(server, "o", is_master=True)
         last = await master.publish(ENTRIES, 0)
+        late = [(f"late.{number}", b"late") for number in range(count)]
         server.freeze()
         with pytest.raises(UnreachableError, match="did not answer within"):
-            await master.publish([("party.1", b"late"), ("party.3", b"late")], last)
+            await master.publish(late, last)
         server.thaw()
-        await persist(lambda: _expect(other, last + 2), UnreachableError, AssertionError)
-        assert await persist(lambda: master.publish([("party.1", b"3")], last), UnreachableError) == last + 3
-        assert await everything(master) == {"party.2": b"2", "party.3": b"late", "party.1": b"3"}
+        await persist(lambda: _expect(other, last + taken), UnreachableError, AssertionError)
+        newest = await persist(lambda: master.publish([("party.1", b"3")], last), UnreachableError)
+        assert newest == last + taken + 1
+        assert await everything(master) == {"party.2": b"2", **dict(late[:taken]), "party.1": b"3"}
         with pytest.raises(FencedError):
             await other.publish(ENTRIES, last)
         await asyncio.gather(master.close(), other.close())
