@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sealcast.messages import operations
-from sealcast.messages.cluster import GrantedRow, ReceptionRow
+from sealcast.messages.cluster import EntryBody, GrantedRow, ReceptionRow
 from sealcast.messages.operations_cluster import CLUSTER_STATUS
 from server.replicas import Device, Site, channel, epoch
 
@@ -186,6 +187,26 @@ def test_an_entry_from_somebody_else_changes_nothing(site: Site) -> None:
     site.publish([site.of_master.entry("channel", bad, site.now_ms())])
     site.publish([site.of_master.entry("channel", channel(1, [epoch(1, 4, "FROZEN")]), site.now_ms())])
     assert site.replica.applier.rejected == 4
+    assert keys_of(site, device) == [4, 5]
+
+
+def test_a_party_that_is_not_understood(site: Site) -> None:
+    """What was said of a party and does not fit may be its removal: no next key until something fits."""
+    (device,) = on_air(site)
+    strange = {**msgspec.to_builtins(device.entry()), "subscriptions": "none"}
+    body = EntryBody(
+        kind="party",
+        name="tv",
+        version=site.of_master.version + 1,
+        term=1,
+        at_ms=site.now_ms(),
+        body=msgspec.Raw(msgspec.json.encode(strange)),
+    )
+    site.of_master.version += 1
+    site.publish([(site.of_master.sealer.place("party", "tv"), site.of_master.sealer.seal(body))])
+    site.tell()
+    assert keys_of(site, device) == [4]
+    site.tell(("party", device.entry(1)))
     assert keys_of(site, device) == [4, 5]
 
 

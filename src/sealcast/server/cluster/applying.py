@@ -89,7 +89,7 @@ class Applier:
                 await asyncio.sleep(RETRY_S)
             except Exception as error:  # noqa: BLE001 - one entry that does not fit must not keep others out
                 if len(entries) == 1:
-                    self._reject(f"{entries[0].kind} of version {entries[0].version}", error)
+                    self._unfit(entries[0], error)
                     return
                 for entry in entries:
                     await self.apply([entry])
@@ -141,6 +141,14 @@ class Applier:
             self.taken += 1
             if entry.kind == "beat":
                 self._freshness.hear(decode(bytes(entry.body), Beat), entry.version, now)
+            elif entry.kind == "party":
+                self._freshness.doubts -= {entry.name}
+
+    def _unfit(self, entry: EntryBody, error: Exception) -> None:
+        """Note an entry of the master's that does not fit: of a party, it may have been its removal."""
+        self._reject(f"{entry.kind} of version {entry.version}", error)
+        if entry.kind == "party":
+            self._freshness.doubts |= {entry.name}
 
     def _reject(self, what: str, error: Exception) -> None:
         self.rejected += 1
