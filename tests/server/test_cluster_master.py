@@ -1,9 +1,11 @@
 """Shows what a master of several key servers publishes, records and refuses."""
 
 import asyncio
+from unittest import mock
 
 from sealcast.messages import operations
 from sealcast.messages.cluster import GrantedRow
+from sealcast.server.cluster import delivering
 from sealcast.server.cluster.rounds import PARTIES_AT_ONCE
 from server.masters import Side, masters
 from server.running import material
@@ -201,3 +203,28 @@ def test_a_fence_beyond_what_replicas_may_have_granted() -> None:
             assert site.read("SELECT max(epoch) FROM grants WHERE device = 'tv'") == [(2,)]
 
     asyncio.run(run())
+
+
+def test_a_key_is_published_when_replicas_can_have_it() -> None:
+    """A sender hears a yes once the bus has its key; while it has not, to ask again, and the key is kept."""
+
+    async def run() -> None:
+        async with masters() as site:
+            side = Side(site, await site.open())
+            number = await on_air(side)
+            studio = await side.register("other", "sender", channels=["news"])
+            lease = await studio.must(operations.LEASE, channel="news")
+            epoch = lease.slots[0].epoch
+            site.bus.cut("one")
+            key = material(number, epoch)
+            no = await side.publish(studio, "news", key)
+            assert (no.status, no.problem) == (503, "busy")
+            site.bus.heal("one")
+            await site.settled()
+            assert (await side.publish(studio, "news", key)).status == 200
+            published = [each.epoch for each in site.newest("channel", str(number)).epochs if each.material]
+            assert epoch in published
+            assert site.read("SELECT max(epoch) FROM epochs WHERE wrapped_key IS NOT NULL") == [(epoch,)]
+
+    with mock.patch.object(delivering, "DELIVER_S", 0.2):
+        asyncio.run(run())

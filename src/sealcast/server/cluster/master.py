@@ -27,7 +27,6 @@ from sealcast.server.front import Message, Receive, Send
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
 
-TOO_LATE = "this server is not the master any more; ask again in a second"
 END_S = 2.0
 """At the end, for what terms that were lost still hold."""
 
@@ -71,7 +70,7 @@ class Master:
         if term is None or term.is_over:
             await self._relaying(scope, receive, send)
         else:
-            await term.serve(scope, receive, send, self._relay.unavailable(TOO_LATE))
+            await term.serve(scope, receive, send, self._relay.unavailable)
 
     def beside(self) -> Sequence[Coroutine[None, None, None]]:
         """Return what runs while it is served: terms, one after another."""

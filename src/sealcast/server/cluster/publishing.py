@@ -68,6 +68,7 @@ class Publisher:
         self._progress = Progress()
         self._published: list[int] = []
         self._seen = 0
+        self._round = asyncio.Event()
         self._is_away = False
         self._is_doubted = False
 
@@ -102,6 +103,13 @@ class Publisher:
             self.poke()
             await asyncio.sleep(GATHER_S)
 
+    async def published(self) -> None:
+        """Return once the bus has all that was committed before; for as long as it has not."""
+        wanted = await self._reader.read(store_changes.highest)
+        while self._after is None or self._seen < wanted:
+            self.poke()
+            await self._round.wait()
+
     async def _begin_anew(self) -> None:
         """Claim the bus again and publish everything, if the database says that we are master still."""
         await self._unit_of_work.run(partial(store_lease.check, term=self._composer.term))
@@ -120,8 +128,11 @@ class Publisher:
             raise _BusFencedError(str(error)) from error
         self._published, self._progress = made.changes, made.progress
         self._note_published(made)
-        if made.is_complete:
+        if made.is_current:
             self._seen = max((self._seen, *made.changes))
+        self._round.set()
+        self._round = asyncio.Event()
+        if made.is_complete:
             await self._until_due()
 
     def _compose(self, connection: sa.Connection) -> Round:

@@ -43,12 +43,16 @@ class Progress:
 
 @dataclass(slots=True)
 class Round:
-    """One publication: entries in their order, the changes that they cover, and how far it comes."""
+    """One publication: entries in their order, the changes that they cover, and how far it comes.
+
+    `is_current` if no change is to come behind it, `is_complete` if nothing else is either.
+    """
 
     version: int
     progress: Progress
     entries: list[EntryBody] = field(default_factory=list)
     changes: list[int] = field(default_factory=list)
+    is_current: bool = False
     is_complete: bool = False
 
 
@@ -80,10 +84,10 @@ class Composer:
         store_changes.done(connection, published)
         version = store_lease.raise_version(connection, self.term, wall_ms)
         made = Round(version, progress)
-        is_complete = self._parties(connection, made, wall_ms)
-        if is_complete:
-            is_complete = self._channels(connection, made, wall_ms)
-        made.is_complete = is_complete and made.progress.is_done
+        made.is_current = self._parties(connection, made, wall_ms)
+        if made.is_current:
+            made.is_current = self._channels(connection, made, wall_ms)
+        made.is_complete = made.is_current and made.progress.is_done
         if made.is_complete:
             self._beat(connection, made, wall_ms)
         return made

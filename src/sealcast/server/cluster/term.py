@@ -10,6 +10,7 @@ cannot be missed. Each transaction checks the term, so a master that stood still
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from sealcast.cluster.lease import Lease, Tenure
 from sealcast.cluster.sealing import EntrySealer, JournalSealer
 from sealcast.core.errors import FencedError, SealcastError
 from sealcast.server.app import make_app
+from sealcast.server.cluster.delivering import Delivering
 from sealcast.server.cluster.ingesting import Ingester
 from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.publishing import Publisher
@@ -35,6 +37,10 @@ from sealcast.storage.reading import Reader
 
 FLUSH_S = 1.0
 """At an orderly end, for what changed last to be published; more waits for the next master."""
+
+TOO_LATE = "this server is not the master any more; ask again in a second"
+LATE_S = 1.0
+"""For a renewal that is asked for when the lease may be over."""
 
 CLOSE_S = 1.0
 """For the record of receptions to be stored at the end of a term that was lost."""
@@ -101,23 +107,19 @@ class Term:
             log.error("a task of the master failed", reason=str(found), kind=type(found).__name__)
         return self._reason or str(found or "a task ended")
 
-    async def serve(self, scope: Message, receive: Receive, send: Send, too_late: HttpAnswer) -> None:
-        """Answer one request; with `too_late` if the term is over before there is an answer."""
-        has_begun = False
-
-        async def tracked(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        task = asyncio.ensure_future(self._app(scope, receive, tracked))
+    async def serve(
+        self, scope: Message, receive: Receive, send: Send, unavailable: Callable[[str], HttpAnswer]
+    ) -> None:
+        """Answer one request; `unavailable` makes the answer if the term is over before there is another."""
+        answering = Delivering(scope.get("path", ""), send, self._published, unavailable)
+        task = asyncio.ensure_future(self._app(scope, receive, answering))
         self._waiting.add(task)
         try:
             await task
         except asyncio.CancelledError:
-            if not (self.is_over and task.cancelled()) or has_begun:
+            if not (self.is_over and task.cancelled()) or answering.has_begun:
                 raise
-            await send_answer(send, too_late)
+            await send_answer(send, unavailable(TOO_LATE))
         finally:
             self._waiting.discard(task)
 
@@ -181,15 +183,17 @@ class Term:
         )
 
     async def _renew(self) -> None:
-        """Renew the lease in time; return once it was not, and raise FencedError if another has it."""
-        office = self._office
-        while not self._tenure.is_over(now := office.clock.monotonic_ns()):
-            await asyncio.sleep(self._tenure.wait_s(now))
+        """Renew the lease in time; return once it was not, and raise FencedError if another has it.
+
+        Whoever comes late, on a busy machine, asks once all the same: while nobody has taken it, it is ours.
+        """
+        office, is_late = self._office, False
+        while not is_late:
+            await asyncio.sleep(self._tenure.wait_s(office.clock.monotonic_ns()))
             asked_ns = office.clock.monotonic_ns()
-            if self._tenure.is_over(asked_ns):
-                break
+            is_late = self._tenure.is_over(asked_ns)
             try:
-                async with asyncio.timeout(self._tenure.left_s(asked_ns)):
+                async with asyncio.timeout(LATE_S if is_late else self._tenure.left_s(asked_ns)):
                     await self._renew_once()
             except FencedError:
                 raise
@@ -198,6 +202,7 @@ class Term:
                 log.warning("the lease was not renewed", reason=str(error) or "the database does not answer")
             else:
                 self._tenure.renewed(asked_ns)
+                is_late = False
         self._reason = "the lease was not renewed in time"
 
     async def _renew_once(self) -> None:
@@ -225,6 +230,10 @@ class Term:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._lost, str(error))
             raise
+
+    async def _published(self) -> None:
+        if self._publisher is not None:
+            await self._publisher.published()
 
     def _committed(self) -> None:
         if self._publisher is not None:
