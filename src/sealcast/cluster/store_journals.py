@@ -6,13 +6,19 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sealcast.cluster.tables import cluster_aside, cluster_journals
+from sealcast.storage.direct import Direct
 from sealcast.storage.upsert import insert
 
-_NUMBER = sa.select(cluster_journals.c.number).where(cluster_journals.c.journal == sa.bindparam("wanted"))
+_NUMBER = Direct(
+    sa.select(cluster_journals.c.number).where(cluster_journals.c.journal == sa.bindparam("wanted"))
+)
 _NEW = insert(cluster_journals)
-_RAISE = _NEW.on_conflict_do_update(
-    index_elements=[cluster_journals.c.journal],
-    set_={"number": _NEW.excluded.number, "at_ms": _NEW.excluded.at_ms},
+_RAISE = Direct(
+    _NEW.on_conflict_do_update(
+        index_elements=[cluster_journals.c.journal],
+        set_={"number": _NEW.excluded.number, "at_ms": _NEW.excluded.at_ms},
+    ),
+    ("journal", "replica", "number", "at_ms"),
 )
 _ASIDE = insert(cluster_aside).on_conflict_do_nothing(
     index_elements=[cluster_aside.c.journal, cluster_aside.c.number]
@@ -42,13 +48,14 @@ class Journal:
 
 def number(connection: sa.Connection, journal: str) -> int | None:
     """Return the number of the last row of a journal that is in the database; None if none is."""
-    return connection.execute(_NUMBER, {"wanted": journal}).scalar()
+    row = _NUMBER.first(connection, {"wanted": journal})
+    return None if row is None else int(row[0])
 
 
 def raise_number(connection: sa.Connection, journal: Journal) -> None:
     """Note how far a journal is in the database."""
     row = {"journal": journal.journal, "replica": journal.replica, "number": journal.number}
-    connection.execute(_RAISE, {**row, "at_ms": journal.at_ms})
+    _RAISE.change(connection, [{**row, "at_ms": journal.at_ms}])
 
 
 def put_aside(

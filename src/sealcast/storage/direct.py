@@ -56,9 +56,13 @@ class Direct:
         if not isinstance(driver, sqlite3.Connection):
             return self._change_elsewhere(connection, driver, rows)
         try:
-            return driver.executemany(self._text, [{**self._fixed, **each} for each in rows]).rowcount
+            return driver.executemany(self._text, self._filled(rows)).rowcount
         except sqlite3.Error as error:
             raise _translated(error, connection) from error
+
+    def _filled(self, rows: Sequence[Parameters]) -> Sequence[Parameters]:
+        """Return rows with what the statement itself fixes, if it fixes anything."""
+        return [{**self._fixed, **each} for each in rows] if self._fixed else rows
 
     def _first_elsewhere(
         self,
@@ -88,7 +92,7 @@ class Direct:
             return sum(connection.execute(self._statement, each).rowcount for each in rows)
         try:
             with driver.cursor() as cursor:
-                cursor.executemany(self._for_postgres(), [{**self._fixed, **each} for each in rows])
+                cursor.executemany(self._for_postgres(), self._filled(rows))
                 return int(cursor.rowcount)
         except connection.dialect.loaded_dbapi.Error as error:
             raise _translated(error, connection) from error

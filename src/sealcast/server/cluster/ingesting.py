@@ -89,7 +89,10 @@ class Ingester:
             name = submitted.replica
         else:
             work, name = partial(self._take, batch), batch.replica
-        taken = await self._until_written(work)
+        try:
+            taken = await self._until_written(work)
+        except sa.exc.IntegrityError:
+            taken = await self._until_written(partial(work, is_careful=True))
         self._note(name, taken)
         try:
             await submitted.done()
@@ -104,8 +107,11 @@ class Ingester:
             except RefusedError as error:
                 await asyncio.sleep(error.retry_after_s or AGAIN_S)
 
-    def _take(self, batch: JournalBatch, connection: sa.Connection) -> Taken:
-        """Record the rows of a batch that are not in the database, and how far its journal is now."""
+    def _take(self, batch: JournalBatch, connection: sa.Connection, *, is_careful: bool = False) -> Taken:
+        """Record the rows of a batch that are not in the database, and how far its journal is now.
+
+        Raises IntegrityError if the database refuses one, unless `is_careful`.
+        """
         last = store_journals.number(connection, batch.journal)
         taken = Taken()
         numbered = [
@@ -117,11 +123,10 @@ class Ingester:
         taken.gap = max(0, batch.first - last - 1) if last is not None else 0
         if not numbered:
             return taken
-        try:
-            with connection.begin_nested():
-                self._record(connection, numbered, taken)
-        except sa.exc.IntegrityError:
+        if is_careful:
             self._record_each(connection, numbered, taken)
+        else:
+            self._record(connection, numbered, taken)
         taken.recorded = len(numbered) - len(taken.aside)
         wall_ms = self._wall_ms()
         store_journals.put_aside(connection, batch.journal, batch.replica, taken.aside, wall_ms)
@@ -131,11 +136,15 @@ class Ingester:
             self._on_receptions()
         return taken
 
-    def _record(self, connection: sa.Connection, rows: Sequence[Numbered], taken: Taken) -> None:
+    def _record(
+        self, connection: sa.Connection, rows: Sequence[Numbered], taken: Taken, *, is_careful: bool = False
+    ) -> None:
         """Record rows together."""
         granted = [(number, row) for number, row in rows if isinstance(row, GrantedRow)]
         received = [row for _, row in rows if isinstance(row, ReceptionRow)]
-        done = recording.record(connection, granted, keeps_evidence=self._keeps_evidence)
+        done = recording.record(
+            connection, granted, keeps_evidence=self._keeps_evidence, is_careful=is_careful
+        )
         receptions = recording_receptions.record(connection, received)
         taken.grants += done.new
         taken.aside += done.aside
@@ -146,7 +155,7 @@ class Ingester:
         for number, row in rows:
             try:
                 with connection.begin_nested():
-                    self._record(connection, [(number, row)], taken)
+                    self._record(connection, [(number, row)], taken, is_careful=True)
             except sa.exc.IntegrityError as error:
                 taken.aside.append(Aside(number, encode(row), str(error.orig)))
 

@@ -3,10 +3,10 @@
 The instant is the replica's. A grant that the database has already adds nothing. One that is younger than the
 device's statement that it destroyed this key makes the statement void; an older one does not.
 
-Everything that a batch needs is looked up in five queries, whatever its size.
+A batch is looked up in two queries, whatever its size, in two more if any of its devices ever withdrew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -17,28 +17,24 @@ from sealcast.keyserver import store_evidence, store_requests
 from sealcast.keyserver.tables import epochs, grants, principals
 from sealcast.messages.cluster import GrantedRow
 from sealcast.messages.encoding import encode
-from sealcast.server.cluster.stated import GrantMade, state_again
+from sealcast.server.cluster.stated import Closed, closed_by, grant_made, state_again
+from sealcast.storage.among import among, listed
 from sealcast.subscribers import store_withdrawals
 from sealcast.subscribers.tables import erasures
 
-_KNOWN = sa.select(principals.c.id).where(principals.c.id.in_(sa.bindparam("devices", expanding=True)))
+_KNOWN = sa.select(principals.c.id).where(among(principals.c.id, "devices"))
 _EPOCHS = sa.select(epochs.c.channel, epochs.c.epoch, epochs.c.fresh_at).where(
-    epochs.c.channel.in_(sa.bindparam("numbers", expanding=True)),
-    epochs.c.epoch.in_(sa.bindparam("turns", expanding=True)),
+    among(epochs.c.channel, "numbers"), among(epochs.c.epoch, "turns")
 )
 _GRANTED = sa.select(
     grants.c.device, grants.c.channel, grants.c.epoch, grants.c.until_epoch, grants.c.granted_at_ms
 ).where(
-    grants.c.device.in_(sa.bindparam("devices", expanding=True)),
-    grants.c.channel.in_(sa.bindparam("numbers", expanding=True)),
-    sa.or_(
-        grants.c.epoch.in_(sa.bindparam("turns", expanding=True)),
-        grants.c.until_epoch.in_(sa.bindparam("ends", expanding=True)),
-    ),
+    among(grants.c.device, "devices"),
+    among(grants.c.channel, "numbers"),
+    sa.or_(among(grants.c.epoch, "turns"), among(grants.c.until_epoch, "ends")),
 )
 _ERASED = sa.select(erasures.c.device, erasures.c.channel, erasures.c.epoch, erasures.c.erased_at_ms).where(
-    erasures.c.device.in_(sa.bindparam("devices", expanding=True)),
-    erasures.c.void_at_ms.is_(None),
+    among(erasures.c.device, "devices"), erasures.c.void_at_ms.is_(None)
 )
 
 Place = tuple[str, int]
@@ -47,17 +43,18 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class _Known:
-    """What the database says of all that a batch names."""
+    """What the database says of all that a batch names; of grants and erasures only if they matter."""
 
-    devices: frozenset[str]
     fresh_at: dict[tuple[int, int], int | None]
-    granted: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    devices: frozenset[str] | None = None
+    closed: Sequence[Closed] = ()
+    granted: set[tuple[str, int, int]] = field(default_factory=set)
     chains: dict[tuple[str, int, int], dict[int, int]] = field(default_factory=dict)
     erased: dict[Place, dict[int, int]] = field(default_factory=dict)
 
     def add(self, device: str, channel: int, epoch: int, until: int | None, at_ms: int) -> None:
         """Note a grant."""
-        self.granted[device, channel, epoch] = at_ms
+        self.granted.add((device, channel, epoch))
         if until is not None:
             self.chains.setdefault((device, channel, until), {})[epoch] = at_ms
 
@@ -71,14 +68,23 @@ class Recorded:
 
 
 def record(
-    connection: sa.Connection, rows: Sequence[tuple[int, GrantedRow]], *, keeps_evidence: bool
+    connection: sa.Connection,
+    rows: Sequence[tuple[int, GrantedRow]],
+    *,
+    keeps_evidence: bool,
+    is_careful: bool = False,
 ) -> Recorded:
-    """Record grants, each with its number in its journal; about 15 µs for each of many."""
+    """Record grants, each with its number in its journal; about 10 µs for each of many.
+
+    Raises IntegrityError for devices that the database does not know, unless `is_careful`.
+    """
     recorded = Recorded()
     if not rows:
         return recorded
-    known = _look_up(connection, [row for _, row in rows])
-    values: list[GrantMade] = []
+    known = _look_up(
+        connection, [row for _, row in rows], keeps_evidence=keeps_evidence, is_careful=is_careful
+    )
+    values: list[dict[str, object]] = []
     for number, row in rows:
         missing = _missing(known, row)
         if missing:
@@ -90,55 +96,64 @@ def record(
             channel, turns = ChannelNumber(row.channel), [Epoch(epoch) for epoch in row.epochs]
             store_evidence.keep(connection, row.device, channel, turns, token=row.token, now_ms=row.at_ms)
     if values:
-        recorded.new = store_requests.add_grants(connection, [each._asdict() for each in values])
-        since_ms = min(row.at_ms for _, row in rows)
-        state_again(connection, sorted(known.devices), since_ms, values)
+        recorded.new = store_requests.add_grants(connection, values)
+        if known.closed:
+            state_again(connection, known.closed, [grant_made(each) for each in values])
     return recorded
 
 
-def _look_up(connection: sa.Connection, rows: Iterable[GrantedRow]) -> _Known:
+def _look_up(
+    connection: sa.Connection, rows: Sequence[GrantedRow], *, keeps_evidence: bool, is_careful: bool
+) -> _Known:
     """Return what the database says of the devices, epochs and grants that rows name."""
-    devices = sorted({row.device for row in rows})
-    numbers = sorted({row.channel for row in rows})
-    turns = sorted({epoch for row in rows for epoch in row.epochs})
-    asked = {"devices": devices, "numbers": numbers, "turns": turns}
-    fresh_at = {
-        (row.channel, row.epoch): row.fresh_at
-        for row in connection.execute(_EPOCHS, {"numbers": numbers, "turns": turns})
+    devices = {row.device for row in rows}
+    asked = {
+        "devices": listed(devices),
+        "numbers": listed({row.channel for row in rows}),
+        "turns": listed({epoch for row in rows for epoch in row.epochs}),
     }
-    known = _Known(frozenset(connection.execute(_KNOWN, {"devices": devices}).scalars()), fresh_at)
-    ends = sorted({end for end in fresh_at.values() if end is not None})
-    for row in connection.execute(_GRANTED, {**asked, "ends": ends}):
-        known.add(*row)
-    for device, channel, epoch, at_ms in connection.execute(_ERASED, {"devices": devices}):
-        erased = known.erased.setdefault((device, channel), {})
-        erased[epoch] = max(at_ms, erased.get(epoch, 0))
+    fresh_at = {(row[0], row[1]): row[2] for row in connection.execute(_EPOCHS, asked)}
+    known = _Known(fresh_at)
+    if is_careful:
+        known.devices = frozenset(connection.execute(_KNOWN, asked).scalars())
+    known.closed = closed_by(connection, devices)
+    ends = {end for end in fresh_at.values() if end is not None}
+    if ends or known.closed or keeps_evidence:
+        for row in connection.execute(_GRANTED, {**asked, "ends": listed(ends)}):
+            known.add(*row)
+    if known.closed:
+        for device, channel, epoch, at_ms in connection.execute(_ERASED, asked):
+            erased = known.erased.setdefault((device, channel), {})
+            erased[epoch] = max(at_ms, erased.get(epoch, 0))
     return known
 
 
 def _missing(known: _Known, row: GrantedRow) -> str:
     """Return what the database does not know that a row names, "" if it knows all."""
-    if row.device not in known.devices:
+    if known.devices is not None and row.device not in known.devices:
         return f"no device {row.device}"
-    unknown = [epoch for epoch in row.epochs if (row.channel, epoch) not in known.fresh_at]
-    return f"channel {row.channel} has no epoch {unknown[0]}" if unknown else ""
+    for epoch in row.epochs:
+        if (row.channel, epoch) not in known.fresh_at:
+            return f"channel {row.channel} has no epoch {epoch}"
+    return ""
 
 
-def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) -> GrantMade | None:
+def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) -> dict[str, object] | None:
     """Return the grant of one epoch if it is to be recorded; erasures that it contradicts are void."""
     until = known.fresh_at[row.channel, epoch]
-    if until is None:
-        _void(connection, known, row, epoch, epoch + 1)
-        is_new = (row.device, row.channel, epoch) not in known.granted
-    else:
-        is_new = not _goes_on(known, row, epoch, until)
-        if is_new:
-            _void(connection, known, row, epoch, until)
-            is_new = (row.device, row.channel, epoch) not in known.granted
-    if not is_new:
+    if until is not None and _goes_on(known, row, epoch, until):
+        return None
+    _void(connection, known, row, epoch, epoch + 1 if until is None else until)
+    if (row.device, row.channel, epoch) in known.granted:
         return None
     known.add(row.device, row.channel, epoch, until, row.at_ms)
-    return GrantMade(row.device, row.channel, epoch, row.at_ms, until)
+    return {
+        "device": row.device,
+        "channel": row.channel,
+        "epoch": epoch,
+        "granted_at_ms": row.at_ms,
+        "until_epoch": until,
+    }
 
 
 def _goes_on(known: _Known, row: GrantedRow, epoch: int, until: int) -> bool:
