@@ -226,11 +226,21 @@ class Site:
 
         self.run(work())
 
-    async def settled(self) -> None:
+    def offer(self, entries: list[tuple[str, bytes]]) -> None:
+        """Publish what is ready made, and wait for nobody."""
+
+        async def work() -> None:
+            self.sequence = await self.master_port.publish(entries, self.sequence)
+            await asyncio.sleep(0.05)
+
+        self.run(work())
+
+    async def settled(self, within_s: float = 10) -> None:
         """Wait until the replica has taken, or rejected, all that it could hear."""
         applier = self.replica.applier
         before = -1
-        for _ in range(500):
+        ends_s = asyncio.get_running_loop().time() + within_s
+        while asyncio.get_running_loop().time() < ends_s:
             await asyncio.sleep(0.002)
             done = applier.taken + applier.older + applier.rejected
             if done == before and applier.is_idle:
