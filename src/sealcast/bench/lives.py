@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS
-from sealcast.keys.policy import fetch_window, publish_in_ms, spread_ms
+from sealcast.keys.policy import fetch_window, publish_in_ms, repair_window, spread_ms
 from sealcast.receiver.fetch import FetchPlanner
 from sealcast.testing import SimRandom
 
@@ -51,9 +51,9 @@ class Instants:
     switch_ms: int
 
     @classmethod
-    def of(cls, spec: ChannelSpec) -> "Instants":
-        """Return those of a channel's epochs."""
-        window = fetch_window(spec, spec.lifetime_ms)
+    def of(cls, spec: ChannelSpec, *, is_repair: bool = False) -> "Instants":
+        """Return those of a channel's epochs; before a key that an update brings, of those that missed it."""
+        window = (repair_window if is_repair else fetch_window)(spec, spec.lifetime_ms)
         publish_ms = publish_in_ms(spec, spec.lifetime_ms)
         return cls(publish_ms, window.opens_in_ms, window.closes_in_ms, spec.lifetime_ms)
 
@@ -69,9 +69,22 @@ class Life:
 class Lives:
     """Plays receivers of one channel, one at a time; about 10 µs for a request."""
 
-    def __init__(self, spec: ChannelSpec, audience: int, loss: float, wait_ms: int, draws: Draws) -> None:
-        """Begin; the part `loss` of the requests gets no answer, which is waited for `wait_ms`."""
-        self.instants = Instants.of(spec)
+    def __init__(
+        self,
+        spec: ChannelSpec,
+        audience: int,
+        loss: float,
+        wait_ms: int,
+        draws: Draws,
+        *,
+        missed: float = 1.0,
+    ) -> None:
+        """Begin; the part `loss` of the requests gets no answer, which is waited for `wait_ms`.
+
+        Of those that hold a key the part `missed` has to ask for the next; an update brings it to the others.
+        """
+        self.instants = Instants.of(spec, is_repair=missed < 1)
+        self._missed = missed
         self._spread_ms = spread_ms(spec, audience)
         self._loss, self._wait_ns = loss, wait_ms * NS_PER_MS
         self._draws = draws
@@ -83,6 +96,10 @@ class Lives:
         planner.handle_answer(0, has_keys=True)
         self._tell_window(planner, 0)
         return self._play(planner, until_ms, has_current=True, is_first_lost=is_first_lost)
+
+    def play_leaver(self, until_ms: int) -> Life:
+        """Play one that holds the key on air, up to an instant."""
+        return self.play_holder(until_ms) if self._misses() else Life([])
 
     def play_newcomer(self, begin_ms: int) -> Life:
         """Play one that holds nothing and begins at an instant."""
@@ -109,12 +126,15 @@ class Lives:
                 life.late_ms = due_ms - switch_ms
             has_current, has_next = True, due_ms >= self.instants.publish_ms
             planner.handle_answer(due_ns, has_keys=True, has_next=has_next)
-            if has_next:
+            if has_next or not self._misses():
                 break
             self._tell_window(planner, due_ms)
         else:
             life.late_ms = switch_ms if is_switched else 0
         return life
+
+    def _misses(self) -> bool:
+        return self._missed >= 1 or self._draws.chance() < self._missed
 
     def _tell_window(self, planner: FetchPlanner, now_ms: int) -> None:
         opens_in_ms, closes_in_ms = self.instants.opens_ms - now_ms, self.instants.closes_ms - now_ms

@@ -1,6 +1,7 @@
 """Owns `sealcast simulate`: what a day of a channel with very many receivers asks of its key servers."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,28 @@ from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sealcast.bench.day import Day, DayBench
+    from sealcast.bench.sites import Outage
+    from sealcast.core.channel import ChannelSpec
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+
+
+class Chosen(StrEnum):
+    """What of `client.choosing` can be simulated."""
+
+    FIXED = "fixed"
+    ROUND_ROBIN = "round-robin"
+
+
+class ScheduleName(StrEnum):
+    """A copy of the schedules' names, which help needs without them."""
+
+    FETCH = "fetch"
+    CHAIN = "chain"
+
 
 Receivers = Annotated[int, typer.Option(min=100, max=10_000_000, help="Receivers of the channel.")]
 Hours = Annotated[int, typer.Option(min=1, max=168, help="How long to simulate.")]
@@ -20,6 +40,16 @@ Lifetime = Annotated[str, typer.Option(metavar="TIME", help="How long keys live:
 Replicas = Annotated[int, typer.Option(min=1, max=16, help="Key servers that share the receivers.")]
 Churn = Annotated[str, typer.Option(metavar="RATE", help="Receivers that leave in an hour; as many join.")]
 Restarts = Annotated[str, typer.Option(metavar="RATE", help="Receivers that start anew in an hour.")]
+Choose = Annotated[Chosen, typer.Option(help="How receivers choose among them.")]
+Outages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outage", metavar="N@HH:MM+TIME", help="Replica N says nothing for a while (again for more)."
+    ),
+]
+Drawn = Annotated[int, typer.Option("--outages", min=0, max=100, help="So many outages, drawn by the seed.")]
+Schedule = Annotated[ScheduleName, typer.Option(help="Whether keys are fetched, or follow by updates.")]
+AirLoss = Annotated[str, typer.Option(metavar="RATE", help="Updates of a chain that a receiver misses.")]
 LossRate = Annotated[str, typer.Option("--loss", metavar="RATE", help="Requests that get no answer.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")]
 Plot = Annotated[
@@ -33,7 +63,8 @@ REPLICA_COLUMNS = ("REPLICA", "REQUESTS", "MEAN A SECOND", "AT MOST A SECOND")
 @app.command(
     epilog=examples(
         "sealcast simulate",
-        "sealcast simulate --receivers 100000 --hours 2 --replicas 3 --plot day.png",
+        "sealcast simulate --receivers 100000 --hours 2 --replicas 3 --outage 1@00:30+10m --plot day.png",
+        "sealcast simulate --schedule chain --air-loss 5%",
         "sealcast simulate --lifetime 5m --loss 1% --json | jq .peak_ratio",
     )
 )
@@ -43,6 +74,11 @@ def simulate(
     hours: Hours = 24,
     lifetime: Lifetime = "10m",
     replicas: Replicas = 1,
+    choose: Choose = Chosen.FIXED,
+    outage: Outages = None,
+    outages: Drawn = 0,
+    schedule: Schedule = ScheduleName.FETCH,
+    air_loss: AirLoss = "1%",
     churn: Churn = "5%",
     restarts: Restarts = "1%",
     loss: LossRate = "0.1%",
@@ -59,32 +95,66 @@ def simulate(
 
     from sealcast.bench.day import HOUR_MS, DayBench, Habits
     from sealcast.bench.day_plot import draw_day
-    from sealcast.bench.schedules import SPEC
     from sealcast.bench.sweep import require_plotting
     from sealcast.cli import output
     from sealcast.cli.progress import progress_bar
-    from sealcast.core.channel import parse_duration_ms
+    from sealcast.client.choosing import Choice
 
     if plot is not None:
         require_plotting()
         _require_folder(plot)
     habits = Habits(_rate("--churn", churn), _rate("--restarts", restarts), _rate("--loss", loss))
-    spec = replace(SPEC, lifetime_ms=parse_duration_ms(_short(lifetime)))
-    bench = DayBench(spec, receivers, hours * HOUR_MS, habits=habits, replicas=replicas, seed=seed)
+    habits = replace(habits, air_loss=_rate("--air-loss", air_loss))
+    out = _outages(outage or [], outages, replicas, hours * HOUR_MS, seed)
+    bench = DayBench(
+        _spec(lifetime, schedule),
+        receivers,
+        hours * HOUR_MS,
+        habits=habits,
+        replicas=replicas,
+        choice=Choice(choose),
+        outages=out,
+        seed=seed,
+    )
     with progress_bar() as bar:
         task = bar.add_task("key changes", total=bench.epochs)
         for _ in bench.run():
             bar.advance(task)
-    day = bench.day
     if plot is not None:
-        draw_day(day, plot)
+        draw_day(bench.day, plot, out)
     if json:
-        output.print_json(_json(bench, day, seed))
-        return
-    for name, value in _lines(bench, day):
+        output.print_json(_json(bench, seed) | _json_servers(bench, choose, out))
+    else:
+        _print(bench)
+
+
+def _print(bench: "DayBench") -> None:
+    from sealcast.cli import output
+
+    for name, value in _lines(bench, bench.day):
         output.print_line(f"{name:<10}  {value}")
     output.print_line("")
-    output.print_table(REPLICA_COLUMNS, _replica_rows(day), empty="")
+    output.print_table(REPLICA_COLUMNS, _replica_rows(bench.day), empty="")
+
+
+def _spec(lifetime: str, schedule: ScheduleName) -> "ChannelSpec":
+    """Return the channel; raises UsageError."""
+    from dataclasses import replace
+
+    from sealcast.bench.schedules import SPEC
+    from sealcast.core.channel import ScheduleKind, parse_duration_ms
+
+    return replace(SPEC, lifetime_ms=parse_duration_ms(_short(lifetime)), schedule=ScheduleKind(schedule))
+
+
+def _outages(named: list[str], count: int, replicas: int, duration_ms: int, seed: int) -> "list[Outage]":
+    """Return the outages named and those drawn; raises UsageError."""
+    from sealcast.bench.lives import Draws
+    from sealcast.bench.sites import Outage, draw_outages
+    from sealcast.testing import SimRandom
+
+    draws = Draws(SimRandom(seed).fork("outages"))
+    return [*map(Outage.parse, named), *draw_outages(count, replicas, duration_ms, draws)]
 
 
 def _short(lifetime: str) -> str:
@@ -111,16 +181,17 @@ def _rate(option: str, text: str) -> float:
         raise UsageError(f"{option} {text}: write a rate below 100%, for instance 5%") from error
 
 
-def _lines(bench: "DayBench", day: "Day") -> list[tuple[str, str]]:
+def _lines(bench: "DayBench", day: "Day") -> "Iterator[tuple[str, str]]":
     often = ", ".join(f"{_often(asked)} {times:,}" for asked, times in day.asked.items())
     busiest = f"{day.peak_per_s:,} requests: {day.peak_ratio:.2f} times the even share of"
-    return [
-        ("receivers", f"{day.receivers:,}, {day.epochs} key changes, window {bench.window_ms / 1_000:g} s"),
-        ("requests", f"{day.requests:,}: {day.per_receiver:.4f} for each receiver and epoch"),
-        ("asked", often),
-        ("busiest s", f"{busiest} {day.even_per_s:,.0f}"),
-        ("switches", f"{day.late:,} without key, {day.losers:,} lost packets, {day.late_ms_max} ms at most"),
-    ]
+    yield "receivers", f"{day.receivers:,}, {day.epochs} key changes, window {bench.window_ms / 1_000:g} s"
+    yield "requests", f"{day.requests:,}: {day.per_receiver:.4f} for each receiver and epoch"
+    yield "asked", often
+    yield "busiest s", f"{busiest} {day.even_per_s:,.0f}"
+    late = f"{day.late:,} without key, {day.losers:,} lost packets, {day.late_ms_max} ms at most"
+    yield "switches", late
+    if day.moved:
+        yield "moved", f"{day.moved:,} requests, since the replica asked first was out"
 
 
 def _often(asked: int) -> str:
@@ -135,8 +206,9 @@ def _replica_rows(day: "Day") -> list[tuple[str, ...]]:
     ]
 
 
-def _json(bench: "DayBench", day: "Day", seed: int) -> dict[str, object]:
-    """Return the one JSON object: the settings, the figures, and the requests of each second."""
+def _json(bench: "DayBench", seed: int) -> dict[str, object]:
+    """Return what the one JSON object says of all: the settings, the figures, the requests of each second."""
+    day = bench.day
     return {
         "seed": seed,
         "receivers": day.receivers,
@@ -154,9 +226,21 @@ def _json(bench: "DayBench", day: "Day", seed: int) -> dict[str, object]:
         "late": day.late,
         "losers": day.losers,
         "late_ms_max": day.late_ms_max,
-        "replicas": [
-            {"requests": requests, "peak_per_s": peak}
-            for requests, peak in zip(day.replica_requests, day.replica_peaks_per_s, strict=True)
-        ],
         "per_s": list(day.per_s),
+    }
+
+
+def _json_servers(bench: "DayBench", choose: Chosen, outages: "list[Outage]") -> dict[str, object]:
+    """Return what it says of the replicas."""
+    day = bench.day
+    figures = zip(day.replica_requests, day.replica_peaks_per_s, day.replicas_per_s, strict=True)
+    return {
+        "schedule": bench.spec.schedule.value,
+        "choose": choose.value,
+        "outages": outages,
+        "moved": day.moved,
+        "replicas": [
+            {"requests": requests, "peak_per_s": peak, "per_s": list(per_s)}
+            for requests, peak, per_s in figures
+        ],
     }

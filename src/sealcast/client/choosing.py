@@ -46,6 +46,9 @@ PATIENCE_NS_MAX = 2 * NS_PER_S
 PATIENCE_FACTOR = 3
 """How many times what answers usually take is waited before another server is asked as well."""
 
+TURNS = 720_720
+"""A multiple of each number of servers there may be, so that all are alike as the first one."""
+
 USUAL_PARTS = 4
 """What answers usually take moves by this part towards each new one."""
 
@@ -91,7 +94,7 @@ class Servers:
         self._hinted: list[str] = []
         self._health: dict[str, _Health] = {}
         self._present: str | None = None
-        self._turn = random.below(SERVERS_MAX) if choice is Choice.ROUND_ROBIN else 0
+        self._turn = random.below(TURNS) if choice is Choice.ROUND_ROBIN else 0
         self._usual_ns = 0
 
     @property
@@ -186,8 +189,9 @@ class Servers:
     def _arranged(self, servers: list[str], turn: int) -> list[str]:
         if self._choice is Choice.FIXED or not servers:
             return rank(self._party, servers)
-        start = turn % len(servers)
-        return servers[start:] + servers[:start]
+        first = servers[turn % len(servers)]
+        # The others in an order of the party's own, or all would go on to the same one from one that is gone.
+        return [first, *rank(self._party, (server for server in servers if server != first))]
 
     def _forget_others(self) -> None:
         """Keep the health of those that are in a list, and of the present one."""
