@@ -5,6 +5,7 @@ its first packet. While another leads, our slots up to its epoch are burned, so 
 """
 
 from sealcast.core.errors import LocalError
+from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS
 from sealcast.keys.material import Tek
 from sealcast.messages.answers import FenceOrder
@@ -75,7 +76,8 @@ class BesidePlanner(EpochPlanner):
         if self._led is None:
             super().handle_fence(order, now)
         elif self.current is None or self.current.tek.key_id.epoch < order.epoch:
-            self._fence = order if self._fence is None else both(self._fence, order)
+            self._fence = order = order if self._fence is None else both(self._fence, order)
+            self._slots.burn(max(order.epoch - 1, self._keys.forget_known(Epoch(order.epoch))))
 
     def is_switch_due(self, now: int) -> bool:
         """Whether the run that leads is under a later epoch than ours, and our slots are burned on disk."""
