@@ -31,6 +31,9 @@ MASTER_KNOWS_BETTER = frozenset(
 )
 """Noes of a replica that the master may answer with yes: what the replica knows may be out of date."""
 
+CALLERS_FAULT, SERVERS_FAULT = 400, 500
+"""Where HTTP's classes of noes begin."""
+
 _POSTED = frozenset(operation.path for operation in operations.ALL)
 _FETCHED = frozenset({CRL_PATH})
 _RELAYED = HEADER_RELAYED.lower().encode()
@@ -70,70 +73,84 @@ class RelayingApp:
             await self._posted(scope, receive, send)
 
     async def _posted(self, scope: Message, receive: Receive, send: Send) -> None:
+        path, headers = scope["path"], _headers(scope)
+        is_relayed = bool(headers)
+        if path not in self._away:
+            asks_first = path == self._first_asked and not is_relayed and self._is_behind()
+            if not asks_first or not self._relay.is_worth_asking:
+                await self._carried_out(scope, receive, send, may_relay=not is_relayed)
+                return
         body = await _read(receive)
         if body is None:
             await _send(send, self._relay.unavailable("the request did not come whole, or in time"))
             return
-        path, headers = scope["path"], _headers(scope)
-        if path in self._away:
-            await _send(send, await self._relay.relay(path, body, headers))
-            return
-        is_relayed = HEADER_RELAYED.lower() in headers
-        if path == self._first_asked and not is_relayed and self._is_behind() and self._relay.is_worth_asking:
-            answer = await self._relay.relay(path, body, headers)
-            if answer.status < 500:
-                await _send(send, answer)
-                return
-        await self._carried_out(scope, body, send, may_relay=not is_relayed)
+        answer = await self._relay.relay(path, body, headers)
+        if path in self._away or answer.status < SERVERS_FAULT:
+            await _send(send, answer)
+        else:
+            await self._carried_out(scope, _again(body), send, may_relay=False)
 
-    async def _carried_out(self, scope: Message, body: bytes, send: Send, *, may_relay: bool) -> None:
+    async def _carried_out(self, scope: Message, receive: Receive, send: Send, *, may_relay: bool) -> None:
         """Let the application answer; of some noes the master is asked."""
-        answered = _Answered(body)
+        answered = _Answered(receive, send)
         await self._inside(scope, answered.receive, answered.send)
+        if not answered.held:
+            return
         if may_relay and answered.no in MASTER_KNOWS_BETTER:
-            other = await self._relay.relay(scope["path"], body, {})
-            if other.status < 500:
+            other = await self._relay.relay(scope["path"], bytes(answered.body), {})
+            if other.status < SERVERS_FAULT:
                 await _send(send, other)
                 return
-        for message in answered.sent:
+        for message in answered.held:
             await send(message)
 
 
 class _Answered:
-    """An answer that is held back until it is known whether it is the one."""
+    """An exchange whose no is held back until it is known whether it is the one; a yes passes at once."""
 
-    __slots__ = ("_body", "sent")
+    __slots__ = ("_receive", "_send", "body", "held")
 
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-        self.sent: list[Message] = []
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self.body = bytearray()
+        self.held: list[Message] = []
 
     async def receive(self) -> Message:
-        """Give the request's body, as it was read before."""
-        if self._body is None:
-            return {"type": "http.disconnect"}
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
+        """Give a part of the request, and keep its body."""
+        message = await self._receive()
+        self.body += message.get("body", b"")
+        return message
 
     async def send(self, message: Message) -> None:
-        """Keep a part of the answer."""
-        self.sent.append(message)
+        """Pass a part of the answer on, or keep it."""
+        if self.held or message.get("status", 0) >= CALLERS_FAULT:
+            self.held.append(message)
+        else:
+            await self._send(message)
 
     @property
     def no(self) -> str:
         """The name of the problem that the answer is, "" if it is none."""
-        begin = self.sent[0] if self.sent else {}
-        if begin.get("status", 200) < 400:
-            return ""
+        begin = self.held[0]
         kinds = [value for name, value in begin.get("headers", ()) if bytes(name).lower() == b"content-type"]
         if not any(bytes(kind).startswith(MEDIA_TYPE_PROBLEM.encode()) for kind in kinds):
             return ""
         try:
             return problem_name(
-                decode(b"".join(each.get("body", b"") for each in self.sent[1:]), Problem).type
+                decode(b"".join(each.get("body", b"") for each in self.held[1:]), Problem).type
             )
         except FormatError:
             return ""
+
+
+def _again(body: bytes) -> Receive:
+    """Return what gives a request's body once more, and then that nothing else comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
 
 
 def _headers(scope: Message) -> dict[str, str]:
