@@ -109,6 +109,8 @@ class NatsServer:
     def freeze(self) -> None:
         """Stop it without closing anything; `thaw` lets it go on."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Its threads stop one by one; this returns when the last one has.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
 
     def thaw(self) -> None:
         """Let it go on."""
