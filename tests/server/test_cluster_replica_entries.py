@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealcast.core.ids import ChannelNumber, Epoch
+from sealcast.core.ports import NS_PER_MS
 from sealcast.core.secret import Secret
 from sealcast.keyserver.air import AirState
-from sealcast.keyserver.notices import silent
 from sealcast.keyserver.views import Views
 from sealcast.messages.cluster import (
     AirEntry,
@@ -31,7 +31,7 @@ from sealcast.messages.cluster import (
 from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.requests import RegisteredKeys
-from sealcast.messages.subscribing import EndRow
+from sealcast.messages.subscribing import EndRow, Event
 from sealcast.server.cluster.taking import Held, taker_of
 from sealcast.server.cluster.taking_channel import take_channel
 from sealcast.server.principals import Principals
@@ -73,16 +73,22 @@ class Taken:
         shutil.copy(empty(), path)
         self._engine = open_engine(path)
         self.views, self.principals, self.air = Views(MASTER), Principals((), MASTER), AirState()
+        self.events: list[Event] = []
+        self.clock = SimClock()
         held = Held(
             master=MASTER,
             views=self.views,
             air=self.air,
             principals=self.principals,
             receptions=NoReceptions(),
-            on_notice=silent,
-            clock=SimClock(),
+            on_notice=self._hear,
+            clock=self.clock,
         )
         self._take = taker_of(held, take_channel)
+
+    def _hear(self, event: Event, party: str | None = None) -> None:
+        _ = party
+        self.events.append(event)
 
     def take(self, entry: EntryBody) -> bool:
         """Take an entry over in a transaction of its own."""
@@ -264,3 +270,21 @@ def test_a_key_that_was_erased_does_not_come_back() -> None:
         (found,) = replica.state()["channels"].values()
         assert found[-1] == {}
         assert replica.air.latest(ChannelNumber(1), Epoch(4)) is None
+
+
+def test_listeners_hear_of_keys_and_fences() -> None:
+    """What is published now is told to those who listen here, once; what happened long ago is no news."""
+    with taken() as make:
+        replica = make()
+        now_ms = replica.clock.wall_ns() // NS_PER_MS
+
+        def told(turn: int, floor: int, *, version: int, age_ms: int = 0) -> list[tuple[str, str]]:
+            replica.events.clear()
+            made = entry("channel", channel(1, [epoch(1, turn, "PUBLISHED")], floor=floor), version)
+            replica.take(msgspec.structs.replace(made, at_ms=now_ms - age_ms))
+            return [(event.kind, event.key_id) for event in replica.events]
+
+        assert told(4, 0, version=1) == [("key-change", "0000000100000004")]
+        assert told(4, 0, version=2) == []
+        assert told(5, 5, version=3) == [("key-change", "0000000100000005"), ("fence", "")]
+        assert told(6, 5, version=4, age_ms=60_000) == []
