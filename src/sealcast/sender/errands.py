@@ -128,6 +128,7 @@ class Errands:
             first_unused=action.first_unused,
             held=self._store.held,
         )
+        self._client.use_servers(answer.key_servers)
         slots = slots_of(answer)
         await self._durably(lambda: self._store.extend_lease(slots))
         self._session.handle_lease(slots, self._now())
