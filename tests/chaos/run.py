@@ -113,10 +113,10 @@ def _judge(
 def _crashed(site: Site, strikes: Strikes) -> list[str]:
     """Return the programs that ended without being killed."""
     names = [*LAYOUT.servers, *LAYOUT.studios, *LAYOUT.homes, EAR]
-    names.remove(LAYOUT.database)
     wrong = [f"{name} does not run at the end" for name in names if not site.is_running(name)]
     for name, service in site.services.items():
         killed = sum(fault.kind is Kind.KILL and name in fault.what for fault in strikes.done)
+        killed += strikes.restarts.count(name)
         if len(service.programs) != killed + 1:
             wrong.append(f"{name} was started {len(service.programs)} times, and killed {killed} times")
     return wrong

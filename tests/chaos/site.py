@@ -108,6 +108,8 @@ class Site:
 
     def is_running(self, name: str) -> bool:
         """Whether the program of a host runs."""
+        if name == LAYOUT.database:
+            return self.database.pid > 0
         return self.bus.named(name).is_running if name in LAYOUT.bus else self.services[name].is_running
 
     def is_ready(self, name: str) -> bool:

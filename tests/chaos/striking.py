@@ -33,6 +33,7 @@ class Strikes:
     began_ns: int = 0
     done: list[Fault] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
     _pool: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     _under_way: list[Future[None]] = field(default_factory=list)
     _starting: list[tuple[str, Fault]] = field(default_factory=list)
@@ -103,9 +104,16 @@ class Strikes:
             self.done.append(replace(fault, lasts_s=self.now_s() - fault.at_s))
 
     def _note_started(self) -> None:
-        """Count programs that were started as away until they are ready: a busy machine takes its time."""
+        """Count programs that were started as away until they are ready: a busy machine takes its time.
+
+        One that ended, as a sender does that finds no key server, is started again, as by a service manager.
+        """
         for name, fault in tuple(self._starting):
-            if self.site.is_ready(name):
+            if not self.site.is_running(name):
+                print(f"{self.now_s():6.1f} s  {name} is started again", flush=True)
+                self.site.start(name)
+                self.restarts.append(name)
+            elif self.site.is_ready(name):
                 self._starting.remove((name, fault))
                 self.done.append(replace(fault, what=(name,), lasts_s=self.now_s() - fault.at_s))
 
