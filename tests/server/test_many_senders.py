@@ -134,7 +134,7 @@ STEPS = (
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(
         st.tuples(
@@ -165,33 +165,30 @@ def test_key_ids_are_unique_over_all_senders(steps: list[tuple[str, int, int, in
 
 
 def test_two_hundred_senders(inner: InProcess) -> None:
-    """Two on each of two hundred channels lease, publish and report, all at once: of each one is on air."""
+    """Two on each of a hundred channels lease, publish and report, all at once: of each one is on air."""
     side = Inside(inner)
 
     async def story() -> float:
-        for at in range(MANY):
+        for at in range(MANY // 2):
             await side.add_channel(f"c{at}", group=f"239.2.0.{at + 1}")
-        callers = [await side.register(f"s{at}", "sender", channels=channels_of(at)) for at in range(MANY)]
+        callers = [await side.register(f"s{at}", "sender", channels=[f"c{at // 2}"]) for at in range(MANY)]
         began_s = time.perf_counter()
         await asyncio.gather(*(serve(caller, at) for at, caller in enumerate(callers)))
         return time.perf_counter() - began_s
 
-    def channels_of(at: int) -> list[str]:
-        return [f"c{at}", f"c{(at + 1) % MANY}"]
-
     async def serve(caller: Caller, at: int) -> None:
-        for channel in channels_of(at):
-            lease = await caller.must(operations.LEASE, channel=channel, first_unused=NO_RECORD)
-            slot, number = lease.slots[0], lease.channel.number
-            await side.publish(caller, channel, material(number, slot.epoch))
-            await side.report(caller, channel, slot.ssrc, slot.epoch)
+        channel = f"c{at // 2}"
+        lease = await caller.must(operations.LEASE, channel=channel, first_unused=NO_RECORD)
+        slot, number = lease.slots[0], lease.channel.number
+        await side.publish(caller, channel, material(number, slot.epoch))
+        await side.report(caller, channel, slot.ssrc, slot.epoch)
 
     took_s = inner.run(story())
-    print(f"{MANY * 6 / took_s:.0f} operations/s")
+    print(f"{MANY * 3 / took_s:.0f} operations/s")
     ((rows, on_air),) = inner.read("SELECT COUNT(*), SUM(state = 'ACTIVE') FROM epochs")
-    assert (rows, on_air) == (2 * MANY * RUN_SLOTS, MANY)
+    assert (rows, on_air) == (MANY * RUN_SLOTS, MANY // 2)
     ((runs, late),) = inner.read(
         "SELECT COUNT(*), SUM(e.state != 'ACTIVE') FROM reports r"
         " JOIN epochs e ON e.channel = r.channel AND e.epoch = r.epoch"
     )
-    assert (runs, late) == (MANY, 0)
+    assert (runs, late) == (MANY // 2, 0)

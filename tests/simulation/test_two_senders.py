@@ -185,7 +185,7 @@ def test_a_sender_by_itself_is_gone_along_with(tmp_path: Path, recorder: Recorde
     recorder.assert_fresh()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_anything_goes_wrong(tmp_path: Path, recorder: Recorder, seed: int) -> None:
     """Loss, crashes of either, a key server that comes and goes: nonces and epochs stay fresh."""
     chance = SimRandom(f"two senders/{seed}")
