@@ -28,6 +28,7 @@ from sealcast.subscribers import store_withdrawals
 from sealcast.subscribers.tables import erasures, withdrawals
 from server.inprocess import MEMORY
 from server.running import RANDOM
+from storage.places import Places
 
 NEWS = ChannelNumber(1)
 PLAIN, CHAINED, FRESH_AT = (1, 2, 3), (11, 12, 13), 14
@@ -40,13 +41,22 @@ Event = tuple[str, str, tuple[int, ...]]
 @pytest.fixture(scope="module")
 def connection() -> Iterator[sa.Connection]:
     """Give a database with a channel, two devices, epochs of both schedules; each test undoes what it did."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        engine = open_engine(Path(folder) / "keys.db")
-        upgrade(engine)
+    memory = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder, filled(Path(folder) / "keys.db") as made:
+        yield made
+
+
+@contextmanager
+def filled(database: Path | str) -> Iterator[sa.Connection]:
+    """Give a database with what the tests need."""
+    engine = open_engine(database)  # type: ignore[arg-type]
+    upgrade(engine)
+    try:
         with engine.connect() as made:
             with made.begin():
                 _fill(made)
             yield made
+    finally:
         engine.dispose()
 
 
@@ -89,6 +99,8 @@ class _View:
 
     class spec:  # noqa: N801 - as a view has it
         number = NEWS
+
+    chains = frozenset({Epoch(FRESH_AT)})
 
     def __init__(self, connection: sa.Connection) -> None:
         self._rows = {row.epoch: row for row in connection.execute(sa.select(epochs))}
@@ -160,6 +172,26 @@ def test_late_grants_are_recorded_as_timely_ones(
     connection: sa.Connection, events: list[Event], flushes: list[bool]
 ) -> None:
     """Whenever the batches of a journal come, grants and erasures are as if each had come at its instant."""
+    compare(connection, events, flushes)
+
+
+def test_late_grants_on_postgresql(postgres_places: Places, tmp_path: Path) -> None:
+    """There too: what came too late for its erasure, and what was granted anew after it, in one batch."""
+    with filled(postgres_places.address(tmp_path, is_upgraded=True)) as connection:
+        for turns in ((1, 2), CHAINED):
+            events: list[Event] = [
+                ("grant", "tv", turns),
+                ("grant", "box", turns),
+                ("erase", "tv", turns),
+                ("grant", "tv", turns[1:]),
+                ("grant", "tv", turns[1:]),
+            ]
+            for at in range(len(events)):
+                compare(connection, events, [number == at for number in range(len(events))])
+
+
+def compare(connection: sa.Connection, events: Sequence[Event], flushes: Sequence[bool]) -> None:
+    """Have events happen at a master, and again with grants that come in batches after some of them."""
     with undone(connection):
         for number, (kind, device, turns) in enumerate(events, start=1):
             if kind == "grant":
@@ -227,7 +259,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.lists(ROWS, max_size=5), max_size=5))
 def test_one_reception_at_a_time(connection: sa.Connection, batches: list[list[ReceptionRow]]) -> None:
     """Whatever replicas say in whatever order, a device has one live reception of a channel at most."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import msgspec
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
@@ -30,6 +31,12 @@ _OLD = (
 _PRUNE = requests.delete().where(sa.tuple_(requests.c.principal, requests.c.jti).in_(_OLD))
 _GRANT = Direct(
     insert(grants).on_conflict_do_nothing(), ("device", "channel", "epoch", "granted_at_ms", "until_epoch")
+)
+_GRANT_ALL = sa.text(
+    "INSERT INTO grants (device, channel, epoch, granted_at_ms, until_epoch)"
+    " SELECT device, channel, epoch, granted_at_ms, until_epoch FROM json_to_recordset(CAST(:made AS json))"
+    " AS made (device text, channel bigint, epoch bigint, granted_at_ms bigint, until_epoch bigint)"
+    " ON CONFLICT DO NOTHING"
 )
 _GRANT_IN_CHAIN = (
     sa.select(grants.c.epoch, grants.c.granted_at_ms)
@@ -140,7 +147,10 @@ def grant(
 
 def add_grants(connection: sa.Connection, rows: Sequence[Mapping[str, object]]) -> int:
     """Record grants of many devices, each a row of the table; return how many were not there before."""
-    return _GRANT.change(connection, rows)
+    if connection.dialect.name != "postgresql":
+        return _GRANT.change(connection, rows)
+    # There each row of its own costs as much as ten in one statement.
+    return connection.execute(_GRANT_ALL, {"made": msgspec.json.encode(rows).decode()}).rowcount
 
 
 def grant_in_chain(

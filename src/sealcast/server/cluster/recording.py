@@ -84,6 +84,27 @@ def record(
     known = _look_up(
         connection, [row for _, row in rows], keeps_evidence=keeps_evidence, is_careful=is_careful
     )
+    # What was erased in between counts for those that come after: such devices' rows take their turns.
+    in_turn = {each.device for each in known.closed} if len(rows) > 1 else set()
+    together = [(number, row) for number, row in rows if row.device not in in_turn]
+    _record(connection, known, together, recorded, keeps_evidence=keeps_evidence)
+    for numbered in rows:
+        if numbered[1].device in in_turn:
+            one = record(connection, [numbered], keeps_evidence=keeps_evidence, is_careful=is_careful)
+            recorded.new += one.new
+            recorded.aside += one.aside
+    return recorded
+
+
+def _record(
+    connection: sa.Connection,
+    known: _Known,
+    rows: Sequence[tuple[int, GrantedRow]],
+    recorded: Recorded,
+    *,
+    keeps_evidence: bool,
+) -> None:
+    """Record grants of which everything is known."""
     values: list[dict[str, object]] = []
     for number, row in rows:
         missing = _missing(known, row)
@@ -96,10 +117,8 @@ def record(
             channel, turns = ChannelNumber(row.channel), [Epoch(epoch) for epoch in row.epochs]
             store_evidence.keep(connection, row.device, channel, turns, token=row.token, now_ms=row.at_ms)
     if values:
-        recorded.new = store_requests.add_grants(connection, values)
-        if known.closed:
-            state_again(connection, known.closed, [grant_made(each) for each in values])
-    return recorded
+        recorded.new += store_requests.add_grants(connection, values)
+        state_again(connection, known.closed, [grant_made(each) for each in values] if known.closed else [])
 
 
 def _look_up(
