@@ -11,7 +11,7 @@ from sealcast.cluster.natslogin import Login
 from sealcast.core.errors import SealcastError, UnreachableError
 from sealcast.core.ports import Random
 
-AGAIN_FIRST_MS, AGAIN_MAX_MS = 100, 5_000
+AGAIN_FIRST_MS, AGAIN_MAX_MS = 100, 2_000
 """Between two rounds of tries over all servers, doubled each time and shortened by up to a half at random, so
 that replicas do not all come at once."""
 
