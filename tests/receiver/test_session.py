@@ -6,6 +6,7 @@ from sealcast.core.errors import FormatError
 from sealcast.core.ids import Epoch
 from sealcast.messages.answers import Grant, StreamState
 from sealcast.receiver.session import ReceiverSession
+from sealcast.receiver.values import FetchRequest
 from sealcast.sender.session import SenderSession
 from sealcast.wire import rtp, srtp
 from simulation.parts import (
@@ -247,6 +248,30 @@ def test_the_next_key_is_fetched_in_its_window() -> None:
     assert 7_500 * MS <= due_ns <= 9_500 * MS
     assert session.poll_fetch(due_ns - 1) is None
     assert session.poll_fetch(due_ns) is not None
+
+
+def test_an_answer_without_a_key_that_is_there_is_short() -> None:
+    """A request knows which key the stream announced, so that an answer without it sends us elsewhere."""
+    sender = make_sender(SPEC)
+    session = joined(sender)
+    session.handle_control(sender.poll_control(0)[0], 0)
+    serve(sender, 5 * SECOND)
+    session.handle_control(sender.poll_control(5 * SECOND)[0], 5 * SECOND)
+    request = session.poll_fetch(10 * SECOND)
+    assert request is not None
+    second = f"{CHANNEL:08x}00000002"
+    assert (request.key_id, request.announced) == (None, second)
+    assert request.is_short([])
+    assert request.is_short([*request.held])
+    assert not request.is_short([second])
+
+
+def test_a_key_on_the_air_that_does_not_come_is_missed() -> None:
+    """An answer lacks the key that we heard and asked for, but not what we hold."""
+    request = FetchRequest("7", "0000000700000003", ("0000000700000002",), "0000000700000002")
+    assert request.is_short(["0000000700000004"])
+    assert not request.is_short(["0000000700000003"])
+    assert not FetchRequest("7", None, ()).is_short([])
 
 
 def test_state_for_people() -> None:
