@@ -6,6 +6,7 @@ that stands after what it had, and for everything where the stream is another on
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
@@ -192,8 +193,9 @@ class NatsBus:
                 try:
                     yield Submitted(replica, each.data, functools.partial(self._done, each, done))
                 finally:
-                    if not done.is_set() and not link.is_broken:
-                        await link.post(each.reply, NOT_DONE)
+                    if not done.is_set():
+                        with contextlib.suppress(UnreachableError):
+                            await link.post(each.reply, NOT_DONE)
 
     async def _done(self, fetched: Fetched, done: asyncio.Event) -> None:
         link = await self._connection.link()

@@ -71,5 +71,5 @@ cluster_aside = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at_ms", sa.BigInteger, nullable=False),
 )
-"""At the master: rows of journals that could not be recorded, such as grants of epochs that a database does not
-know that was restored from a backup. None is ever lost silently."""
+"""At the master: rows of journals that could not be recorded, such as grants of epochs that a database does
+not know that was restored from a backup. None is ever lost silently."""
