@@ -7,7 +7,8 @@ from sealcast.messages import operations
 from sealcast.messages.cluster import GrantedRow
 from sealcast.server.cluster import delivering
 from sealcast.server.cluster.rounds import PARTIES_AT_ONCE
-from server.masters import Side, masters
+from server.chains import Chain
+from server.masters import LEASE_MS, Side, masters, until
 from server.running import material
 
 
@@ -228,3 +229,67 @@ def test_a_key_is_published_when_replicas_can_have_it() -> None:
 
     with mock.patch.object(delivering, "DELIVER_S", 0.2):
         asyncio.run(run())
+
+
+def test_a_master_that_died_before_it_published() -> None:
+    """What was committed and not published is published by the next master, whoever that is."""
+
+    async def run() -> None:
+        async with masters() as site:
+            one = await site.open("one", is_awake=False)
+            side = Side(site, one)
+            number = await on_air(side)
+            await side.register("tv", "device", channels=["news"])
+            await site.settled()
+            site.bus.cut("one")
+            await side.operator.must(operations.SUBSCRIBER_REMOVE, channel="news", device="tv")
+            # As if it had been killed: nothing more of it is heard, and its lease runs out.
+            one.stand_by("the test kills it")
+            site.pass_ms(LEASE_MS + 1)
+            two = await site.open("two")
+            assert two.term is not None
+            assert two.term.number == 2
+            beat = await site.settled()
+            assert beat.master == "two"
+            assert site.newest("party", "tv").subscriptions == []
+            assert [each.epoch for each in site.newest("channel", str(number)).fences] == [3]
+            assert {entry.term for entry, _ in site.opened()} == {2}
+
+    asyncio.run(run())
+
+
+def test_a_beat_only_when_the_bus_has_everything() -> None:
+    """A master whose bus takes a round and fails says nothing of being up to date, until all is there."""
+
+    async def run() -> None:
+        async with masters() as site:
+            side = Side(site, await site.open())
+            await asyncio.gather(*(side.register(f"tv-{n}", "device") for n in range(PARTIES_AT_ONCE + 5)))
+            await site.settled()
+            site.bus.forget()
+            site.bus.break_off("one", PARTIES_AT_ONCE - 1)
+            await until(lambda: len(site.opened()) == PARTIES_AT_ONCE - 1)
+            assert site.newest("beat") is None
+            beat = await site.settled()
+            assert beat.parties == PARTIES_AT_ONCE + 5
+            parties = [entry.name for entry, _ in site.opened() if entry.kind == "party"]
+            assert len(parties) == PARTIES_AT_ONCE + 5
+
+    asyncio.run(run())
+
+
+def test_a_fence_beyond_a_chain_that_anybody_may_follow() -> None:
+    """A removed device may have been given a chain by a replica: its fence is a fresh start."""
+
+    async def run() -> None:
+        async with masters() as site:
+            side = Side(site, await site.open())
+            await Chain.at(side)
+            await side.register("tv", "device", channels=["news"])
+            removed = await side.operator.must(operations.SUBSCRIBER_REMOVE, channel="news", device="tv")
+            assert removed.fence_epoch == 3
+            assert removed.skipped == [2]
+            beat = await site.settled()
+            assert beat.channels == 1
+
+    asyncio.run(run())
