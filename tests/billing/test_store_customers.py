@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from sealcast.billing import store_customers
 from sealcast.billing.periods import BillingCycle, PeriodKind
 from sealcast.billing.store_customers import Customer
 from sealcast.billing.tables import billed_periods
 from storage.database import database
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 MONTHLY = BillingCycle(PeriodKind.MONTHLY, "Europe/Berlin", 31)
 DAILY = BillingCycle(PeriodKind.DAILY, "Asia/Tokyo")

@@ -11,6 +11,8 @@ from sealcast.billing.tariffs import Price, Quantity, Step, TariffVersion
 from sealcast.billing.timeline import Assignment
 from storage.database import database
 
+pytestmark = pytest.mark.usefixtures("both_databases")
+
 
 def version(from_ms: int, until_ms: int | None = None, price_micro: int = 1) -> TariffVersion:
     """Return a version with one price."""

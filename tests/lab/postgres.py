@@ -23,7 +23,7 @@ from psycopg import sql
 
 START_S, STOP_S = 20.0, 10.0
 USER = "nobody"
-MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 4 << 30  # noqa: S108 - a folder of its own is made in it
 """In memory it is made and removed in no time; a kill loses nothing there either, a loss of power would."""
 
 PORT = 5432

@@ -1,4 +1,4 @@
-"""Gives the tests of the ledger a database that was brought up to date once."""
+"""Gives the tests of the ledger a fresh database, as a file or on PostgreSQL."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from sealcast.storage.engine import open_engine
+from sealcast.storage import engine as storage
 from sealcast.storage.migrate import upgrade
+from storage.places import is_on_postgres, upgraded_engine
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a database without rows, to be copied."""
     path: Path = tmp_path_factory.mktemp("ledger") / "empty.sqlite"
-    engine = open_engine(path)
+    engine = storage.open_engine(path)
     upgrade(engine)
     engine.dispose()
     return path
@@ -25,8 +26,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(empty_database: Path, tmp_path: Path) -> Iterator[sa.Engine]:
     """Give the engine of a fresh database."""
     path = tmp_path / "test.sqlite"
-    shutil.copyfile(empty_database, path)
-    opened = open_engine(path)
+    if not is_on_postgres():
+        shutil.copyfile(empty_database, path)
+    opened = upgraded_engine(path)
     yield opened
     opened.dispose()
 

@@ -1,6 +1,5 @@
 """Owns newcomers for tests: invitations, and enrolments made by hand from the messages."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from sealcast.device.newkeys import KeyKind, new_keys
 from sealcast.messages import operations
 from sealcast.messages.enrolment import new_token, token_hash
 from server.running import RANDOM, Caller, Reply, Running
+from storage.places import connect
 
 
 async def invite(server: Running, **fields: Any) -> str:
@@ -46,14 +46,14 @@ async def enrolled(server: Running, kind: KeyKind = KeyKind.SYMMETRIC, **invitat
 
 def change(directory: Path, statement: str, *values: Any) -> None:
     """Change the database behind the server's back, as the passing of time would."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         database.execute(statement, values)
     database.close()
 
 
 def rows(directory: Path, query: str) -> list[Any]:
     """Return what is on disk."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         found = database.execute(query).fetchall()
     database.close()
     return found

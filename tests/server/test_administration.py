@@ -1,7 +1,6 @@
 """Shows the operator's work: channels that stand apart, a registry that stays true, lists, and the audit."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from sealcast.messages import jose, operations
 from sealcast.messages.channels import ChannelData
 from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signing_pair
 from server.running import RANDOM, running
+from storage.places import connect
 
 
 def test_overlapping_channels_are_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_audit_says_who_did_what(tmp_path: Path) -> None:
             await server.report(sender, "news", lease.slots[0].ssrc, 1)
             await server.report(sender, "news", lease.slots[0].ssrc, 1, ended=True)
             await server.operator.must(operations.CHANNEL_REMOVE, channel="news")
-        with sqlite3.connect(tmp_path / "keyserver.sqlite") as database:
+        with connect(tmp_path / "keyserver.sqlite") as database:
             done = database.execute("SELECT who, what, subject FROM audit ORDER BY id").fetchall()
         database.close()
         assert done == [

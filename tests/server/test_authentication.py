@@ -1,7 +1,6 @@
 """Shows who may ask, how fresh a request must be, and that it counts once."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -15,13 +14,14 @@ from sealcast.messages.problems import HEADER_NONCE, Problem
 from sealcast.server.state import load_server_state
 from sealcast.transport.system import SystemClock
 from server.running import RANDOM, Caller, running
+from storage.places import connect
 
 NEWS = ChannelData(name="news", group="239.1.2.3", port=5004)
 
 
 def count(directory: Path, table: str) -> int:
     """Return how many rows a table has on disk."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         (found,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names of ours
     database.close()
     return int(found)
@@ -221,7 +221,7 @@ def test_old_requests_are_forgotten(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as server:
             await server.operator.must(operations.CHANNEL_LIST)
-            with sqlite3.connect(tmp_path / "keyserver.sqlite") as database:
+            with connect(tmp_path / "keyserver.sqlite") as database:
                 rows = [("x", f"j{i}", b"d", b"d", 5) for i in range(500)]
                 database.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?)", rows)
             database.close()
@@ -238,7 +238,7 @@ def test_answers_and_metrics_show_no_insides(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as server:
             await server.operator.must(operations.CHANNEL_LIST)
-            with sqlite3.connect(tmp_path / "keyserver.sqlite") as database:
+            with connect(tmp_path / "keyserver.sqlite") as database:
                 database.execute("DROP TABLE subscriptions")
             database.close()
             session, tls = server.operator.session, server.operator.tls

@@ -1,13 +1,17 @@
 """Shows a device's removal at the key server: one unit of work, and a fence that its sender has to pass."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sealcast.messages import operations
 from sealcast.messages.answers import FenceOrder
 from server.running import Caller, Running, material, running
+from storage.places import connect
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 FENCES = "SELECT epoch, is_urgent, reached_at_ms IS NOT NULL FROM fences ORDER BY number"
 ENDED = "SELECT device, ended_by, fence_epoch FROM subscriptions WHERE removed_at_ms IS NOT NULL ORDER BY id"
@@ -17,7 +21,7 @@ AUDIT = "SELECT what, subject FROM audit WHERE what LIKE '%-remove'"
 
 def rows(directory: Path, query: str) -> list[tuple[Any, ...]]:
     """Return what the database says on disk."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         found = database.execute(query).fetchall()
     database.close()
     return found

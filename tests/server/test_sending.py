@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,14 @@ from sealcast.messages import jose, operations
 from sealcast.messages.encoding import b64url_decode, encode
 from sealcast.messages.requests import EpochTotals
 from server.running import Caller, Running, material, running
+from storage.places import connect, files
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 
 def rows(directory: Path, query: str) -> list[tuple[Any, ...]]:
     """Return what the database says on disk."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         found = database.execute(query).fetchall()
     database.close()
     return found
@@ -353,7 +355,7 @@ def test_keys_are_never_in_the_clear_on_disk(tmp_path: Path) -> None:
 
 def find_on_disk(directory: Path, secrets: list[bytes]) -> list[bytes]:
     """Return those of `secrets` that stand in the database's files in any usual form."""
-    disk = b"".join(path.read_bytes() for path in directory.glob("keyserver.sqlite*"))
+    disk = b"".join(path.read_bytes() for path in files(directory / "keyserver.sqlite"))
     found = []
     for secret in secrets:
         forms = [secret, secret.hex().encode(), secret.hex().upper().encode()]

@@ -5,17 +5,20 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sealcast.device.newkeys import KeyKind
 from sealcast.messages import operations
 from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.jwk import thumbprint
-from sealcast.storage.engine import open_engine
 from sealcast.subscribers.store_offences import Offence, add_offence
 from server.newcomers import enrolled, rows
 from server.running import Caller, Reply, Running, running
 from server.test_selling import sell
+from storage.places import connect, open_engine
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 AT_ONCE = 12
 
@@ -200,8 +203,8 @@ def test_the_database_itself_keeps_it_so(tmp_path: Path) -> None:
 
     asyncio.run(story())
     with (
-        contextlib.closing(sqlite3.connect(tmp_path / "keyserver.sqlite")) as database,
-        pytest.raises(sqlite3.IntegrityError, match="UNIQUE"),
+        contextlib.closing(connect(tmp_path / "keyserver.sqlite")) as database,
+        pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError), match=r"(?i)unique"),
     ):
         database.execute("INSERT INTO subscriptions (channel, device, added_at_ms) VALUES (1, 'TV-1', 0)")
 
@@ -215,9 +218,9 @@ def test_pages_of_subscribers(tmp_path: Path) -> None:
                 await server.add_channel(name, port=port)
             wanted = [(channel, f"TV-{n:04}") for channel in ("news", "sport") for n in range(700)]
             query = (
-                "INSERT INTO subscriptions (channel, device, added_at_ms, user, kek) VALUES (?, ?, 0, ?, ?)"
+                'INSERT INTO subscriptions (channel, device, added_at_ms, "user", kek) VALUES (?, ?, 0, ?, ?)'
             )
-            with contextlib.closing(sqlite3.connect(tmp_path / "keyserver.sqlite")) as database, database:
+            with contextlib.closing(connect(tmp_path / "keyserver.sqlite")) as database, database:
                 values = [
                     (1 + (channel == "sport"), device, "u" * 128, "k" * 43) for channel, device in wanted
                 ]

@@ -1,7 +1,6 @@
 """Shows withdrawal at the key server: what a statement must carry, what it closes, and who is warned."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from server.withdrawals import (
     subscriptions,
     withdraw,
 )
+from storage.places import connect
 
 
 async def viewer(server: Running) -> tuple[Caller, list[KeyMaterial]]:
@@ -244,7 +244,7 @@ def test_offenders_of_many_words_are_listed(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with running(tmp_path) as server:
-            with closing(sqlite3.connect(tmp_path / "keyserver.sqlite")) as database, database:
+            with closing(connect(tmp_path / "keyserver.sqlite")) as database, database:
                 database.executemany(insert, [(f"{n:0128}", "\U0001f600" * 200) for n in range(400)])
             listed = await server.operator.must(operations.OFFENDER_LIST)
             assert listed.offenders[0].device == f"{399:0128}"

@@ -6,17 +6,20 @@ A module that asks for the fixture `both_databases` runs once with each. It open
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Self
 
+import psycopg
 import sqlalchemy as sa
 
 from lab.postgres import Postgres
 from sealcast.storage import engine
 from sealcast.storage.migrate import upgrade
 
-KINDS = ("sqlite", "postgresql")
 TEMPLATE = "upgraded"
+_OID = "SELECT oid FROM pg_database WHERE datname = current_database()"
 
 
 class Places:
@@ -90,3 +93,49 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.exec_driver_sql(query)]
     finally:
         opened.dispose()
+
+
+class Elsewhere:
+    """A connection to a database on PostgreSQL, used as one of sqlite3 is."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url)
+
+    def execute(self, query: str, values: Sequence[object] = ()) -> Any:
+        """Carry out a statement with `?` for its values; return its rows."""
+        return self._connection.execute(query.replace("?", "%s").encode(), values or None)
+
+    def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        """Carry out a statement for each of `rows`."""
+        self._connection.cursor().executemany(query.replace("?", "%s").encode(), list(rows))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._connection.commit()
+        else:
+            self._connection.rollback()
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+
+
+def files(path: Path) -> Iterator[Path]:
+    """Give all files that hold the database for `path`."""
+    if _Here.places is None:
+        yield from path.parent.glob(f"{path.name}*")
+    else:
+        with psycopg.connect(str(address(path)), autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            row = connection.execute(_OID).fetchone()
+        assert row is not None
+        yield from (server().folder / "data" / "base" / str(row[0])).iterdir()
+
+
+def connect(path: Path) -> "sqlite3.Connection | Elsewhere":
+    """Return another program's connection to the database for `path`."""
+    place = address(path)
+    return Elsewhere(place) if isinstance(place, str) else sqlite3.connect(place)

@@ -3,10 +3,14 @@
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from sealcast.core.ids import ChannelNumber
 from sealcast.subscribers import store
 from sealcast.subscribers.store import Subscription
 from storage.database import database
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 everybody = partial(store.page, after=(0, ""), count=100)
 NEWS, SPORT = ChannelNumber(1), ChannelNumber(2)

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from sealcast.subscribers import store_offences
 from sealcast.subscribers.store_offences import OFFENCES_LISTED_MAX, Offence
 from storage.database import database
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 
 def test_standing(tmp_path: Path) -> None:

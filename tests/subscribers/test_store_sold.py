@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealcast.subscribers import store_sold
 from sealcast.subscribers.store_sold import OPERATOR, SALE, Sold
 from storage.database import database
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 SERIALS = ("A", "B", "C")
 STEPS = st.lists(

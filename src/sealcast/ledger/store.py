@@ -11,7 +11,6 @@ from sealcast.ledger.entries import Entry, Posting
 from sealcast.ledger.tables import ledger_closings, ledger_entries, ledger_postings
 from sealcast.messages.bookkeeping import EntryRow, PostingRow
 from sealcast.messages.problems import STATUS_OF
-from sealcast.storage.upsert import new_number
 
 _ADD = ledger_entries.insert()
 _ADD_POSTINGS = ledger_postings.insert()
@@ -50,8 +49,8 @@ def record(connection: sa.Connection, entry: Entry, now_ms: int) -> Recorded:
     _check_open(connection, entry)
     if entry.corrects is not None:
         _check_corrects(connection, entry, entry.corrects)
-    added = connection.execute(_ADD, _values(entry, now_ms))
-    number = new_number(added)
+    number = _next_number(connection)
+    connection.execute(_ADD, {**_values(entry, now_ms), "number": number})
     connection.execute(_ADD_POSTINGS, _postings(entry, number))
     found = find(connection, entry.id)
     if found is None:
@@ -71,12 +70,16 @@ def record_new(connection: sa.Connection, entries: Sequence[Entry], now_ms: int)
         if entry.effective_ms < closed_ms or entry.corrects is not None:
             raise LocalError(f"the entry {entry.id} of a document is of closed books, or a correction")
     if entries:
-        first = (connection.execute(_LAST).scalar() or 0) + 1
-        numbered = list(enumerate(entries, first))
+        numbered = list(enumerate(entries, _next_number(connection)))
         connection.execute(_ADD, [{**_values(each, now_ms), "number": number} for number, each in numbered])
         connection.execute(
             _ADD_POSTINGS, [row for number, each in numbered for row in _postings(each, number)]
         )
+
+
+def _next_number(connection: sa.Connection) -> int:
+    """Return the number of the next entry; those that a database gives by itself may have gaps."""
+    return (connection.execute(_LAST).scalar() or 0) + 1
 
 
 def find(connection: sa.Connection, id: str) -> EntryRow | None:  # noqa: A002 - the field's name
