@@ -26,6 +26,7 @@ from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import create_server_state
 from sealcast.transport.system import SystemClock, SystemRandom
+from storage.places import address
 
 RANDOM = SystemRandom()
 OPERATOR = "Example Operator"
@@ -237,6 +238,7 @@ async def running(
     port = free_port()
     credential = credential or make_state(directory, port)
     listening, stop = asyncio.Event(), asyncio.Event()
+    more.setdefault("database", address(directory / "keyserver.sqlite", is_upgraded=True))
     settings = KeyserverSettings(directory, "127.0.0.1", port, urls=(f"https://127.0.0.1:{port}",), **more)
     serving = asyncio.create_task(
         serve_keyserver(

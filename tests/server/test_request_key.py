@@ -1,7 +1,6 @@
 """Shows what a device gets: only if listed, only what is published, recorded before it leaves."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,14 @@ from sealcast.core.errors import AuthenticationError
 from sealcast.messages import jose, operations
 from sealcast.messages.answers import KeyMaterial
 from server.running import Caller, Running, material, running
+from storage.places import connect
+
+pytestmark = pytest.mark.usefixtures("both_databases")
 
 
 def grants(directory: Path) -> list[tuple[str, int]]:
     """Return the grants on disk as (device, epoch)."""
-    with sqlite3.connect(directory / "keyserver.sqlite") as database:
+    with connect(directory / "keyserver.sqlite") as database:
         found = database.execute("SELECT device, epoch FROM grants ORDER BY device, epoch").fetchall()
     database.close()
     return [(str(device), int(epoch)) for device, epoch in found]
@@ -224,7 +226,7 @@ def test_removed_channel_gives_no_keys(tmp_path: Path) -> None:
             await server.operator.must(operations.CHANNEL_REMOVE, channel="news")
             assert (await device.ask(operations.KEYS, channel="news")).problem == "unknown-channel"
             assert (await server.operator.must(operations.SUBSCRIBER_LIST)).subscribers == []
-            with sqlite3.connect(tmp_path / "keyserver.sqlite") as database:
+            with connect(tmp_path / "keyserver.sqlite") as database:
                 kept = database.execute("SELECT count(*), count(wrapped_key) FROM epochs").fetchone()
             database.close()
             assert kept == (16, 0)
