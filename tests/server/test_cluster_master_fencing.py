@@ -30,7 +30,7 @@ class GatedBus:
         self.gate = asyncio.Event()
         self.gate.set()
         self.watch, self.submit, self.journal = inside.watch, inside.submit, inside.journal
-        self.close = inside.close
+        self.close, self.journal_batches = inside.close, inside.journal_batches
 
     async def last_sequence(self) -> int:
         """Do as the port does, once the gate is open."""

@@ -66,6 +66,10 @@ class Bus(Protocol):
         """
         ...
 
+    async def journal_batches(self) -> int:
+        """Return how many batches were handed in and are not done."""
+        ...
+
     async def close(self) -> None:
         """End the connection."""
         ...

@@ -215,6 +215,11 @@ class MemoryClient:
             yield Submitted(batch.replica, batch.data, partial(self._done, batch))
             await asyncio.sleep(0)
 
+    async def journal_batches(self) -> int:
+        """Return how many batches nobody has acknowledged; raises UnreachableError while cut off."""
+        await self._turn()
+        return self._bus.waiting_batches
+
     async def close(self) -> None:
         """End what this client watches."""
         self._is_closed = True

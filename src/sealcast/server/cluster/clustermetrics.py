@@ -32,6 +32,17 @@ class ClusterMetrics:
             registry=registry,
         )
 
+        self._waiting = Gauge(
+            "sealcast_cluster_journal_batches",
+            "Batches of replicas' journals that wait on the bus for this master; -1 while that is not known",
+            registry=registry,
+        )
+        self._waiting.set(-1)
+
+    def journal_waits(self, batches: int | None) -> None:
+        """Note how many batches wait on the bus, None if it does not tell."""
+        self._waiting.set(-1 if batches is None else batches)
+
     def master(self, term: int | None) -> None:
         """Note that this server is master of a term, or no more."""
         self._is_master.set(0 if term is None else 1)
@@ -39,6 +50,7 @@ class ClusterMetrics:
             self._term.set(term)
         else:
             self._is_caught_up.set(0)
+            self._waiting.set(-1)
 
     def published(self, entries: int, version: int, *, is_complete: bool) -> None:
         """Note a round that the bus took."""

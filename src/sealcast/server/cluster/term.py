@@ -22,6 +22,7 @@ from sealcast.cluster.lease import Lease, Tenure
 from sealcast.cluster.sealing import EntrySealer, JournalSealer
 from sealcast.core.errors import FencedError, SealcastError
 from sealcast.server.app import make_app
+from sealcast.server.cluster.backlog import Backlog
 from sealcast.server.cluster.delivering import Delivering
 from sealcast.server.cluster.ingesting import Ingester
 from sealcast.server.cluster.office import Office, apart
@@ -94,7 +95,9 @@ class Term:
             clock=office.clock,
             metrics=office.cluster_metrics,
         )
-        work = self._renew(), self._publisher.run(), self._ingester(inside).run(), self._over.wait()
+        backlog = Backlog(office.bus, office.cluster_metrics)
+        ingester = self._ingester(inside)
+        work = self._renew(), self._publisher.run(), ingester.run(), backlog.run(), self._over.wait()
         self._tasks = [asyncio.create_task(each) for each in work]
         office.cluster_metrics.master(self.number)
 
