@@ -28,6 +28,7 @@ from sealcast.keyserver.wrapped import LABEL_TEK
 from sealcast.messages import jose, jwk, nonces
 from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.enrolment import token_hash
+from sealcast.messages.sealedanswers import seal_answer
 from sealcast.server.state import VAULT_LABEL
 from sealcast.storage import wrapping
 from sealcast.testing import SimRandom
@@ -221,18 +222,19 @@ def jwe_vectors(kept: Kept) -> Content:
     sealed = [
         {
             "name": name,
-            "typ": jose.TYP_SEALED_ANSWER,
+            "typ": jose.TYP_SHARED_ANSWER if key.kty == "oct" else jose.TYP_SEALED_ANSWER,
             "key": _parts(key),
             "server_key": _parts(server.public()),
-            "inner": answer,
+            **({} if key.kty == "oct" else {"inner": answer}),
             "plaintext": PLAINTEXT,
-            "token": kept.get("sealed", name, "token", _sealer(answer, key)),
+            "token": kept.get("sealed", name, "token", _sealer(key, server)),
         }
         for name, key in keys.items()
     ]
     return {
-        "source": f"{OURS}: compact JWE (RFC 7516) of docs/spec/messages.md, made once. An answer holds a "
-        "JWS by the server; the passphrase is UTF-8 in NFC, and the header says how the key follows from it.",
+        "source": f"{OURS}: compact JWE (RFC 7516) of docs/spec/messages.md, made once. An answer to a "
+        "key pair holds a JWS by the server, one to a symmetric key is the plaintext itself; the passphrase "
+        "is UTF-8 in NFC, and the header says how the key follows from it.",
         "sealed": sealed,
         "vaults": _vault_vectors(kept),
     }
@@ -259,8 +261,10 @@ def _vault_vectors(kept: Kept) -> list[Content]:
     ]
 
 
-def _sealer(answer: str, key: jwk.Jwk) -> Callable[[], str]:
-    return lambda: jose.seal(answer.encode(), key, kid="device-1", typ=jose.TYP_SEALED_ANSWER)
+def _sealer(key: jwk.Jwk, server: jwk.Jwk) -> Callable[[], str]:
+    """Return how an answer is sealed to a key, by the server."""
+    recipient = key if key.kty == "oct" else key.public()
+    return lambda: seal_answer(PLAINTEXT.encode(), recipient, kid="device-1", signing=server)
 
 
 def _vault(key: jwk.Jwk, how: Derivation | None) -> Callable[[], str]:

@@ -20,6 +20,7 @@ from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential
 from sealcast.messages import answers, jose, jwk, nonces, operations, problems, requests
 from sealcast.messages.encoding import decode, encode
+from sealcast.messages.sealedanswers import seal_answer
 
 DAY = dt.timedelta(days=1)
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -150,9 +151,7 @@ class SmallServer:
             assert isinstance(asked, requests.LeaseRequest)
             channel = answers.ChannelData(name=asked.channel, group="239.1.1.1", port=5004, number=7)
             lease = answers.LeaseAnswer(jti=jti, channel=channel, slots=[], published=[])
-            signed = jose.sign(encode(lease), self.answer_signer, kid="server", typ=jose.TYP_ANSWER)
-            recipient = self.credential.kek
-            sealed = jose.seal(signed.encode(), recipient, kid="x", typ=jose.TYP_SEALED_ANSWER)
+            sealed = seal_answer(encode(lease), self.credential.kek, kid="x", signing=self.answer_signer)
             return self.reply(sealed.encode(), problems.MEDIA_TYPE_JOSE)
         if operation is operations.CHANNEL_LIST:
             return self.reply(encode(answers.ChannelList(channels=[])), problems.MEDIA_TYPE_JSON)

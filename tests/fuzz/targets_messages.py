@@ -31,6 +31,7 @@ from sealcast.messages.channels import ChannelData
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
 from sealcast.messages.jwk import Jwk
 from sealcast.messages.problems import Problem, problem, problem_name
+from sealcast.messages.sealedanswers import seal_answer
 from sealcast.server.certificates import make_ca, make_issuer
 from sealcast.server.issuing import Issuer, read_csr
 from sealcast.server.newcomers import newcomer_keys
@@ -116,8 +117,7 @@ def _answer(data: bytes) -> None:
     operation = operations.ALL[sum(data[:1]) % len(operations.ALL)]
     body = data[1:]
     if operation.sealed:
-        signed = jose.sign(body, SERVER_KEYS.signing, kid="keyserver", typ=jose.TYP_ANSWER)
-        body = jose.seal(signed.encode(), DEVICE.kek, kid=DEVICE.id, typ=jose.TYP_SEALED_ANSWER).encode()
+        body = seal_answer(body, DEVICE.kek, kid=DEVICE.id, signing=SERVER_KEYS.signing).encode()
     CLIENT._open(operation, JTI, body)
 
 

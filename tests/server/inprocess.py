@@ -17,12 +17,12 @@ from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.device.newkeys import KeyKind, new_keys
 from sealcast.device.vault import Credential
 from sealcast.keyserver.calls import Principal
-from sealcast.messages import jose
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import NEWCOMER
 from sealcast.messages.operation import Operation
 from sealcast.messages.problems import HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import Role
+from sealcast.messages.sealedanswers import open_answer
 from sealcast.reception.service import Moment
 from sealcast.server.compose import Keyserver, open_keyserver
 from sealcast.server.front import Application
@@ -63,8 +63,7 @@ class Guest(Caller):
             no = decode(content, Problem)
             return Reply(status, problem_name(no.type), no.detail, None, nonce)
         if operation.sealed:
-            inner = jose.unseal(content, self.credential.kek, typ=jose.TYP_SEALED_ANSWER)
-            content = jose.verify(inner, self.credential.server_key, typ=jose.TYP_ANSWER)
+            content = open_answer(content, self.credential.kek, server_key=self.credential.server_key)
         return Reply(200, "", "", decode(content, operation.answer), nonce)
 
 

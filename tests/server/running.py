@@ -22,6 +22,7 @@ from sealcast.messages.jwk import Jwk, new_oct_key, new_sealing_pair, new_signin
 from sealcast.messages.operation import Operation
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, Problem, problem_name
 from sealcast.messages.requests import RegisteredKeys, Role
+from sealcast.messages.sealedanswers import open_answer
 from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import create_server_state
@@ -94,9 +95,7 @@ class Caller:
                 return Reply(response.status, problem_name(no.type), no.detail, None, nonce, certified_s)
             assert response.content_type == ("application/jose" if operation.sealed else "application/json")
         if operation.sealed:
-            inner = jose.unseal(content, self.credential.kek, typ=jose.TYP_SEALED_ANSWER)
-            assert jose.peek(inner).kid == "keyserver"
-            content = jose.verify(inner, self.credential.server_key, typ=jose.TYP_ANSWER)
+            content = open_answer(content, self.credential.kek, server_key=self.credential.server_key)
         return Reply(200, "", "", decode(content, operation.answer), nonce, certified_s)
 
     def renamed(self, name: str, role: Role = "device") -> "Caller":

@@ -21,9 +21,10 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from sealcast.messages import jose, operations, problems
+from sealcast.messages import operations, problems
 from sealcast.messages.encoding import decode
 from sealcast.messages.problems import Problem
+from sealcast.messages.sealedanswers import open_answer
 from server.running import Caller, Running, running
 from server.signers import Sent, Signers
 
@@ -82,8 +83,7 @@ schemathesis.serializer.alias(problems.MEDIA_TYPE_JOSE, problems.MEDIA_TYPE_JSON
 def _open_sealed(_: object, response: Any) -> object:
     assert Opener.caller is not None
     credential = Opener.caller.credential
-    inner = jose.unseal(response.content, credential.kek, typ=jose.TYP_SEALED_ANSWER)
-    return decode(jose.verify(inner, credential.server_key, typ=jose.TYP_ANSWER), object)
+    return decode(open_answer(response.content, credential.kek, server_key=credential.server_key), object)
 
 
 def attack(server: Running, signers: Signers, ca: Path, examples: int) -> Tally:

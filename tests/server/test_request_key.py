@@ -8,6 +8,7 @@ import pytest
 from sealcast.core.errors import AuthenticationError
 from sealcast.messages import jose, operations
 from sealcast.messages.answers import KeyMaterial
+from sealcast.messages.sealedanswers import open_answer
 from server.running import Caller, Running, material, running
 from storage.places import connect
 
@@ -255,6 +256,8 @@ def test_only_the_device_opens_its_grant(tmp_path: Path, symmetric: bool) -> Non
             assert sealed.count(b".") == 4
             other = await server.register("other", "device", symmetric=symmetric)
             with pytest.raises(AuthenticationError, match="does not open"):
-                jose.unseal(sealed, other.credential.kek, typ=jose.TYP_SEALED_ANSWER)
+                open_answer(sealed, other.credential.kek, server_key=other.credential.server_key)
+            kind = jose.TYP_SHARED_ANSWER if symmetric else jose.TYP_SEALED_ANSWER
+            assert jose.unseal(sealed, device.credential.kek, typ=kind)
 
     asyncio.run(story())

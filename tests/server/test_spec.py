@@ -35,7 +35,14 @@ def test_problem_stands_in_the_table(name: str) -> None:
 
 def test_tokens_labels_and_limits_are_told() -> None:
     """Kinds of tokens, labels of keys at rest and limits are those of the code."""
-    kinds = (jose.TYP_REQUEST, jose.TYP_ANSWER, jose.TYP_SEALED_ANSWER, jose.TYP_SEALED_KEY, jose.TYP_VAULT)
+    kinds = (
+        jose.TYP_REQUEST,
+        jose.TYP_ANSWER,
+        jose.TYP_SEALED_ANSWER,
+        jose.TYP_SHARED_ANSWER,
+        jose.TYP_SEALED_KEY,
+        jose.TYP_VAULT,
+    )
     labels = (
         wrapped.LABEL_TEK,
         wrapped.LABEL_LINK,

@@ -323,6 +323,9 @@ def verify_jwe(file: Json) -> int:
     """Open answers to each kind of recipient, with the server's signature inside, and vaults."""
     for each in file["sealed"]:
         inner = open_jwe(each["token"], each["key"], each["typ"]).decode()
+        if "inner" not in each:
+            expect(f"the plaintext of {each['name']}", holds=inner == each["plaintext"])
+            continue
         expect(f"the JWS inside {each['name']}", holds=inner == each["inner"])
         payload = open_jws(inner, each["server_key"], "sealcast-answer")
         expect(f"the answer in {each['name']}", holds=payload.decode() == each["plaintext"])

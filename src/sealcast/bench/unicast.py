@@ -18,6 +18,7 @@ from sealcast.messages.jwk import new_signing_pair
 from sealcast.messages.nonces import mint_nonce
 from sealcast.messages.operations import KEYS
 from sealcast.messages.requests import JTI_BYTES, KeyRequest
+from sealcast.messages.sealedanswers import seal_answer
 
 OPERATOR, SERVER_ID, SENDER, DEVICE = "example.tv", "keyserver", "studio", "TV-0001"
 EVENTS = ("https://keys.example:8444",)
@@ -58,8 +59,7 @@ def weigh_exchange(change: Change, random: Random) -> Exchange:
     )
     signed = jose.sign(encode(request), signing, kid=DEVICE, typ=jose.TYP_REQUEST)
     grant = _grant(change, jti, random)
-    answer = jose.sign(encode(grant), new_signing_pair(random), kid=SERVER_ID, typ=jose.TYP_ANSWER)
-    sealed = jose.seal(answer.encode(), kek.public(), kid=DEVICE, typ=jose.TYP_SEALED_ANSWER)
+    sealed = seal_answer(encode(grant), kek.public(), kid=DEVICE, signing=new_signing_pair(random))
     return Exchange(len(signed), len(sealed))
 
 

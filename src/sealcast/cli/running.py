@@ -38,13 +38,17 @@ def run_until_signal(
     *,
     end_within_s: float = END_WITHIN_S,
     reload: Callable[[], None] | None = None,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Result | None:
     """Run `work` and return its result; SIGTERM and SIGINT set its event, SIGHUP calls `reload`.
+
+    `loop` makes the event loop, asyncio's own if not given.
 
     Where it did not end within `end_within_s` of the signal, or a second one came, the work is cut short:
     returns None after SIGTERM and raises KeyboardInterrupt after SIGINT.
     """
-    return asyncio.run(_until_signal(work, end_within_s, reload))
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(_until_signal(work, end_within_s, reload))
 
 
 async def _until_signal(

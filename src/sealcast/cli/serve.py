@@ -78,6 +78,7 @@ def keyserver(
     from sealcast.cli.roles import cluster_settings, database_of
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
+    from sealcast.server import loops
     from sealcast.server.run import serve_keyserver
     from sealcast.server.serving import Reloads
     from sealcast.server.settings import KeyserverSettings
@@ -112,7 +113,7 @@ def keyserver(
             settings, clock=SystemClock(), random=SystemRandom(), ready=ready, stop=stop, reloads=reloads
         )
 
-    running.run_until_signal(work, reload=reloads.ask)
+    running.run_until_signal(work, reload=reloads.ask, loop=loops.new_loop)
 
 
 @app.command(

@@ -38,6 +38,7 @@ from sealcast.messages.enrolment import CertificateAnswer, Certificates
 from sealcast.messages.operation import Operation
 from sealcast.messages.operations import CERTIFICATE_RENEW
 from sealcast.messages.requests import JTI_BYTES
+from sealcast.messages.sealedanswers import open_answer
 
 if TYPE_CHECKING:
     from sealcast.client.transfer import Reply, Stream, Transfer
@@ -276,8 +277,7 @@ class KeyServerClient:
     def _open(self, operation: Operation, jti: str, body: bytes) -> msgspec.Struct:
         """Unseal where sealed, verify, decode, and make sure that it answers this very request."""
         if operation.sealed:
-            token = jose.unseal(body, self._keys.kek, typ=jose.TYP_SEALED_ANSWER)
-            body = jose.verify(token, self._credential.server_key, typ=jose.TYP_ANSWER)
+            body = open_answer(body, self._keys.kek, server_key=self._credential.server_key)
         answer = decode(body, operation.answer)
         if getattr(answer, "jti", jti) != jti:
             raise AuthenticationError(f"{self.server} answered another request than ours")

@@ -49,9 +49,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, and the epochs whose keys it holds: from them a repeated request is answered alike."""
+    """An answer, maybe in JSON already, and the epochs whose keys it holds: of these a repeat is answered."""
 
-    answer: msgspec.Struct
+    answer: msgspec.Struct | msgspec.Raw
     epochs: tuple[Epoch, ...] = ()
 
 
@@ -64,9 +64,12 @@ class Handler:
 
     `ahead` asks other servers, before the transaction begins and again for a repeat: what it has them do may
     be done twice. It raises RefusedError for a no.
+
+    `is_light` as `storage.unitofwork.UnitOfWork.run` has it.
     """
 
     operation: Operation
     carry_out: Callable[[Call, Any], Reply]
     repeat: Callable[[Call, Any, tuple[Epoch, ...]], Reply] | None = None
     ahead: Callable[[Principal, Any], Awaitable[msgspec.Struct]] | None = None
+    is_light: bool = False

@@ -1,6 +1,7 @@
 """Owns the values that decisions are made on: an epoch as stored, a channel as it is known, a no."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from sealcast.core.channel import ChannelSpec
 from sealcast.core.errors import RefusedError
@@ -53,7 +54,7 @@ class Fence:
     is_commanded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChannelView:
     """A live channel with its epochs that are not retired, in order, and the public keys of its senders.
 
@@ -67,24 +68,28 @@ class ChannelView:
     epochs: tuple[EpochRow, ...]
     fences: tuple[Fence, ...] = ()
 
-    @property
+    @cached_property
     def floor(self) -> int:
         """The lowest epoch that may still go on air, as far as fences say."""
         return max((fence.epoch for fence in self.fences), default=0)
 
-    @property
+    @cached_property
     def on_air(self) -> EpochRow | None:
         """The epoch on air."""
         return next((row for row in self.epochs if row.state is KeyState.ACTIVE), None)
 
-    @property
+    @cached_property
     def chains(self) -> frozenset[Epoch]:
         """The chains of its epochs, each named by its next fresh start."""
         return frozenset(row.fresh_at for row in self.epochs if row.fresh_at is not None)
 
+    @cached_property
+    def _by_epoch(self) -> dict[int, EpochRow]:
+        return {row.epoch: row for row in self.epochs}
+
     def find(self, epoch: int) -> EpochRow | None:
         """Return one epoch, if it was given out and is not retired."""
-        return next((row for row in self.epochs if row.epoch == epoch), None)
+        return self._by_epoch.get(epoch)
 
     def has_key(self, epoch: int) -> bool:
         """Whether we hold the key of an epoch."""

@@ -4,6 +4,8 @@ Only the writer's thread uses it, and every operation that changes a channel for
 remembered is what the database says.
 """
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from sealcast.core.errors import LocalError
@@ -19,6 +21,14 @@ CHANNELS_MAX = 1_024
 """Channels remembered; with more, all are read anew: 1,024 with their keys take a few MB."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A grant in JSON behind its `jti`, as it was at `made_ns` (monotonic)."""
+
+    made_ns: int
+    rest: bytes
+
+
 class Views:
     """Channels as last read, by the name or number that they were asked for."""
 
@@ -26,6 +36,8 @@ class Views:
         self._master = master
         self._views: dict[str, ChannelView] = {}
         self._teks: dict[KeyId, Tek] = {}
+        self.prepared: dict[tuple[ChannelNumber, tuple[Epoch, ...]], Prepared] = {}
+        """Grants that are put together but for the request, by what they bring; they go with the view."""
 
     def get(self, connection: sa.Connection, channel: str) -> ChannelView:
         """Return the live channel of that name or number; raises the refusal `unknown-channel`."""
@@ -56,10 +68,13 @@ class Views:
         self._views = {name: view for name, view in self._views.items() if view.spec.number != number}
         for key_id in [key_id for key_id in self._teks if key_id.channel == number]:
             self._teks.pop(key_id).erase()
+        for grant in [grant for grant in self.prepared if grant[0] == number]:
+            del self.prepared[grant]
 
     def clear(self) -> None:
         """Drop everything, for instance when a transaction was undone."""
         self._views.clear()
+        self.prepared.clear()
         for tek in self._teks.values():
             tek.erase()
         self._teks.clear()

@@ -17,7 +17,7 @@ MESSAGE_BYTES_MAX = 256 * 1024
 """No message of ours comes near; a larger one is refused unread."""
 
 
-def encode(message: msgspec.Struct) -> bytes:
+def encode(message: msgspec.Struct | msgspec.Raw) -> bytes:
     """Return the JSON of a message, in UTF-8."""
     return msgspec.json.encode(message)
 

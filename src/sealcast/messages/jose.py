@@ -30,6 +30,7 @@ from sealcast.messages.keytools import signing_tool, wrapping_tool
 TYP_REQUEST = "sealcast-request"
 TYP_ANSWER = "sealcast-answer"
 TYP_SEALED_ANSWER = "sealcast-sealed-answer"
+TYP_SHARED_ANSWER = "sealcast-shared-answer"
 TYP_SEALED_KEY = "sealcast-sealed-key"
 TYP_VAULT = "sealcast-vault"
 TYP_ERASURE = "sealcast-erasure"

@@ -44,6 +44,7 @@ class ReceptionManager:
         self.heartbeat_ms = heartbeat_ms
         self._book = Book()
         self._data_version: int | None = None
+        self._looked_in: sa.RootTransaction | None = None
         self._read_behind: int | None = 0
         self._ticked_ns: int | None = None
         self._saved_ns = 0
@@ -134,6 +135,10 @@ class ReceptionManager:
         """
         if connection.dialect.name != "sqlite":
             return
+        transaction = connection.get_transaction()
+        if transaction is not None and transaction is self._looked_in:
+            return  # Nobody else writes before it ends.
+        self._looked_in = transaction
         driver = connection.connection.driver_connection
         version = driver.execute("PRAGMA data_version").fetchone()[0]  # type: ignore[union-attr]
         if version != self._data_version:

@@ -148,7 +148,9 @@ class Desks:
             *withdrawal_handlers(self._withdrawals),
             *self._billing,
             *receiving_handlers(self._receiving, self.manager),
-            Handler(operations.KEYS, keys.request, keys.repeat, self.manager.ahead.get("keys")),
+            Handler(
+                operations.KEYS, keys.request, keys.repeat, self.manager.ahead.get("keys"), is_light=True
+            ),
             Handler(operations.CHANNEL_ADD, channels.add),
             Handler(operations.CHANNEL_LIST, channels.list),
             Handler(operations.CHANNEL_SHOW, channels.show),

@@ -58,18 +58,28 @@ class Front:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        handler = self._handlers.get(scope["path"]) if scope.get("method") == "POST" else None
+        handler = self.handler(scope.get("method", ""), scope.get("path", ""))
         if handler is None:
             await self._inside(scope, receive, send)
-            return
+        else:
+            await send_answer(send, await self.carry_out(handler, receive, lambda: scope))
+
+    def handler(self, method: str, path: str) -> Handler | None:
+        """Return who carries a request out, None if that is not for us."""
+        return self._handlers.get(path) if method == "POST" else None
+
+    async def carry_out(
+        self, handler: Handler, receive: Receive, addresses: Callable[[], Message]
+    ) -> HttpAnswer:
+        """Return the answer to a request; `addresses` gives `client` and `server` as ASGI has them."""
         began_s = asyncio.get_running_loop().time()
         body = await _read(receive)
         answer = body if isinstance(body, HttpAnswer) else await self._pipeline.answer(handler, body)
         if self._silence.is_for(answer):
-            await self._silence.fall(scope, began_s)
+            await self._silence.fall(addresses(), began_s)
             # The connection has ended, so nobody hears this; the server wants an answer.
-            answer = HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
-        await send_answer(send, answer)
+            return HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
+        return answer
 
 
 async def send_answer(send: Send, answer: HttpAnswer) -> None:

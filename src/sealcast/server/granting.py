@@ -42,6 +42,8 @@ def first_granted(call: Call, view: ChannelView, epochs: Iterable[Epoch]) -> Epo
 
 def _ends(view: ChannelView, epochs: Iterable[Epoch]) -> dict[Epoch, Epoch]:
     """Return the next fresh start of those epochs that are of a chain."""
+    if not view.chains:
+        return {}
     rows = (view.find(epoch) for epoch in epochs)
     return {row.epoch: row.fresh_at for row in rows if row is not None and row.fresh_at is not None}
 

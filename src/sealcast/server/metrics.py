@@ -20,6 +20,7 @@ class Metrics:
             ["operation", "outcome"],
             registry=self._registry,
         )
+        self._by_outcome: dict[tuple[str, str], Counter] = {}
         self._grants = Counter("sealcast_grants", "Keys granted to devices", registry=self._registry)
         self._batch = Histogram(
             "sealcast_commit_units",
@@ -57,7 +58,10 @@ class Metrics:
 
     def count_request(self, operation: str, outcome: str) -> None:
         """Count a request; `outcome` is `ok` or the name of a problem."""
-        self._requests.labels(operation, outcome).inc()
+        counter = self._by_outcome.get((operation, outcome))
+        if counter is None:
+            counter = self._by_outcome[operation, outcome] = self._requests.labels(operation, outcome)
+        counter.inc()
 
     def count_grants(self, count: int) -> None:
         """Count new grants."""

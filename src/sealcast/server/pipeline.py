@@ -32,13 +32,18 @@ from sealcast.messages.jwk import Jwk
 from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
 from sealcast.messages.requests import Request
+from sealcast.messages.sealedanswers import seal_answer
 from sealcast.server.metrics import Metrics
 from sealcast.server.newcomers import NEWCOMER_ROLE, read_newcomer
-from sealcast.server.principals import SERVER_ID, Principals
+from sealcast.server.principals import Principals
+from sealcast.server.recent import Recent
 from sealcast.storage.unitofwork import UnitOfWork
 
 REMEMBERED_MS = 2 * nonces.NONCE_VALID_MS
 """How long a request is remembered: a repeat needs a valid nonce, so twice its life is more than enough."""
+
+MINTED_MS = 100
+"""How long a nonce is handed out: it names an instant, and all callers of that instant may have the same."""
 
 PRUNE_EVERY_MS = 1_000
 JTI_CHARS_MAX = 64
@@ -102,10 +107,15 @@ class Pipeline:
         self._clock = clock
         self._metrics = metrics
         self._prune_at_ms = 0
+        self._minted, self._minted_ms = "", -MINTED_MS
+        self._recent: Recent[_Kept] = Recent(REMEMBERED_MS)
 
     def nonce_headers(self) -> dict[str, str]:
         """Return the header with a fresh nonce."""
-        return {problems.HEADER_NONCE: nonces.mint_nonce(self._nonce_key, self._wall_ms())}
+        wall_ms = self._wall_ms()
+        if not 0 <= wall_ms - self._minted_ms < MINTED_MS:
+            self._minted, self._minted_ms = nonces.mint_nonce(self._nonce_key, wall_ms), wall_ms
+        return {problems.HEADER_NONCE: self._minted}
 
     async def answer(self, handler: Handler, body: bytes) -> HttpAnswer:
         """Answer one request; whatever happens, the answer is ours and says nothing of our insides."""
@@ -132,15 +142,15 @@ class Pipeline:
     async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
         asked = await self._authenticate(handler.operation, body)
         ahead = None if handler.ahead is None else await handler.ahead(asked.caller, asked.request)
-        decided = await self._unit_of_work.run(partial(self._decide, handler, asked, ahead))
+        decide = partial(self._decide, handler, asked, ahead)
+        decided = await self._unit_of_work.run(decide, is_light=handler.is_light)
         if isinstance(decided, RefusedError):
             return self.refuse(decided, asked.caller)
         headers = self._headers(asked.caller)
         if not handler.operation.sealed:
             return HttpAnswer(200, decided, problems.MEDIA_TYPE_JSON, headers)
-        signed = jose.sign(decided, self._signing, kid=SERVER_ID, typ=jose.TYP_ANSWER)
         caller = asked.caller
-        sealed = jose.seal(signed.encode(), caller.kek, kid=caller.id, typ=jose.TYP_SEALED_ANSWER)
+        sealed = seal_answer(decided, caller.kek, kid=caller.id, signing=self._signing)
         return HttpAnswer(200, sealed.encode(), problems.MEDIA_TYPE_JOSE, headers)
 
     async def _authenticate(self, operation: Operation, body: bytes) -> _Asked:
@@ -189,13 +199,12 @@ class Pipeline:
     ) -> bytes | RefusedError:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
         is_newcomer = asked.caller.role == NEWCOMER_ROLE
-        is_kept = handler.operation.is_remembered and not is_newcomer
         call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms(), ahead, asked.token)
         if not is_newcomer:
             no = _check_again(self._principals.current(connection, asked.caller), asked.caller, call.wall_ms)
             if no is not None:
                 return no
-        earlier = store_requests.find(connection, asked.caller.id, asked.request.jti) if is_kept else None
+        earlier = self._earlier(handler, call, asked) if not is_newcomer else None
         if earlier is not None:
             return _again(handler, call, asked, earlier)
         answer: bytes | RefusedError
@@ -208,11 +217,29 @@ class Pipeline:
             kept = _Kept(no=problems.problem("bad-request", str(error)))
         else:
             answer, kept = _encoded(handler, reply)
-        if is_kept:
-            decided = Decided(asked.digest, encode(kept))
-            store_requests.remember(connection, asked.caller.id, asked.request.jti, decided, call.wall_ms)
-            self._prune(call)
+        if not is_newcomer:
+            self._keep(handler, call, asked, kept)
         return answer
+
+    def _earlier(self, handler: Handler, call: Call, asked: _Asked) -> tuple[bytes, _Kept] | None:
+        """Return the digest of an earlier request of that id, and what was decided."""
+        if not handler.operation.is_remembered:
+            if handler.repeat is None:
+                return None
+            return self._recent.find(asked.caller.id, asked.request.jti, call.wall_ms)
+        found = store_requests.find(call.connection, asked.caller.id, asked.request.jti)
+        return None if found is None else (found.digest, decode(found.decision, _Kept))
+
+    def _keep(self, handler: Handler, call: Call, asked: _Asked, kept: _Kept) -> None:
+        """Keep a decision: in the database, or where doing it twice does the same for a while in memory."""
+        if handler.operation.is_remembered:
+            decided = Decided(asked.digest, encode(kept))
+            store_requests.remember(
+                call.connection, asked.caller.id, asked.request.jti, decided, call.wall_ms
+            )
+            self._prune(call)
+        elif handler.repeat is not None:
+            self._recent.keep(asked.caller.id, asked.request.jti, asked.digest, kept)
 
     def _prune(self, call: Call) -> None:
         """Forget old requests now and then, a bounded number at a time."""
@@ -278,11 +305,11 @@ def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
     return answer, _Kept(answer=msgspec.Raw(answer))
 
 
-def _again(handler: Handler, call: Call, asked: _Asked, earlier: Decided) -> bytes | RefusedError:
+def _again(handler: Handler, call: Call, asked: _Asked, earlier: tuple[bytes, _Kept]) -> bytes | RefusedError:
     """Return the earlier decision once more; the refusal `jti-reused` if the request is another."""
-    if earlier.digest != asked.digest:
+    digest, kept = earlier
+    if digest != asked.digest:
         return refusal("jti-reused", "this jti was used for another request; take a new one")
-    kept = decode(earlier.decision, _Kept)
     if kept.no is not None:
         return refusal(problems.problem_name(kept.no.type), kept.no.detail)
     if handler.repeat is None:

@@ -13,6 +13,7 @@ from sealcast.core.secret import Secret
 from sealcast.keyserver import store_principals
 from sealcast.keyserver.calls import Principal
 from sealcast.messages.enrolment import NEWCOMER
+from sealcast.messages.sealedanswers import SERVER_ID
 from sealcast.server.state import OperatorKeys
 from sealcast.storage.unitofwork import UnitOfWork
 
@@ -22,9 +23,6 @@ principal goes); with more, all are read anew."""
 
 UNKNOWN_MAX = 20_000
 """Ids kept in memory that belong to nobody, at most 200 bytes each: asking again costs no read."""
-
-SERVER_ID = "keyserver"
-"""The `kid` of the server's own signatures; no principal has it."""
 
 
 class Principals:

@@ -3,22 +3,29 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
 import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
-from sealcast.core.ports import NS_PER_S
+from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keyserver.air import AirState
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.ports import Admission, Decision, Receptions
 from sealcast.keyserver.service_keys import OnAir, choose_epochs, make_grant
 from sealcast.keyserver.values import ChannelView, refusal
-from sealcast.keyserver.views import CHANNELS_MAX, Views
+from sealcast.keyserver.views import CHANNELS_MAX, Prepared, Views
+from sealcast.messages.answers import Grant
+from sealcast.messages.encoding import encode
 from sealcast.messages.requests import KeyRequest
 from sealcast.server import granting
 from sealcast.subscribers import store as allow_list
 
 COUNTED_NS = 10 * NS_PER_S
 """How long a count of subscribers stands: it only says how far to spread their questions."""
+
+PREPARED_NS = 50 * NS_PER_MS
+"""How long a grant that is put together serves other devices that are to have the same keys: its times are
+late by so much at most, as if the network had been slow."""
 
 HELD_MAX = 64
 """Keys that a device may say it holds: it keeps four of a channel."""
@@ -32,6 +39,11 @@ class GrantKeeper(Protocol):
         ...
 
 
+_PERMITTED = Decision(permitted=True)
+_NONE_HELD: frozenset[KeyId] = frozenset()
+_BEFORE_JTI = b'{"jti":'
+
+
 class AllowListAdmission:
     """The first `Admission`: a device has the keys while it stands on the channel's allow list."""
 
@@ -42,7 +54,7 @@ class AllowListAdmission:
         """Look the device up; the list says nothing of single epochs or of times."""
         _ = epochs, now
         if allow_list.is_listed(self._connection, channel, device):
-            return Decision(permitted=True)
+            return _PERMITTED
         return Decision(
             permitted=False, detail=f"{device} is not subscribed to this channel; ask its operator for it"
         )
@@ -128,15 +140,33 @@ class KeyDesk:
         epochs: tuple[Epoch, ...],
         held: frozenset[KeyId],
     ) -> Reply:
+        if held or view.chains:
+            return Reply(self._grant(call, view, request.jti, epochs, held), epochs)
+        wanted = view.spec.number, epochs
+        prepared = self._views.prepared.get(wanted)
+        if prepared is None or not 0 <= call.now - prepared.made_ns < PREPARED_NS:
+            whole = encode(self._grant(call, view, "", epochs, held))
+            prepared = Prepared(call.now, whole.removeprefix(_BEFORE_JTI + b'""'))
+            self._views.prepared[wanted] = prepared
+        return Reply(msgspec.Raw(_BEFORE_JTI + msgspec.json.encode(request.jti) + prepared.rest), epochs)
+
+    def _grant(
+        self,
+        call: Call,
+        view: ChannelView,
+        jti: str,
+        epochs: tuple[Epoch, ...],
+        held: frozenset[KeyId],
+    ) -> Grant:
         number, row = view.spec.number, view.on_air
         on_air = OnAir(None, {})
         if row is not None:
             on_air = OnAir(self._air.latest(number, row.epoch), self._air.runs(number, row.epoch))
-        grant = make_grant(
+        return make_grant(
             view,
             on_air,
             {epoch: self._views.tek(call.connection, view, epoch) for epoch in epochs},
-            jti=request.jti,
+            jti=jti,
             key_servers=self.key_servers,
             events=self.events,
             audience=self._audience(call, number),
@@ -145,7 +175,6 @@ class KeyDesk:
             held=held,
             first_epoch=granting.first_granted(call, view, epochs),
         )
-        return Reply(grant, epochs)
 
     def _audience(self, call: Call, number: ChannelNumber) -> int:
         """Return how many may ask for a channel's keys, as counted within the last `COUNTED_NS`."""
@@ -163,4 +192,4 @@ def _held(request: KeyRequest) -> frozenset[KeyId]:
         KeyId.parse(request.key_id)
     if len(request.held) > HELD_MAX:
         raise refusal("bad-request", f"a device holds at most {HELD_MAX} keys of a channel")
-    return frozenset(KeyId.parse(text) for text in request.held)
+    return frozenset(KeyId.parse(text) for text in request.held) if request.held else _NONE_HELD

@@ -11,6 +11,7 @@ import structlog
 
 from sealcast.client.transfer import trust
 from sealcast.core.errors import LocalError, SealcastError, UsageError
+from sealcast.server import loops
 from sealcast.server.listening import Listener
 from sealcast.server.settings import KeyserverSettings
 from sealcast.transport import supervisor
@@ -59,6 +60,7 @@ async def serve_until(
     tasks: list[asyncio.Task[Any]] = [waiting, *map(asyncio.create_task, [*beside, *signs])]
     try:
         await _wait_until_listening(serving, ca_pem, address)
+        loops.settle_memory()
         if ready is not None:
             ready(url_of(address))
         supervisor.tell(f"{supervisor.READY}\nSTATUS=listens on {url_of(address)}")

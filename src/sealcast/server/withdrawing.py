@@ -19,6 +19,7 @@ from sealcast.keyserver.when import iso_time
 from sealcast.messages import jose, operations
 from sealcast.messages.encoding import b64url_encode, encode
 from sealcast.messages.jwk import Jwk
+from sealcast.messages.sealedanswers import SERVER_ID
 from sealcast.messages.subscribing import (
     ALL_CHANNELS,
     KEY_IDS_MAX,
@@ -29,7 +30,6 @@ from sealcast.messages.subscribing import (
     Withdrawn,
     WithdrawRequest,
 )
-from sealcast.server.principals import SERVER_ID
 from sealcast.subscribers import store as allow_list
 from sealcast.subscribers import store_offences, store_withdrawals
 from sealcast.subscribers.service_withdrawal import (

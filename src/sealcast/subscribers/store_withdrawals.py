@@ -90,12 +90,15 @@ _ERASED_KEK = (
     .limit(1)
 )
 _ERASE = erasures.insert()
+AT_ONCE = 3
+"""Epochs in one statement: as many as a key request brings at most."""
+
 _VOID = Direct(
     erasures.update()
     .where(
         erasures.c.device == sa.bindparam("device_id"),
         erasures.c.channel == sa.bindparam("channel_number"),
-        erasures.c.epoch == sa.bindparam("wanted"),
+        sa.or_(*(erasures.c.epoch == sa.bindparam(f"wanted_{at}") for at in range(AT_ONCE))),
         erasures.c.void_at_ms.is_(None),
     )
     .values(void_at_ms=sa.bindparam("now_ms"))
@@ -232,7 +235,10 @@ def void_erasures(
 ) -> None:
     """Note that a device was given keys again that it had destroyed: their erasure proves nothing now."""
     asked = {"device_id": device, "channel_number": channel, "now_ms": now_ms}
-    _VOID.change(connection, [{**asked, "wanted": epoch} for epoch in epochs])
+    wanted = sorted(epochs)
+    for begin in range(0, len(wanted), AT_ONCE):
+        first, second, third = (wanted[begin : begin + AT_ONCE] * AT_ONCE)[:AT_ONCE]
+        _VOID.change(connection, [{**asked, "wanted_0": first, "wanted_1": second, "wanted_2": third}])
 
 
 def has_erased(
