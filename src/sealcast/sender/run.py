@@ -216,7 +216,7 @@ class _SenderRun:
             is_beside=settings.is_beside,
         )
         shared.client.use_servers(addresses.servers)
-        self._feed = shared.client.events
+        self._feed, self._departures = shared.client.events, shared.departures
         self._unfollow = self._feed.follow(spec.number, addresses.events, self._take_event)
         self._errands = Errands(
             session=self._session,
@@ -235,7 +235,6 @@ class _SenderRun:
             payload_type=source.payload_type,
             departed=lambda now: self._send_control(self._session.poll_control(now)),
         )
-        self._departures = shared.departures
         if isinstance(source, Staged):
             source.take_stage(Stage(self._session, self._pump, self._departures, clock, self._advance))
         self._timer: asyncio.TimerHandle | None = None
