@@ -13,6 +13,10 @@ PRINCIPALS = [("studio", "sender"), *((f"tv-{i}", "device") for i in range(DEVIC
 
 def rows_of_first() -> dict[str, list[dict[str, Any]]]:
     """Return rows of each table of the first schema, those that others refer to first."""
+    return {**_parties(), **_air()}
+
+
+def _parties() -> dict[str, list[dict[str, Any]]]:
     channel = {
         "number": 7,
         "name": "news",
@@ -28,16 +32,6 @@ def rows_of_first() -> dict[str, list[dict[str, Any]]]:
         "next_epoch": EPOCHS + 1,
         "added_at_ms": 4,
         "removed_at_ms": None,
-    }
-    epoch = {
-        "channel": 7,
-        "sender": "studio",
-        "cause": None,
-        "leased_at_ms": 4,
-        "published_at_ms": 5,
-        "on_air_at_ms": 6,
-        "off_air_at_ms": None,
-        "retired_at_ms": None,
     }
     return {
         "audit": [{"at_ms": 1, "who": "operator", "what": "channel-add", "subject": "Äther “1”\n\\N\t"}],
@@ -62,6 +56,21 @@ def rows_of_first() -> dict[str, list[dict[str, Any]]]:
             for i in range(DEVICES)
         ],
         "channel_senders": [{"channel": 7, "sender": "studio"}],
+    }
+
+
+def _air() -> dict[str, list[dict[str, Any]]]:
+    epoch = {
+        "channel": 7,
+        "sender": "studio",
+        "cause": None,
+        "leased_at_ms": 4,
+        "published_at_ms": 5,
+        "on_air_at_ms": 6,
+        "off_air_at_ms": None,
+        "retired_at_ms": None,
+    }
+    return {
         "epochs": [
             {
                 **epoch,
