@@ -209,7 +209,7 @@ class _Desk:
         self._handlers = {handler.operation.name: handler for handler in billing_handlers(shared)}
         self._asked = 0
 
-    async def ask(self, operation: Operation, **fields: object) -> msgspec.Struct:
+    async def ask(self, operation: Operation, **fields: object) -> msgspec.Struct | msgspec.Raw:
         """Carry out an operation; what comes before and behind it, signatures and HTTP, is left out."""
         self._asked += 1
         claims = {"aud": "Bench", "op": operation.name, "jti": str(self._asked), "nonce": ""}
@@ -217,7 +217,7 @@ class _Desk:
         handler: Handler = self._handlers[operation.name]
         ahead = None if handler.ahead is None else await handler.ahead(OPERATOR, request)
 
-        def carry_out(connection: sa.Connection) -> msgspec.Struct:
+        def carry_out(connection: sa.Connection) -> msgspec.Struct | msgspec.Raw:
             now, wall_ms = self.clock.monotonic_ns(), self.clock.wall_ns() // NS_PER_MS
             return handler.carry_out(Call(connection, OPERATOR, now, wall_ms, ahead), request).answer
 
