@@ -102,9 +102,7 @@ def test_two_at_once_on_a_channel_clash() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "zone", [BERLIN, ZoneInfo("America/St_Johns"), ZoneInfo("Australia/Lord_Howe"), dt.UTC]
-)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "UTC"])
 def test_each_day_of_a_year_has_one_start(zone: str) -> None:
     """Whatever the clocks do, and at whichever time: 365 starts, each later than the one before."""
     for hour in range(0, 24, 3):
