@@ -1,8 +1,10 @@
 """What one NATS server may do to the bus: be away, come back, hang, be wiped, be none that will do."""
 
 import asyncio
+import importlib
 import re
 import socket
+import sys
 from contextlib import aclosing
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from cluster.buses import (
     until_last,
 )
 from lab.nats import LOOPBACK, NatsServer, Place, loopback_places, nats_server
+from sealcast.cli.failures import explain
 from sealcast.cluster import natsconnection
 from sealcast.cluster.natsbus import open_nats_bus
 from sealcast.cluster.natslink import NatsSettings
@@ -165,6 +168,16 @@ def test_a_bus_that_will_never_do_is_told_at_once(more: str, says: str) -> None:
     with nats_server(more) as server, pytest.raises(UsageError, match=says) as told:
         asyncio.run(opened(server, "m", is_master=True))
     assert "\n" not in str(told.value)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where NATS' client library is not installed, a program that needs the bus ends with what to install."""
+    monkeypatch.delitem(sys.modules, "sealcast.cluster.natslink")
+    monkeypatch.setitem(sys.modules, "nats", None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        importlib.import_module("sealcast.cluster.natslink")
+    line, _ = explain(missing.value)
+    assert line == "this command needs more: pip install 'sealcast[cluster]'"
 
 
 def test_streams_of_another_kind_are_not_touched() -> None:

@@ -49,6 +49,8 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_S):
                 await self._try_all(raise_usage=True)
+        if self._link is None:
+            log.warning("the bus does not answer yet, and is asked again and again", reason=self._trouble)
         self._task = asyncio.create_task(self._run(), name="bus")
 
     async def link(self) -> Link:
