@@ -6,7 +6,6 @@ argument is a `Crowd` in JSON. With SIGTERM it ends all of them and writes the `
 
 import asyncio
 import hashlib
-import os
 import resource
 import signal
 import sys
@@ -33,9 +32,6 @@ from simulation.crowd import SharedKey
 
 ARRIVALS_S = 3.0
 """All receivers come within this, or as many as one core's TLS lets in."""
-
-NICENESS = 5
-"""Elsewhere each receiver has a machine of its own; here the servers come first."""
 
 END_S = 8.0
 REORDER_MS = 20
@@ -96,7 +92,7 @@ async def watch(watcher: Watcher, life: Life, stop: asyncio.Event) -> None:
         credential, watcher.channel, interface="eth0", reorder_ms=REORDER_MS, wait=True
     )
     try:
-        async with KeyServerClient(credential, SystemRandom()) as client:
+        async with KeyServerClient(credential, SystemRandom(), choice=settings.servers) as client:
             SERVER.set(lambda: client.server)
             await run.receive(
                 settings, Nowhere(), clock=SystemClock(), random=SystemRandom(), stop=stop, client=client
@@ -131,12 +127,12 @@ async def gather(crowd: Crowd, watchers: list[Watcher]) -> Home:
         lives=lives,
         drops=sum(group.drops() for group in groups),
         cpu_s=time.process_time(),
+        late_s_max=air.late_s_max,
     )
 
 
 def main() -> None:
     """Be the crowd that the argument describes."""
-    os.nice(NICENESS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     crowd = msgspec.json.decode(sys.argv[1], type=Crowd)

@@ -69,13 +69,14 @@ class Life(msgspec.Struct):
 
 
 class Home(msgspec.Struct):
-    """All receivers of one host, what came to it, and what the kernel had no room for."""
+    """All receivers of one host, what came to it, what the kernel had no room for, how late it ever was."""
 
     name: str
     arrived: list[Run]
     lives: list[Life]
     drops: int
     cpu_s: float
+    late_s_max: float = 0.0
 
 
 class Watcher(msgspec.Struct, frozen=True):

@@ -38,12 +38,14 @@ class Verdict:
     packets: int
     opened: int
     excused: int
+    late_s: float
 
     def __str__(self) -> str:
         return (
             f"{self.faults} faults, {self.removals} removals, {self.switches} switches,"
             f" {self.packets} packets on the air, {self.opened} opened, {self.grants} grants;"
-            f" {self.excused} packets lost by receivers without a replica; {len(self.wrong)} wrong"
+            f" {self.excused} packets lost by receivers without a replica;"
+            f" the machine was up to {self.late_s:.1f} s late; {len(self.wrong)} wrong"
         )
 
 
@@ -107,6 +109,7 @@ def _judge(
             for run in life.opened
         ),
         excused=excused,
+        late_s=max(home.late_s_max for home in homes),
     )
 
 

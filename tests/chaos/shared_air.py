@@ -56,6 +56,8 @@ class Air:
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, int], SharedGroup] = {}
+        self.late_s_max = 0.0
+        """How long a turn was behind its time at most: what the machine added to all that receivers do."""
 
     def join(self, group: str, port: int, source: str | None, interface: str | None) -> SharedGroup:
         """Return a group, joined by whoever comes first."""
@@ -66,7 +68,9 @@ class Air:
     async def run(self) -> None:
         """Hand out what comes until cancelled."""
         while True:
+            due_s = time.monotonic() + GATHER_S
             await asyncio.sleep(GATHER_S)
+            self.late_s_max = max(self.late_s_max, time.monotonic() - due_s)
             for group in self.groups.values():
                 group.take()
 
