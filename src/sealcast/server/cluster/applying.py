@@ -27,8 +27,8 @@ from sealcast.storage.unitofwork import UnitOfWork
 QUEUE_MAX = 256
 """Entries opened and not taken over yet; with more, the bus waits for us."""
 
-AT_ONCE_MAX = 64
-"""Entries in one unit of work: some tens of milliseconds at most, in which no key is given out."""
+AT_ONCE_MAX = 16
+"""Entries in one unit of work: about as many milliseconds, in which no key is given out."""
 
 OPENED_AT_ONCE = 16
 """Entries opened before others have a turn: 3 ms."""

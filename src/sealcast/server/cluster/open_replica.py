@@ -36,7 +36,7 @@ from sealcast.server.cluster.replica import Replica
 from sealcast.server.cluster.replicametrics import ReplicaMetrics
 from sealcast.server.cluster.secrets import ClusterSecrets, load_cluster_secrets
 from sealcast.server.cluster.status import live_counts, status_handler_of
-from sealcast.server.cluster.taking import Held, taker_of
+from sealcast.server.cluster.taking import Held, Taker
 from sealcast.server.cluster.taking_channel import take_channel
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
@@ -88,6 +88,7 @@ class _Parts:
         self.principals = Principals(state.operators, state.master_key)
         self.notices = Notices(clock)
         self.principals.on_change = self.notices.look
+        self.taker: Taker | None = None
         self.freshness = Freshness(settings.cluster.stale_after_ms)
         self.replica_metrics = ReplicaMetrics(self.metrics.registry)
         self.urls = settings.urls or state.urls
@@ -139,6 +140,8 @@ class _Parts:
         self.forwarder.wake()
 
     def _forget_all(self) -> None:
+        if self.taker is not None:
+            self.taker.forget()
         self.views.clear()
         self.principals.clear()
         self.receptions.on_undone()
@@ -276,21 +279,25 @@ async def _known_first(
 
 
 def _applier(parts: _Parts) -> Applier:
-    held = Held(
+    parts.taker = Taker(_held(parts), take_channel)
+    return Applier(
+        bus=parts.bus,
+        sealer=EntrySealer(parts.secrets.cluster_key, parts.secrets.publisher),
+        take=parts.taker.take,
+        unit_of_work=parts.unit_of_work,
+        freshness=parts.freshness,
+        clock=parts.clock,
+    )
+
+
+def _held(parts: _Parts) -> Held:
+    return Held(
         master=parts.state.master_key,
         views=parts.views,
         air=parts.air,
         principals=parts.principals,
         receptions=TellingEnds(parts.receptions, parts.notices),
         on_notice=parts.notices,
-        clock=parts.clock,
-    )
-    return Applier(
-        bus=parts.bus,
-        sealer=EntrySealer(parts.secrets.cluster_key, parts.secrets.publisher),
-        take=taker_of(held, take_channel),
-        unit_of_work=parts.unit_of_work,
-        freshness=parts.freshness,
         clock=parts.clock,
     )
 

@@ -6,6 +6,7 @@ row that says "removed", as a party or channel that is gone has one; its own ent
 All is done in the writer's thread, in the caller's unit of work.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,10 @@ from sealcast.messages.subscribing import Ended, EndRow
 from sealcast.server.principals import Principals
 from sealcast.storage.upsert import insert
 from sealcast.subscribers.tables import subscriptions
+
+DIGEST_BYTES = 16
+SAID_MAX = 200_000
+"""Parties whose entries are known by a digest, 200 bytes each; beyond it all are forgotten."""
 
 LONG_GONE_MS = 0
 """When what is not known yet is said to have been removed."""
@@ -77,17 +82,6 @@ class Held:
     def wall_ms(self) -> int:
         """Return the wall clock's time."""
         return self.clock.wall_ns() // NS_PER_MS
-
-
-def take_newer(
-    connection: sa.Connection, entry: EntryBody, take: Callable[[sa.Connection, EntryBody], None]
-) -> bool:
-    """Have `take` write an entry unless one as new was taken over before; return whether it did."""
-    if entry.version <= store_versions.version_of(connection, *store_versions.place_of(entry)):
-        return False
-    take(connection, entry)
-    store_versions.note(connection, [entry])
-    return True
 
 
 def body_of(entry: EntryBody, kind: type[T], name: Callable[[T], str]) -> T:
@@ -197,18 +191,44 @@ def _write_lists(connection: sa.Connection, party: PartyEntry, listed: set[int])
         connection.execute(subscriptions.insert(), rows)
 
 
-def taker_of(
-    held: Held, take_channel: Callable[[Held, sa.Connection, EntryBody], None]
-) -> Callable[[sa.Connection, EntryBody], bool]:
-    """Return what takes over any entry, and says whether it was newer than what is here."""
-    takers: dict[str, Callable[[sa.Connection, EntryBody], None]] = {
-        "party": partial(take_party, held),
-        "channel": partial(take_channel, held),
-        "air": partial(take_air, held),
-        "beat": lambda _connection, _entry: None,
-    }
+class Taker:
+    """Takes over any entry that is newer than what is here.
 
-    def take(connection: sa.Connection, entry: EntryBody) -> bool:
-        return take_newer(connection, entry, takers[entry.kind])
+    A new master publishes everything once more: a party of which the same is said as before costs a seventh.
+    Whatever is rolled back, `forget` is to be called.
+    """
 
-    return take
+    def __init__(self, held: Held, take_channel: Callable[[Held, sa.Connection, EntryBody], None]) -> None:
+        self._takers: dict[str, Callable[[sa.Connection, EntryBody], None]] = {
+            "channel": partial(take_channel, held),
+            "air": partial(take_air, held),
+            "beat": lambda _connection, _entry: None,
+        }
+        self._held = held
+        self._said: dict[str, bytes] = {}
+
+    def take(self, connection: sa.Connection, entry: EntryBody) -> bool:
+        """Write an entry unless one as new was taken over before; return whether it was newer."""
+        place = store_versions.place_of(entry)
+        if entry.version <= store_versions.version_of(connection, *place):
+            return False
+        if entry.kind != "party":
+            self._takers[entry.kind](connection, entry)
+        else:
+            self._take_party(connection, entry)
+        store_versions.note(connection, [entry])
+        return True
+
+    def _take_party(self, connection: sa.Connection, entry: EntryBody) -> None:
+        """Write a party, unless what is said of it is what was said before: nothing else writes it."""
+        said = hashlib.blake2b(entry.body, digest_size=DIGEST_BYTES).digest()
+        if self._said.get(entry.name) == said:
+            return
+        take_party(self._held, connection, entry)
+        if len(self._said) >= SAID_MAX:
+            self._said.clear()
+        self._said[entry.name] = said
+
+    def forget(self) -> None:
+        """Believe nothing of what was taken over: work was rolled back. In the writer's thread."""
+        self._said.clear()

@@ -13,7 +13,7 @@ from sealcast.core.secret import Secret
 from sealcast.keys.table import KeyState
 from sealcast.keyserver import store_fences
 from sealcast.keyserver.notices import key_change
-from sealcast.keyserver.tables import channel_senders, channels, epochs, fences, reports
+from sealcast.keyserver.tables import channel_senders, channels, epochs, fences
 from sealcast.keyserver.values import Fence
 from sealcast.keyserver.wrapped import wrap_key
 from sealcast.messages.channels import ChannelData, channel_spec
@@ -42,7 +42,6 @@ _SET_REMOVED = (
 _SET = channels.update().where(channels.c.number == sa.bindparam("wanted"))
 _DROP_SENDERS = channel_senders.delete().where(channel_senders.c.channel == sa.bindparam("wanted"))
 _DROP_FENCES = fences.delete().where(fences.c.channel == sa.bindparam("wanted"))
-_DROP_REPORTS = reports.delete().where(reports.c.channel == sa.bindparam("wanted"))
 _RETIRE = (
     epochs.update()
     .where(
@@ -147,9 +146,7 @@ def _write_fences(connection: sa.Connection, found: ChannelEntry) -> None:
 
 
 def _close(held: Held, connection: sa.Connection, number: ChannelNumber) -> None:
-    """End what is left of a channel that is removed."""
-    connection.execute(_DROP_REPORTS, {"wanted": number})
-    held.air.forget(number)
+    """End receptions of a channel that is removed; what was on air of it goes with its own entry."""
     over = EndRow(device=None, channel=number, reason="channel-removed")
     held.receptions.end_receptions(connection, [over], held.wall_ms())
 
