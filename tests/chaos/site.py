@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ class Site:
         if name in LAYOUT.bus:
             self.bus.named(name).begin()
         elif name == LAYOUT.database:
-            self.database.start()
+            # It answers once it has repaired itself, for which other faults do not wait.
+            threading.Thread(target=self.database.start).start()
         else:
             self.services[name].start()
 
