@@ -1,6 +1,7 @@
 """Owns `sealcast serve`: servers in the foreground, which end with status 0 on SIGTERM and Ctrl-C."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,8 @@ from sealcast.cli.helps import examples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sealcast.config.schema import BillingSection, KeyServerSection
-    from sealcast.server.settings import BillingSettings, EventSettings
+    from sealcast.config.schema import BillingSection, KeyServerSection, Settings
+    from sealcast.server.settings import BillingSettings, EventSettings, KeyserverSettings
 
 app = typer.Typer(
     help="Run a server in the foreground.",
@@ -72,38 +73,18 @@ def keyserver(
     expect_signals()
 
     import asyncio
-    import os
 
     from sealcast.cli import acting, running
-    from sealcast.cli.roles import cluster_settings, database_of
-    from sealcast.config.places import state_dir
-    from sealcast.config.schema import parse_listen
     from sealcast.server import loops
     from sealcast.server.run import serve_keyserver
     from sealcast.server.serving import Reloads
     from sealcast.server.settings import KeyserverSettings
     from sealcast.transport.system import SystemClock, SystemRandom
 
+    asked = _Asked(listen, events, state, role, tuple(bus or ()), database)
+
     def configured() -> KeyserverSettings:
-        configuration = acting.settings(context).settings
-        section = configuration.keyserver
-        host, port = parse_listen(listen or section.listen)
-        folder = state or Path(section.state or state_dir(os.environ) / "keyserver")
-        cluster = cluster_settings(configuration.cluster, role, bus or [])
-        return KeyserverSettings(
-            state_directory=Path.cwd() / folder,
-            host=host,
-            port=port,
-            database=database_of(database, section.database, cluster),
-            urls=tuple(section.urls),
-            certificate_days=section.certificate_days,
-            heartbeat_ms=section.heartbeat_s * 1_000,
-            reception=tuple(section.reception),
-            unsold=section.unsold,
-            events=_event_settings(section, events or section.events, (host, port)),
-            billing=_billing_settings(configuration.billing),
-            cluster=cluster,
-        )
+        return _keyserver_settings(acting.settings(context).settings, asked)
 
     settings, ready = configured(), _announcing("key server")
     reloads = Reloads(configured)
@@ -188,6 +169,47 @@ def _announcing(server: str) -> "Callable[[str], None]":
         sys.stdout.flush()
 
     return announce
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says of a key server; what it does not say, the configuration does."""
+
+    listen: str | None
+    events: str | None
+    state: Path | None
+    role: str | None
+    bus: tuple[str, ...]
+    database: str | None
+
+
+def _keyserver_settings(configuration: "Settings", asked: _Asked) -> "KeyserverSettings":
+    """Return the settings of a key server; raises UsageError for what does not fit together."""
+    import os
+
+    from sealcast.cli.roles import cluster_settings, database_of
+    from sealcast.config.places import state_dir
+    from sealcast.config.schema import parse_listen
+    from sealcast.server.settings import KeyserverSettings
+
+    section = configuration.keyserver
+    host, port = parse_listen(asked.listen or section.listen)
+    folder = asked.state or Path(section.state or state_dir(os.environ) / "keyserver")
+    cluster = cluster_settings(configuration.cluster, asked.role, asked.bus)
+    return KeyserverSettings(
+        state_directory=Path.cwd() / folder,
+        host=host,
+        port=port,
+        database=database_of(asked.database, section.database, cluster),
+        urls=tuple(section.urls),
+        certificate_days=section.certificate_days,
+        heartbeat_ms=section.heartbeat_s * 1_000,
+        reception=tuple(section.reception),
+        unsold=section.unsold,
+        events=_event_settings(section, asked.events or section.events, (host, port)),
+        billing=_billing_settings(configuration.billing),
+        cluster=cluster,
+    )
 
 
 def _event_settings(

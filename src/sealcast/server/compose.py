@@ -100,6 +100,21 @@ class Keyserver(Interior):
         self.eventing.renew_certificate(certificate, key)
 
 
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    """Is told of each commit, in the writer's thread."""
+
+    metrics: Metrics
+    notices: Notices
+    hooks: Hooks
+
+    def __call__(self, batch: Batch) -> None:
+        self.metrics.observe_batch(batch)
+        self.notices.committed()
+        if self.hooks.on_commit is not None:
+            self.hooks.on_commit()
+
+
 async def open_keyserver(
     state: ServerState, settings: KeyserverSettings, clock: Clock, random: Random
 ) -> Keyserver:
@@ -133,13 +148,7 @@ async def compose(
         receptions.on_undone()
 
     notices = Notices(clock)
-
-    def committed(batch: Batch) -> None:
-        metrics.observe_batch(batch)
-        notices.committed()
-        if hooks.on_commit is not None:
-            hooks.on_commit()
-
+    committed = _Committed(metrics, notices, hooks)
     unit_of_work = UnitOfWork(engine, on_batch=committed, on_undone=forget_all, on_begin=hooks.on_begin)
     principals.on_change = notices.look
     ends = TellingEnds(receptions, notices)
@@ -159,17 +168,7 @@ async def compose(
     )
     desks = Desks(shared, receptions)
     desks.use_events(event_urls(settings.events, shared.urls))
-    pipeline = Pipeline(
-        operator=state.operator,
-        nonce_key=state.nonce_key,
-        signing=state.signing,
-        kek=state.kek,
-        principals=principals,
-        unit_of_work=unit_of_work,
-        clock=clock,
-        metrics=metrics,
-    )
-
+    pipeline = _pipeline(state, principals, unit_of_work, clock, metrics)
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
     await receptions.start(unit_of_work, clock)
     document = operator_document(state, shared.urls)
@@ -185,6 +184,22 @@ async def compose(
     )
     silence = Silence(is_on=settings.unsold == "silent")
     return Interior(pipeline, unit_of_work, desks, views, air, principals, metrics, public, silence, eventing)
+
+
+def _pipeline(
+    state: ServerState, principals: Principals, unit_of_work: UnitOfWork, clock: Clock, metrics: Metrics
+) -> Pipeline:
+    """Return the way of requests, with the keys of the server's state."""
+    return Pipeline(
+        operator=state.operator,
+        nonce_key=state.nonce_key,
+        signing=state.signing,
+        kek=state.kek,
+        principals=principals,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def _billing(

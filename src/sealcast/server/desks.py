@@ -71,12 +71,7 @@ class Desks:
             key_servers=shared.urls,
             on_notice=shared.on_notice,
         )
-        evictions = Evictions(
-            views=views,
-            receptions=shared.receptions,
-            on_notice=shared.on_notice,
-            is_distributed=shared.is_distributed,
-        )
+        evictions = _evictions(shared)
         assignments, sold = Assignments(views=views, air=air, evictions=evictions), SoldGate()
         issuer = Issuer(state.issuer, state.operator, shared.random, days=shared.settings.certificate_days)
         self._registry = RegistryDesk(
@@ -159,3 +154,12 @@ class Desks:
             Handler(operations.CHANNEL_OPEN, channels.open),
             Handler(operations.CHANNEL_FRESH_START, channels.fresh_start),
         )
+
+
+def _evictions(shared: Shared) -> Evictions:
+    return Evictions(
+        views=shared.views,
+        receptions=shared.receptions,
+        on_notice=shared.on_notice,
+        is_distributed=shared.is_distributed,
+    )
