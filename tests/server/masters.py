@@ -158,7 +158,8 @@ class Masters:
         version = self.read("SELECT version FROM cluster_lease")[0][0]
 
         def beat() -> Beat | None:
-            found = [body for entry, body in self.opened() if entry.kind == "beat" and entry.version > version]
+            beats = [(entry, body) for entry, body in self.opened() if entry.kind == "beat"]
+            found = [body for entry, body in beats if entry.version > version]
             return found[-1] if found else None
 
         return await until(beat)  # type: ignore[no-any-return]

@@ -245,7 +245,7 @@ class _Desk:
         while after is not None:
             answer = await self.ask(billing.INVOICE_CLOSE, after=after, limit=PAGE)
             if not isinstance(answer, CloseAnswer) or answer.waiting or not answer.customers:
-                raise LocalError(f"closing went wrong: {answer}")
+                raise LocalError(f"closing went wrong: {answer!r}")
             invoices += len(answer.issued)
             total_minor += sum(each.total_minor for each in answer.issued)
             done += answer.customers

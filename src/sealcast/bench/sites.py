@@ -18,6 +18,7 @@ from sealcast.client.choosing import Choice, Servers, rank
 from sealcast.core.channel import parse_duration_ms
 from sealcast.core.errors import UsageError
 from sealcast.core.ports import NS_PER_MS
+from sealcast.testing import SimRandom
 
 MINUTE_MS = 60_000
 OUTAGE_MS_MIN, OUTAGE_MS_MAX = MINUTE_MS, 30 * MINUTE_MS
@@ -61,6 +62,11 @@ def draw_outages(count: int, replicas: int, duration_ms: int, draws: Draws) -> l
     if len(outages) < count:
         raise UsageError("so many outages leave no replica at some time; draw fewer, or have more replicas")
     return outages
+
+
+def seeded_outages(count: int, replicas: int, duration_ms: int, seed: int) -> list[Outage]:
+    """Return the outages of `draw_outages` that belong to a seed."""
+    return draw_outages(count, replicas, duration_ms, Draws(SimRandom(seed).fork("outages")))
 
 
 def _leaves_one(outages: Sequence[Outage], replicas: int) -> bool:
@@ -150,8 +156,8 @@ class Sites:
         if self._homes:
             party = self._homes[first][self._draws.below(len(self._homes[first]))]
             return Servers(_name(party), self._urls, self._choice, self._draws)
-        party = _name(self._draws.below(self._receivers))
-        servers = Servers(party, self._urls, self._choice, self._draws)
+        name = _name(self._draws.below(self._receivers))
+        servers = Servers(name, self._urls, self._choice, self._draws)
         while self._number[servers.present] != first:
             servers.order(0)  # Until its turn comes to that one.
         return servers

@@ -141,17 +141,30 @@ def send(
         channel, input_, rate = _of_catalogue(context, content, channel, input_, rate)
     if channel is None or input_ is None:
         raise fleet.too_little(channel, "--input")
+    prepared = _prepare(context, channel, interface, ttl, credential=credential, seconds=seconds)
+    _send_one(prepared, input_, rate, standby, is_beside=beside, loop=loop, json=json)
 
+
+def _send_one(
+    prepared: "tuple[SendSettings, Reloading]",
+    input_: str,
+    rate: str | None,
+    standby: str | None,
+    *,
+    is_beside: bool,
+    loop: bool,
+    json: bool,
+) -> None:
+    """Send one channel until its end, or stand by for another sender of it."""
     import dataclasses
 
     from sealcast.sender.sources import open_source, parse_rate_bits_per_s
 
-    settings, reloading = _prepare(context, channel, interface, ttl, credential=credential, seconds=seconds)
-    settings = dataclasses.replace(settings, is_beside=beside)
+    settings, reloading = dataclasses.replace(prepared[0], is_beside=is_beside), prepared[1]
     bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
 
     def opened() -> "Source":
-        return open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
+        return open_source(input_, rate=bits_per_s, loop=loop, interface=settings.interface)
 
     source = opened()
     if standby is None:

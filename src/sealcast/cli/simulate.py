@@ -149,12 +149,9 @@ def _spec(lifetime: str, schedule: ScheduleName) -> "ChannelSpec":
 
 def _outages(named: list[str], count: int, replicas: int, duration_ms: int, seed: int) -> "list[Outage]":
     """Return the outages named and those drawn; raises UsageError."""
-    from sealcast.bench.lives import Draws
-    from sealcast.bench.sites import Outage, draw_outages
-    from sealcast.testing import SimRandom
+    from sealcast.bench.sites import Outage, seeded_outages
 
-    draws = Draws(SimRandom(seed).fork("outages"))
-    return [*map(Outage.parse, named), *draw_outages(count, replicas, duration_ms, draws)]
+    return [*map(Outage.parse, named), *seeded_outages(count, replicas, duration_ms, seed)]
 
 
 def _short(lifetime: str) -> str:

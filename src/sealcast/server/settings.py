@@ -67,9 +67,10 @@ class KeyserverSettings:
     `host` is a name or address of this machine, `port` a free TCP port. `database` is the state directory's
     own unless given, a file or an address, `postgresql://USER@HOST/NAME`; `urls` are the `https://` addresses
     that grants tell, those of `sealcast init` unless given. Parties' certificates are issued for
-    `certificate_days`. Without `events` none are pushed. `unsold` says whether devices that nobody sold are told so, or get no response at all.
-    Receivers say every `heartbeat_ms` that they live. `reception` are the addresses of reception managers
-    that stand apart; without any, the key server keeps the record of receptions itself.
+    `certificate_days`. Without `events` none are pushed. `unsold` says whether devices that nobody sold are
+    told so, or get no response at all. Receivers say every `heartbeat_ms` that they live. `reception` are the
+    addresses of reception managers that stand apart; without any, the key server keeps the record of
+    receptions itself.
     Without `cluster` it is the only one.
     """
 
