@@ -12,7 +12,6 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import AsyncWorker, Server
 
 from sealcast.core.errors import UsageError
-from sealcast.server.rsgi import Rsgi
 
 STOP_WAIT_S = 2.5
 """How long open requests may take to finish after the end was asked for; the promise is 5 s in all."""
@@ -41,10 +40,10 @@ class Listener(Server):
         """Open nothing yet. `app` is any ASGI application; raises UsageError for files that do not fit."""
         try:
             super().__init__(
-                Rsgi(app),
+                app,
                 address=host,
                 port=port,
-                interface=Interfaces.RSGI,
+                interface=Interfaces.ASGINL,
                 http=HTTPModes.auto,
                 websockets=False,
                 backlog=BACKLOG,
@@ -76,7 +75,7 @@ class Listener(Server):
         except (ssl.SSLError, OSError) as error:
             raise UsageError(f"{certificate} and {key} do not fit each other: {error}") from error
         old, self.wrks = self.wrks, []
-        worker = self._spawn_worker(0, self._spawn_rsgi_worker, self.target)
+        worker = self._spawn_worker(0, self._spawn_asgi_worker, self.target)
         worker.start()  # type: ignore[no-untyped-call]
         self.wrks.append(worker)
         for each in old:
