@@ -167,7 +167,9 @@ def new_site(folder: Path, receivers: int) -> Iterator[Site]:
         database_folder = folder / "postgres"
         database_folder.mkdir()
         host = land.address(LAYOUT.database)
-        database = Postgres(database_folder, host=host, prefix=_inside(land, LAYOUT.database))
+        # It is started from a thread, with whose end it would die if it were told to die with its parent.
+        inside = ("ip", "netns", "exec", land.hosts[LAYOUT.database].namespace)
+        database = Postgres(database_folder, host=host, prefix=inside)
         with (database_folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 10.78.0.0/24 trust\n")
         site = Site(folder, land, machines, {}, bus, database, "", disks)
