@@ -149,7 +149,7 @@ def play(database: str | None, steps: Sequence[tuple[str, str]]) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(st.lists(ACTIONS, min_size=4, max_size=12))
 def test_any_order(steps: list[tuple[str, str]]) -> None:
     """Whatever happens to two masters: no epoch twice, no older term on the bus after a younger one."""
