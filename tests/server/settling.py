@@ -24,11 +24,12 @@ from sealcast.server.billing.payouts import payout_handlers
 from sealcast.server.billing.settling import SettlementDesk, settlement_handlers
 from sealcast.server.billing.shared import BillingShared
 from sealcast.server.settings import BillingSettings
-from sealcast.storage.engine import open_engine
+from sealcast.storage import engine as storage
 from sealcast.storage.migrate import upgrade
 from sealcast.storage.reading import Reader
 from sealcast.storage.unitofwork import UnitOfWork
 from sealcast.testing import SimClock
+from storage.places import is_on_postgres, open_engine
 
 T = TypeVar("T")
 
@@ -45,9 +46,9 @@ class Books:
 
     def __init__(self, folder: Path, now: str, zone: str = "Europe/Berlin") -> None:
         path = folder / "books.sqlite"
-        if not path.exists():
+        if not path.exists() and not is_on_postgres():
             path.write_bytes(_empty())
-        engine = open_engine(path)
+        engine = open_engine(path, is_upgraded=True)
         self.work = UnitOfWork(engine)
         self.clock = SimClock(wall_ns=at(now) * NS_PER_MS)
         settings = BillingSettings(zone=zone)
@@ -141,7 +142,7 @@ def _empty() -> bytes:
     """Return a database without a row: to make one takes a while."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.sqlite"
-        engine = open_engine(path)
+        engine = storage.open_engine(path)
         upgrade(engine)
         engine.dispose()
         return path.read_bytes()

@@ -16,6 +16,8 @@ from sealcast.messages.encoding import decode
 from sealcast.server.billing.invoices import next_invoice
 from server.settling import Books, at, net, terms
 
+pytestmark = pytest.mark.usefixtures("both_databases")
+
 HALF = {"share_parts": 1, "share_of": 2}
 THIRD = {"share_parts": 1, "share_of": 3}
 

@@ -39,7 +39,9 @@ _PARTS = (
     sa.select(*(aired.c[name] for name in FIELDS), aired.c.number, aired.c.recorded_at_ms)
     .where(
         aired.c.number >= sa.bindparam("first"),
-        sa.or_(sa.bindparam("wanted").is_(None), aired.c.channel == sa.bindparam("wanted")),
+        sa.or_(
+            sa.bindparam("wanted", type_=sa.BigInteger).is_(None), aired.c.channel == sa.bindparam("wanted")
+        ),
         aired.c.start_ms >= sa.bindparam("since_ms"),
         aired.c.start_ms < sa.bindparam("until_ms"),
     )
@@ -53,7 +55,9 @@ _SOME = (
     .where(
         subscriptions.c.channel == sa.bindparam("wanted"),
         subscriptions.c.device > sa.bindparam("after"),
-        sa.or_(sa.bindparam("holder").is_(None), subscriptions.c.device == sa.bindparam("holder")),
+        sa.or_(
+            sa.bindparam("holder", type_=sa.Text).is_(None), subscriptions.c.device == sa.bindparam("holder")
+        ),
     )
     .order_by(subscriptions.c.device)
     .limit(DEVICES_AT_ONCE)
