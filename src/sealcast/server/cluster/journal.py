@@ -30,8 +30,8 @@ ROWS_AT_ONCE = 500
 ROWS_BYTES_MAX = BATCH_BYTES_MAX - 4 * 1024
 """Of the rows in a batch; the rest is for its frame and the names in it."""
 
-GATHER_S = 0.1
-"""How long a grant's row waits for others to travel with: a batch costs the master as much as a few rows."""
+GATHER_S = 0.25
+"""How long a grant's row waits for others: a batch costs the master as much as a hundred rows in it."""
 
 LOOK_EVERY_S = 1.0
 """Between looks at a journal that nobody said anything about, and between tries of a bus that is away."""
