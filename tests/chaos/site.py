@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,8 +165,8 @@ def new_site(folder: Path, receivers: int) -> Iterator[Site]:
             (machines[name].folder / DISK).mkdir(mode=0o700)
         places = [Place(name, land.address(name), 4222, 6222, _inside(land, name)) for name in LAYOUT.bus]
         bus = NatsCluster(folder, places)
-        database_folder = folder / "postgres"
-        database_folder.mkdir()
+        # PostgreSQL is not root, and may not look into folders of tests.
+        database_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sealcast-pg-")))
         host = land.address(LAYOUT.database)
         # It is started from a thread, with whose end it would die if it were told to die with its parent.
         inside = ("ip", "netns", "exec", land.hosts[LAYOUT.database].namespace)

@@ -9,6 +9,7 @@ from sealcast.core.ports import NS_PER_S
 from sealcast.reception import manager as rules
 from sealcast.reception.service import STOPPED_LATELY_MS, End, Seen
 from sealcast.reception.store import Page, count_live
+from sealcast.reception.tables import receptions
 from sealcast.testing import SimClock
 
 SILENCE_S = 3 * HEARTBEAT_MS // 1_000
@@ -52,6 +53,29 @@ def test_heartbeat_begins_again_after_a_silence_alone(side: Side) -> None:
     side.pass_time(HEARTBEAT_MS // 1_000 + 1)
     assert side.heartbeat("tv", 1)
     assert [each.reason for each in side.history()] == [None, "stopped", "timeout"]
+
+
+def test_what_is_told_late_hides_nobody(side: Side) -> None:
+    """A reception that is over and was recorded after the live one, as replicas tell it, begins no second."""
+    side.permit("tv", 1)
+    (live,) = side.history()
+    with side.connection.begin():
+        side.connection.execute(
+            receptions.insert(),
+            {
+                "device": "tv",
+                "channel": 1,
+                "channel_name": live.channel_name,
+                "since_ms": live.since_ms - 10_000,
+                "seen_ms": live.since_ms - 5_000,
+                "packets": 1,
+                "ended_at_ms": live.since_ms - 5_000,
+                "reason": "timeout",
+            },
+        )
+    side.restart()
+    side.permit("tv", 1)
+    assert [each.number for each in side.history() if each.is_live] == [live.number]
 
 
 def test_grace_after_a_restart_and_a_stall(side: Side, clock: SimClock) -> None:

@@ -154,6 +154,9 @@ class ReceptionManager:
         if seat is not None and seat.turn == self._book.turn:
             return seat, None
         last = store.last(connection, *pair)
+        if last is not None and not last.is_live:
+            # What a replica tells late of one that is over stands behind the one that lives.
+            last = next(iter(store.live(connection, *pair)), last)
         if last is None or not last.is_live:
             self._book.drop(pair)
             return None, last
