@@ -24,9 +24,16 @@ def settings_of(
     return NatsSettings(servers=servers, name=name, is_master=is_master, prefix=prefix)
 
 
+async def connected(settings: NatsSettings) -> NatsBus:
+    """Return a port to a bus that is there, once it is connected: on a busy machine that takes a while."""
+    bus = await open_nats_bus(settings, RANDOM)
+    await until(lambda: bus.is_up)
+    return bus
+
+
 async def opened(bus: NatsServer | NatsCluster, name: str, *, is_master: bool = False) -> NatsBus:
     """Return a connected port to a bus of the laboratory."""
-    return await open_nats_bus(settings_of(bus, name, is_master=is_master), RANDOM)
+    return await connected(settings_of(bus, name, is_master=is_master))
 
 
 async def some(watch: AsyncGenerator[Delivered, None], count: int) -> list[Delivered]:

@@ -6,9 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from cluster.buses import RANDOM, everything, next_batch, persist, settings_of, some, until_last
+from cluster.buses import RANDOM, connected, everything, next_batch, persist, settings_of, some, until_last
 from lab.nats import NatsServer, nats_server
-from sealcast.cluster.natsbus import open_nats_bus
 from sealcast.core.errors import FencedError, UnreachableError
 from sealcast.testing.bus import MemoryBus
 
@@ -33,8 +32,7 @@ class _Nats:
 
     async def open(self, name: str, *, is_master: bool = False):
         """Return a port of this bus."""
-        settings = settings_of(self.server, name, is_master=is_master, prefix=self.prefix)
-        return await open_nats_bus(settings, RANDOM)
+        return await connected(settings_of(self.server, name, is_master=is_master, prefix=self.prefix))
 
 
 @pytest.fixture(scope="module")

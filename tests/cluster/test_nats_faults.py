@@ -13,10 +13,12 @@ import pytest
 from cluster.buses import (
     BOUND_S,
     RANDOM,
+    connected,
     everything,
     next_batch,
     opened,
     persist,
+    settings_of,
     some,
     until_empty,
     until_last,
@@ -118,7 +120,7 @@ def test_a_server_may_begin_before_the_bus() -> None:
     """Nothing waits for a bus that is not there; once it is, everything goes on by itself."""
 
     async def story(server: NatsServer) -> None:
-        master = await opened(server, "m", is_master=True)
+        master = await open_nats_bus(settings_of(server, "m", is_master=True), RANDOM)
         assert not master.is_up
         with pytest.raises(UnreachableError, match=re.escape(server.url)):
             await master.publish(ENTRIES, 0)
@@ -205,7 +207,7 @@ def test_credentials_open_the_bus(tmp_path: Path) -> None:
 
     async def story(server: NatsServer) -> None:
         settings = NatsSettings(servers=(server.url,), name="m", is_master=True, credentials=path)
-        master = await open_nats_bus(settings, RANDOM)
+        master = await connected(settings)
         assert await master.publish(ENTRIES, 0) == 2
         await master.close()
         path.chmod(0o644)
