@@ -2,8 +2,7 @@
 
     python verify.py        one line for each file; exit status 1 if anything does not fit
 
-Everything here is written from the RFCs and from wire.md and messages.md, one folder up. It may
-serve as a second implementation to read.
+Everything here is written from the RFCs, wire.md and messages.md: a second implementation to read.
 """
 
 # ruff: noqa: INP001 - a program, not a package
