@@ -20,8 +20,8 @@ from fuzz.seeds import (
 )
 from fuzz.targets import Read, Target, remote
 from sealcast.client.enrolment import _document
-from sealcast.client.keyserver import _refusal
 from sealcast.client.limits import RETRY_AFTER_S_MAX
+from sealcast.client.refusals import refusal_of
 from sealcast.client.transfer import Reply, _pause
 from sealcast.core.errors import AuthenticationError, RemoteError, UnreachableError, UsageError
 from sealcast.device.certified import check_certificates
@@ -149,7 +149,7 @@ def _refused(data: bytes) -> None:
     """Read a no with its Retry-After header, the first line; the wait is one that can be waited for."""
     header, _, body = data.partition(b"\n")
     retry_after_s = _pause(header.decode("utf-8", "surrogateescape"))
-    error = _refusal("https://k:1", Reply(status=503, body=body, nonce=None, retry_after_s=retry_after_s))
+    error = refusal_of("https://k:1", Reply(status=503, body=body, nonce=None, retry_after_s=retry_after_s))
     assert error.retry_after_s is None or 0 <= error.retry_after_s <= RETRY_AFTER_S_MAX
     assert len(str(error).splitlines()) <= 1
 

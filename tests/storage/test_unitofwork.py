@@ -109,6 +109,24 @@ def test_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
     assert undone == ["undone"]
 
 
+def test_light_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
+    """Light units share a savepoint: where one raises, the others are carried out once more, and stand once."""
+
+    def failing(connection: sa.Connection) -> str:
+        adding("undone")(connection)
+        raise ValueError
+
+    async def story() -> list[str | BaseException]:
+        with database(tmp_path) as unit_of_work:
+            works = [adding("a"), adding("b"), failing, adding("c")]
+            lights = [unit_of_work.run(work, is_light=True) for work in works]
+            return await asyncio.gather(*lights, unit_of_work.run(adding("d")), return_exceptions=True)
+
+    results = asyncio.run(story())
+    assert [type(each) for each in results] == [str, str, ValueError, str, str]
+    assert sorted(rows_on_disk(tmp_path)) == ["a", "b", "c", "d"]
+
+
 def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:
     """When the database does not take a commit, no unit of it gets a result, and the next one works."""
     undone: list[str] = []

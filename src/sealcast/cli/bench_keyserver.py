@@ -27,7 +27,7 @@ Connections = Annotated[int, typer.Option(min=1, max=500, help="Connections that
 
 
 def keyserver(
-    *, devices: Devices = 1_000, channels: Channels = 20, connections: Connections = 64, json: Json = False
+    *, devices: Devices = 1_000, channels: Channels = 10, connections: Connections = 64, json: Json = False
 ) -> None:
     """Measure a key server of its own, held to one core, with requests over HTTPS from another.
 
