@@ -110,7 +110,7 @@ def test_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
 
 
 def test_light_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
-    """Light units share a savepoint: where one raises, the others are carried out once more, and stand once."""
+    """Where one of several light units raises, the others are carried out once more, and stand once."""
 
     def failing(connection: sa.Connection) -> str:
         adding("undone")(connection)

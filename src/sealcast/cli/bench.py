@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help
 
 @app.callback()
 def bench() -> None:
-    """Measure packets, key changes, key requests or bills on this machine: read the ratios, machines are noisy."""
+    """Measure packets, key changes, key requests or bills: read the ratios, machines are noisy."""
 
 
 @app.command(
