@@ -84,6 +84,7 @@ class Site:
     database: Postgres
     database_url: str
     disks: dict[str, SmallDisk]
+    repairing: threading.Thread | None = None
 
     @property
     def office(self) -> Machine:
@@ -96,7 +97,8 @@ class Site:
             self.bus.named(name).begin()
         elif name == LAYOUT.database:
             # It answers once it has repaired itself, for which other faults do not wait.
-            threading.Thread(target=self.database.start).start()
+            self.repairing = threading.Thread(target=self.database.start)
+            self.repairing.start()
         else:
             self.services[name].start()
 
@@ -112,14 +114,16 @@ class Site:
     def is_running(self, name: str) -> bool:
         """Whether the program of a host runs."""
         if name == LAYOUT.database:
-            return self.database.pid > 0
+            return True
         return self.bus.named(name).is_running if name in LAYOUT.bus else self.services[name].is_running
 
     def is_ready(self, name: str) -> bool:
-        """Whether the program of a host does its work; the database does as soon as it was started."""
+        """Whether the program of a host does its work; the database does once it has repaired itself."""
         if name in LAYOUT.bus:
             return self.bus.named(name).has_logged(READY)
-        return name == LAYOUT.database or self.services[name].is_up
+        if name == LAYOUT.database:
+            return self.repairing is None or not self.repairing.is_alive()
+        return self.services[name].is_up
 
     def master(self) -> str:
         """Return which master holds the lease, by the database; raises OperationalError while it is down."""
@@ -148,6 +152,8 @@ class Site:
         for name, service in self.services.items():
             (self.folder / f"{name}.log").write_text(service.log())
         self.bus.stop()
+        if self.repairing is not None:
+            self.repairing.join()
         self.database.kill()
 
 
