@@ -52,6 +52,8 @@ class AirState:
 
     def __init__(self) -> None:
         self._channels: dict[ChannelNumber, dict[Ssrc, AirReport]] = {}
+        self.changes = 0
+        """Rises whenever anything here changes."""
 
     @property
     def channels(self) -> int:
@@ -60,16 +62,19 @@ class AirState:
 
     def note(self, channel: ChannelNumber, ssrc: Ssrc, report: AirReport) -> None:
         """Take in a report; runs under an older epoch are over."""
+        self.changes += 1
         runs = self._channels.get(channel, {})
         kept = {other: known for other, known in runs.items() if known.epoch >= report.epoch}
         self._channels[channel] = {**kept, ssrc: report}
 
     def drop(self, channel: ChannelNumber, ssrc: Ssrc) -> None:
         """Drop one run: it has ended, and others go on."""
+        self.changes += 1
         self._channels.get(channel, {}).pop(ssrc, None)
 
     def forget(self, channel: ChannelNumber) -> None:
         """Drop a channel: nothing of it is on air."""
+        self.changes += 1
         self._channels.pop(channel, None)
 
     def runs(self, channel: ChannelNumber, epoch: Epoch) -> dict[Ssrc, AirReport]:

@@ -23,9 +23,13 @@ CHANNELS_MAX = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A grant in JSON behind its `jti`, as it was at `made_ns` (monotonic)."""
+    """A grant in JSON behind its `jti`, as it was at `made_ns` (monotonic).
+
+    `air_changes` is what was known of the air then (`AirState.changes`): after a report it serves no more.
+    """
 
     made_ns: int
+    air_changes: int
     rest: bytes
 
 

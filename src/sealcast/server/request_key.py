@@ -144,9 +144,13 @@ class KeyDesk:
             return Reply(self._grant(call, view, request.jti, epochs, held), epochs)
         wanted = view.spec.number, epochs
         prepared = self._views.prepared.get(wanted)
-        if prepared is None or not 0 <= call.now - prepared.made_ns < PREPARED_NS:
+        if (
+            prepared is None
+            or not 0 <= call.now - prepared.made_ns < PREPARED_NS
+            or prepared.air_changes != self._air.changes
+        ):
             whole = encode(self._grant(call, view, "", epochs, held))
-            prepared = Prepared(call.now, whole.removeprefix(_BEFORE_JTI + b'""'))
+            prepared = Prepared(call.now, self._air.changes, whole.removeprefix(_BEFORE_JTI + b'""'))
             self._views.prepared[wanted] = prepared
         return Reply(msgspec.Raw(_BEFORE_JTI + msgspec.json.encode(request.jti) + prepared.rest), epochs)
 
