@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from sealcast.cli.main import app
@@ -35,3 +36,14 @@ def test_a_table_for_people() -> None:
     lines = run().splitlines()
     assert [line.split("  ")[0].strip() for line in lines[-3:-1]] == ["symmetric", "certificate"]
     assert lines[-1].startswith("hello: ")
+
+
+@pytest.mark.quotas
+def test_two_replicas_against_one() -> None:
+    """All grants are made by the replicas, once by one and once by two of them, and reach the master."""
+    figures = json.loads(run("--json", "--quota", "0.9"))
+    assert (figures["one"]["replicas"], figures["two"]["replicas"]) == (1, 2)
+    for row in (figures["one"], figures["two"]):
+        assert row["grants"] == DEVICES * CHANNELS
+        assert row["cpu_us_per_grant"] > 0
+    assert figures["speedup"] == figures["two"]["grants_per_s"] / figures["one"]["grants_per_s"]

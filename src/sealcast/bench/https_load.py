@@ -49,15 +49,16 @@ def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 class HttpsLoad:
-    """Connections to one server on this machine; use it in a `with`."""
+    """Connections to servers on this machine, as many to each; use it in a `with`."""
 
-    def __init__(self, port: int, ca_pem: str, connections: int) -> None:
+    def __init__(self, ports: int | Sequence[int], ca_pem: str, connections: int) -> None:
         """Connect; raises OSError."""
+        places = [ports] if isinstance(ports, int) else ports
         context = trust(ca_pem)
         self._lines: dict[int, _Line] = {}
         self._poll = select.epoll()
-        for _ in range(connections):
-            raw = socket.create_connection(("127.0.0.1", port), ANSWER_S_MAX)
+        for number in range(connections):
+            raw = socket.create_connection(("127.0.0.1", places[number % len(places)]), ANSWER_S_MAX)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = context.wrap_socket(raw, server_hostname="127.0.0.1")
             tls.setblocking(False)

@@ -70,6 +70,11 @@ class Program:
         self._wait_until_listening(port)
 
     @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
     def cpu_s(self) -> float:
         """Processor time that it took so far, user and system."""
         took = self._watched.cpu_times()
@@ -111,7 +116,7 @@ class Site:
         )
         serve = ("sealcast.cli", "serve", "keyserver", "--state", str(self.state))
         where = ("--listen", f"127.0.0.1:{self.port}", "--events", "off")
-        self.server = Program((*serve, *where), folder, self.port, core)
+        self.server = Program((*serve, *where, *self.arguments(wall_ns)), folder, self.port, core)
         self.channels = [f"bench-{number:02}" for number in range(channels)]
         self._slots: dict[str, dict[int, int]] = {}
         self._epoch = 1
@@ -126,6 +131,21 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self.server.stop()
+
+    def arguments(self, wall_ns: int) -> tuple[str, ...]:
+        """Return further arguments of the server, whose state is made by now."""
+        _ = wall_ns
+        return ()
+
+    @property
+    def random(self) -> Random:
+        """Where its keys come from."""
+        return self._random
+
+    @property
+    def epoch(self) -> int:
+        """The epoch on air on every channel."""
+        return self._epoch
 
     @property
     def ca_pem(self) -> str:

@@ -15,6 +15,7 @@ EXAMPLES = examples(
     "sealcast bench keyserver",
     "sealcast bench keyserver --devices 200 --channels 4",
     "sealcast bench keyserver --json | jq .symmetric.grants_per_s",
+    "sealcast bench keyserver --quota 0.3",
 )
 
 Devices = Annotated[
@@ -23,17 +24,32 @@ Devices = Annotated[
 Channels = Annotated[
     int, typer.Option(min=1, max=250, help="Channels; each device asks for the keys of each of them.")
 ]
+Quota = Annotated[
+    float | None,
+    typer.Option(min=0.05, max=1.0, help="Measure replicas, each held to this share of a core."),
+]
 Connections = Annotated[int, typer.Option(min=1, max=500, help="Connections that are kept alive.")]
 
 
 def keyserver(
-    *, devices: Devices = 1_000, channels: Channels = 10, connections: Connections = 64, json: Json = False
+    *,
+    devices: Devices = 1_000,
+    channels: Channels = 10,
+    connections: Connections = 64,
+    quota: Quota = None,
+    json: Json = False,
 ) -> None:
     """Measure a key server of its own, held to one core, with requests over HTTPS from another.
 
     Every answer is one new grant, on disk before it leaves. `hello` is an endpoint of the same HTTP stack and
     TLS that answers `hello`.
+
+    With --quota: one replica against two, each held to that share of a core, and what the master takes for
+    their grants. It needs root and nats-server.
     """
+    if quota is not None:
+        _replicas(devices, channels, connections, quota, json=json)
+        return
     from sealcast.bench.keyserver import measure_keyserver
     from sealcast.cli import output
     from sealcast.cli.progress import progress_bar
@@ -60,6 +76,45 @@ def keyserver(
     output.print_line(
         f"hello: {figures.hello_per_s:,.0f} a second, {figures.hello_cpu_us:.0f} µs of CPU each;"
         f" {figures.connections} connections, the server {where}"
+    )
+
+
+def _replicas(devices: int, channels: int, connections: int, share: float, *, json: bool) -> None:
+    """Measure and print what two replicas come to against one."""
+    from sealcast.bench.replicas import measure_replicas
+    from sealcast.cli import output
+    from sealcast.cli.progress import progress_bar
+    from sealcast.transport.system import SystemClock, SystemRandom
+
+    with progress_bar() as bar:
+        task = bar.add_task("replicas", total=None)
+        figures = measure_replicas(
+            SystemClock(),
+            SystemRandom(),
+            devices=devices,
+            channels=channels,
+            connections=connections,
+            share=share,
+            tell=lambda step: bar.update(task, description=step),
+        )
+    if json:
+        output.print_json(figures)
+        return
+    rows = [
+        (
+            str(each.replicas),
+            f"{each.grants:,}",
+            f"{each.grants_per_s:,.0f}",
+            f"{each.p99_ms:.0f}",
+            f"{each.cpu_us_per_grant:.0f}",
+            f"{each.master_cpu_us_per_grant:.0f}",
+        )
+        for each in (figures.one, figures.two)
+    ]
+    output.print_table(("REPLICAS", "GRANTS", "A SECOND", "P99 ms", "CPU µs", "MASTER µs"), rows, empty="")
+    output.print_line(
+        f"two come to {figures.speedup:.2f} times one, each with {share:.0%} of a core;"
+        f" the master takes {figures.master_share:.0%} of a grant"
     )
 
 
