@@ -19,7 +19,7 @@ from sealcast.server.desks import Desks, Shared
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
 from sealcast.server.eventports import TellingEnds, event_urls
-from sealcast.server.founding import health_of, open_database, operator_document
+from sealcast.server.founding import health_of, open_database, operator_document, pipeline_of
 from sealcast.server.front import Application
 from sealcast.server.managers import Managers
 from sealcast.server.metrics import Metrics
@@ -168,7 +168,7 @@ async def compose(
     )
     desks = Desks(shared, receptions)
     desks.use_events(event_urls(settings.events, shared.urls))
-    pipeline = _pipeline(state, principals, unit_of_work, clock, metrics)
+    pipeline = pipeline_of(state, principals, unit_of_work, clock, metrics)
     await unit_of_work.run(lambda connection: _restore_air(connection, air, clock))
     await receptions.start(unit_of_work, clock)
     document = operator_document(state, shared.urls)
@@ -184,22 +184,6 @@ async def compose(
     )
     silence = Silence(is_on=settings.unsold == "silent")
     return Interior(pipeline, unit_of_work, desks, views, air, principals, metrics, public, silence, eventing)
-
-
-def _pipeline(
-    state: ServerState, principals: Principals, unit_of_work: UnitOfWork, clock: Clock, metrics: Metrics
-) -> Pipeline:
-    """Return the way of requests, with the keys of the server's state."""
-    return Pipeline(
-        operator=state.operator,
-        nonce_key=state.nonce_key,
-        signing=state.signing,
-        kek=state.kek,
-        principals=principals,
-        unit_of_work=unit_of_work,
-        clock=clock,
-        metrics=metrics,
-    )
 
 
 def _billing(

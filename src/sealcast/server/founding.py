@@ -1,4 +1,4 @@
-"""Owns what both kinds of server begin with: the database, health, the document of the operator."""
+"""Owns what all kinds of server begin with: database, health, the way of requests, the operator's document."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -6,8 +6,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sealcast.core.errors import SealcastError
+from sealcast.core.ports import Clock
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import OperatorDocument
+from sealcast.server.metrics import Metrics
+from sealcast.server.pipeline import Pipeline
+from sealcast.server.principals import Principals
 from sealcast.server.state import ServerState
 from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade
@@ -36,6 +40,22 @@ def health_of(unit_of_work: UnitOfWork) -> Callable[[], Awaitable[bool]]:
         return unit_of_work.takes_writes
 
     return is_healthy
+
+
+def pipeline_of(
+    state: ServerState, principals: Principals, unit_of_work: UnitOfWork, clock: Clock, metrics: Metrics
+) -> Pipeline:
+    """Return the way of signed requests, with the keys of a server's state."""
+    return Pipeline(
+        operator=state.operator,
+        nonce_key=state.nonce_key,
+        signing=state.signing,
+        kek=state.kek,
+        principals=principals,
+        unit_of_work=unit_of_work,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def operator_document(state: ServerState, urls: tuple[str, ...]) -> bytes:

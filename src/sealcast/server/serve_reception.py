@@ -11,13 +11,12 @@ from sealcast.core.ports import Clock
 from sealcast.messages import operations
 from sealcast.reception.manager import ReceptionManager
 from sealcast.server.app import Public, make_app
-from sealcast.server.founding import health_of, open_database, operator_document
+from sealcast.server.founding import health_of, open_database, operator_document, pipeline_of
 from sealcast.server.front import Application
 from sealcast.server.keeping import Keeper
 from sealcast.server.listening import Listener
 from sealcast.server.managing import ManagingDesk, managing_handlers
 from sealcast.server.metrics import Metrics
-from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
 from sealcast.server.reload import check_certificate, reread_state
 from sealcast.server.serving import (
@@ -76,16 +75,7 @@ def open_manager(state: ServerState, settings: KeyserverSettings, clock: Clock) 
         principals.clear()
 
     unit_of_work = UnitOfWork(engine, on_batch=metrics.observe_batch, on_undone=forget_all)
-    pipeline = Pipeline(
-        operator=state.operator,
-        nonce_key=state.nonce_key,
-        signing=state.signing,
-        kek=state.kek,
-        principals=principals,
-        unit_of_work=unit_of_work,
-        clock=clock,
-        metrics=metrics,
-    )
+    pipeline = pipeline_of(state, principals, unit_of_work, clock, metrics)
     app = make_app(
         pipeline,
         managing_handlers(ManagingDesk(manager)),

@@ -41,7 +41,7 @@ from sealcast.server.cluster.taking_channel import take_channel
 from sealcast.server.eventdesk import EventDesk
 from sealcast.server.eventing import Eventing, Notices
 from sealcast.server.eventports import TellingEnds, event_urls
-from sealcast.server.founding import health_of, open_database, operator_document
+from sealcast.server.founding import health_of, open_database, operator_document, pipeline_of
 from sealcast.server.managers import Managers
 from sealcast.server.metrics import Metrics
 from sealcast.server.pipeline import Pipeline
@@ -171,16 +171,7 @@ async def open_replica(
 
 def _put_together(parts: _Parts, reception_journal: ReceptionJournal | None) -> Replica:
     state, settings, clock = parts.state, parts.settings, parts.clock
-    pipeline = Pipeline(
-        operator=state.operator,
-        nonce_key=state.nonce_key,
-        signing=state.signing,
-        kek=state.kek,
-        principals=parts.principals,
-        unit_of_work=parts.unit_of_work,
-        clock=clock,
-        metrics=parts.metrics,
-    )
+    pipeline = pipeline_of(state, parts.principals, parts.unit_of_work, clock, parts.metrics)
     relay = _relay(parts, pipeline)
     keys = _key_desk(parts)
     applier = _applier(parts)
