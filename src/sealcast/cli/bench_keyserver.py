@@ -1,7 +1,7 @@
 """Owns `sealcast bench keyserver`: how many grants a second a key server makes on one core."""
 # ruff: noqa: PLC0415 - what costs time to import is imported when a command runs, not for its help
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -9,7 +9,11 @@ from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sealcast.bench.keyserver import KindFigures
+
+Figures = TypeVar("Figures")
 
 EXAMPLES = examples(
     "sealcast bench keyserver",
@@ -50,21 +54,13 @@ def keyserver(
     if quota is not None:
         _replicas(devices, channels, connections, quota, json=json)
         return
+    from functools import partial
+
     from sealcast.bench.keyserver import measure_keyserver
     from sealcast.cli import output
-    from sealcast.cli.progress import progress_bar
-    from sealcast.transport.system import SystemClock, SystemRandom
 
-    with progress_bar() as bar:
-        task = bar.add_task("keyserver", total=None)
-        figures = measure_keyserver(
-            SystemClock(),
-            SystemRandom(),
-            devices=devices,
-            channels=channels,
-            connections=connections,
-            tell=lambda step: bar.update(task, description=step),
-        )
+    measure = partial(measure_keyserver, devices=devices, channels=channels, connections=connections)
+    figures = _measured("keyserver", measure)
     if json:
         output.print_json(figures)
         return
@@ -79,24 +75,27 @@ def keyserver(
     )
 
 
-def _replicas(devices: int, channels: int, connections: int, share: float, *, json: bool) -> None:
-    """Measure and print what two replicas come to against one."""
-    from sealcast.bench.replicas import measure_replicas
-    from sealcast.cli import output
+def _measured(name: str, measure: "Callable[..., Figures]") -> "Figures":
+    """Return what `measure` brings, given clock and chance; a progress bar says where it is."""
     from sealcast.cli.progress import progress_bar
     from sealcast.transport.system import SystemClock, SystemRandom
 
     with progress_bar() as bar:
-        task = bar.add_task("replicas", total=None)
-        figures = measure_replicas(
-            SystemClock(),
-            SystemRandom(),
-            devices=devices,
-            channels=channels,
-            connections=connections,
-            share=share,
-            tell=lambda step: bar.update(task, description=step),
-        )
+        task = bar.add_task(name, total=None)
+        return measure(SystemClock(), SystemRandom(), tell=lambda step: bar.update(task, description=step))
+
+
+def _replicas(devices: int, channels: int, connections: int, share: float, *, json: bool) -> None:
+    """Measure and print what two replicas come to against one."""
+    from functools import partial
+
+    from sealcast.bench.replicas import measure_replicas
+    from sealcast.cli import output
+
+    measure = partial(
+        measure_replicas, devices=devices, channels=channels, connections=connections, share=share
+    )
+    figures = _measured("replicas", measure)
     if json:
         output.print_json(figures)
         return

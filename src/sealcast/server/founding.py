@@ -1,4 +1,4 @@
-"""Owns what all kinds of server begin with: database, health, the way of requests, the operator's document."""
+"""Owns what all kinds of server begin with: database, health, way of requests, the operator's document."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
