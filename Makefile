@@ -35,7 +35,7 @@ soak: $(STAMPS)/dev $(STAMPS)/debian ## the long form of the tests, up to an hou
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
 lock: $(STAMPS)/dev ## choose versions again and write the lock files (needs the network)
-	$(COMPILE) --upgrade --extra server --extra demo --extra invoice --extra plot --extra pkcs11 --extra postgres --extra cluster --group build --group test --group fuzz --group lint --group lock \
+	$(COMPILE) --upgrade --extra server --extra demo --extra invoice --extra plot --extra pkcs11 --extra postgres --extra cluster --extra escrow --group build --group test --group fuzz --group lint --group lock \
 		pyproject.toml --output-file requirements-dev.lock
 	$(COMPILE) --upgrade --extra server --extra demo --group build --constraints requirements-dev.lock \
 		pyproject.toml --output-file requirements.lock

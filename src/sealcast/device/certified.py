@@ -18,18 +18,18 @@ def check_certificates(certificates: Certificates, credential: Credential) -> No
 
     Raises AuthenticationError saying what does not hold, FormatError for what is no certificate.
     """
-    ca, issuer = _read(credential.ca_pem), _read(certificates.issuer)
-    _check_issued(issuer, ca, "the issuing CA's certificate")
-    if not _is_ca(issuer):
+    ca, issuer = read_certificate(credential.ca_pem), read_certificate(certificates.issuer)
+    check_issued(issuer, ca, "the issuing CA's certificate")
+    if not is_ca(issuer):
         raise AuthenticationError("the certificate of the issuing CA is not one of a CA")
     for pem, key in ((certificates.signing, credential.signing), (certificates.kek, credential.kek)):
-        certificate = _read(pem)
-        _check_issued(certificate, issuer, "our certificate")
+        certificate = read_certificate(pem)
+        check_issued(certificate, issuer, "our certificate")
         if jwk_of(certificate.public_key()) != key.public():
             raise AuthenticationError("a certificate that came is not for our key")
         names = (
-            _name(certificate, NameOID.COMMON_NAME),
-            _name(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
+            name_in(certificate, NameOID.COMMON_NAME),
+            name_in(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
         )
         if names != (credential.id, credential.role):
             raise AuthenticationError(f"a certificate that came is not for {credential.role} {credential.id}")
@@ -37,12 +37,12 @@ def check_certificates(certificates: Certificates, credential: Credential) -> No
 
 def life_s(certificates: Certificates) -> float:
     """Return for how many seconds in all the signing certificate is made; raises FormatError."""
-    certificate = _read(certificates.signing)
+    certificate = read_certificate(certificates.signing)
     return (certificate.not_valid_after_utc - certificate.not_valid_before_utc).total_seconds()
 
 
-def _read(pem: str) -> x509.Certificate:
-    """Return a certificate whose key, subject and extensions can be read, whatever is in them."""
+def read_certificate(pem: str) -> x509.Certificate:
+    """Return a certificate in PEM whose key, subject and extensions can be read; raises FormatError."""
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         # The library reads these when they are asked for, and has an error of its own for each fault.
@@ -52,20 +52,23 @@ def _read(pem: str) -> x509.Certificate:
     return certificate
 
 
-def _check_issued(certificate: x509.Certificate, by: x509.Certificate, what: str) -> None:
+def check_issued(certificate: x509.Certificate, by: x509.Certificate, what: str) -> None:
+    """Raise AuthenticationError unless `by` issued and signed a certificate; `what` names it."""
     try:
         certificate.verify_directly_issued_by(by)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise AuthenticationError(f"{what} is not by the operator's CA") from error
 
 
-def _is_ca(certificate: x509.Certificate) -> bool:
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether a certificate is one of a CA (RFC 5280 §4.2.1.9)."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (ValueError, x509.ExtensionNotFound):
         return False
 
 
-def _name(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
+def name_in(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
+    """Return the one name of a kind in a certificate's subject; None for none or several."""
     values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]
     return values[0] if len(values) == 1 else None

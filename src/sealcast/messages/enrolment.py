@@ -25,6 +25,12 @@ TOKEN_BYTES = 16
 FINGERPRINT_BYTES = 32
 INVITATION_S_MAX = 30 * 86_400
 OPERATOR_PATH, CRL_PATH = "/v1/operator", "/v1/crl"
+IDENTIFIED_POLICY = "2.25.292942020057998292633071037864845507814"
+"""The certificate policy (RFC 5280 §4.2.1.4) of a party whose person the operator identified.
+
+Below 2.25 (X.667) stands the UUID of name `urn:sealcast:policy:identified`.
+"""
+
 NEWCOMER = "newcomer"
 """The `kid` of an enrolment: the server gives the name, or the invitation has it."""
 

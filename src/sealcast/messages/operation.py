@@ -8,7 +8,19 @@ import msgspec
 from sealcast.messages import requests
 from sealcast.messages.requests import Role
 
-Caller = Role | Literal["newcomer", "certified", "device-or-sender", "operator-or-server", "server"]
+Caller = (
+    Role
+    | Literal[
+        "newcomer",
+        "certified",
+        "device-or-sender",
+        "operator-or-server",
+        "server",
+        "seller-or-operator",
+        "device-or-seller",
+        "device-or-seller-or-operator",
+    ]
+)
 """Who may call: a role; `certified` is any party with a certificate, `newcomer` one that is not known yet.
 
 `server` is another server of the operator, for instance a key server at a reception manager.

@@ -137,7 +137,8 @@ class ListRequest(Request, frozen=True, kw_only=True):
     channel: str | None = None
 
 
-Role = Literal["operator", "sender", "device", "replica"]
+Role = Literal["operator", "sender", "device", "replica", "seller"]
+"""A seller is known to escrows; it sends and receives nothing."""
 
 
 class RegistryAddRequest(Request, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Packages: content in authenticated chunks, shares of its key, licences."""
