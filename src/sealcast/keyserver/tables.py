@@ -82,6 +82,16 @@ certificates = sa.Table(
 sa.Index("ix_certificates_principal", certificates.c.principal)
 """Every certificate that was issued, in DER; none is ever taken away."""
 
+identified_devices = sa.Table(
+    "identified_devices",
+    metadata,
+    sa.Column("device", sa.ForeignKey("principals.id"), primary_key=True),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("identified_by", sa.Text, nullable=False),
+    sa.Column("identified_at_ms", sa.BigInteger, nullable=False),
+)
+"""Devices whose person the operator knows, by what `evidence`: their certificates say so (IDENTIFIED_POLICY)."""
+
 channel_senders = sa.Table(
     "channel_senders",
     metadata,
