@@ -18,7 +18,7 @@ from sealcast.keyserver.tables import epochs, grants, principals
 from sealcast.messages.cluster import GrantedRow
 from sealcast.messages.encoding import encode
 from sealcast.server.cluster.stated import Closed, closed_by, grant_made, state_again
-from sealcast.storage.among import among, listed
+from sealcast.storage.among import among, among_pairs, listed
 from sealcast.subscribers import store_withdrawals
 from sealcast.subscribers.tables import erasures
 
@@ -29,8 +29,7 @@ _EPOCHS = sa.select(epochs.c.channel, epochs.c.epoch, epochs.c.fresh_at).where(
 _GRANTED = sa.select(
     grants.c.device, grants.c.channel, grants.c.epoch, grants.c.until_epoch, grants.c.granted_at_ms
 ).where(
-    among(grants.c.device, "devices"),
-    among(grants.c.channel, "numbers"),
+    among_pairs(grants.c.device, grants.c.channel, "places"),
     sa.or_(among(grants.c.epoch, "turns"), among(grants.c.until_epoch, "ends")),
 )
 _ERASED = sa.select(erasures.c.device, erasures.c.channel, erasures.c.epoch, erasures.c.erased_at_ms).where(
@@ -128,6 +127,7 @@ def _look_up(
     devices = {row.device for row in rows}
     asked = {
         "devices": listed(devices),
+        "places": listed({(row.device, row.channel) for row in rows}),
         "numbers": listed({row.channel for row in rows}),
         "turns": listed({epoch for row in rows for epoch in row.epochs}),
     }

@@ -15,6 +15,8 @@ from sealcast.messages.cluster import ReceptionRow
 from sealcast.messages.subscribing import Ended
 from sealcast.reception.service import Reception
 from sealcast.reception.tables import receptions
+from sealcast.storage.among import among, among_pairs, listed
+from sealcast.storage.direct import Direct
 
 SILENT: Ended = "timeout"
 _FIELDS = tuple(Reception.__dataclass_fields__)
@@ -22,21 +24,19 @@ _COLUMNS = tuple(receptions.c[name] for name in _FIELDS)
 _KNOWN = (
     sa.select(*_COLUMNS)
     .where(
-        receptions.c.device.in_(sa.bindparam("devices", expanding=True)),
-        receptions.c.channel.in_(sa.bindparam("numbers", expanding=True)),
-        sa.or_(
-            receptions.c.ended_at_ms.is_(None),
-            receptions.c.since_ms.in_(sa.bindparam("sinces", expanding=True)),
-        ),
+        among_pairs(receptions.c.device, receptions.c.channel, "places"),
+        sa.or_(receptions.c.ended_at_ms.is_(None), among(receptions.c.since_ms, "sinces")),
     )
     .order_by(receptions.c.number)
 )
 _CHANGED = tuple(name for name in _FIELDS if name not in {"number", "device", "channel", "since_ms"})
-_SET = (
+_SET = Direct(
     receptions.update()
     .where(receptions.c.number == sa.bindparam("wanted"))
     .values({name: sa.bindparam(f"new_{name}") for name in _CHANGED})
 )
+_NEW = tuple(name for name in _FIELDS if name != "number")
+_ADD = Direct(receptions.insert(), _NEW)
 
 Place = tuple[str, int]
 """A device and a channel."""
@@ -57,25 +57,17 @@ def record(connection: sa.Connection, rows: Sequence[ReceptionRow]) -> int:
     # Of one reception the last row counts: each has all of it.
     newest = {(row.device, row.channel, row.since_ms): row for row in rows}
     asked = {
-        "devices": sorted({row.device for row in rows}),
-        "numbers": sorted({row.channel for row in rows}),
-        "sinces": sorted({row.since_ms for row in rows}),
+        "places": listed({(row.device, row.channel) for row in rows}),
+        "sinces": listed({row.since_ms for row in rows}),
     }
     known = [Reception(*row) for row in connection.execute(_KNOWN, asked)]
     merged = merge(known, newest.values())
     # Those that end come first: a device has one live reception of a channel at most, at any time.
     ordered = sorted(merged.changed, key=lambda each: each.is_live)
-    if ordered:
-        connection.execute(_SET, [_values(each) for each in ordered])
-    if merged.added:
-        connection.execute(
-            receptions.insert(),
-            [
-                {name: getattr(each, name) for name in _FIELDS if name != "number"}
-                for each in sorted(merged.added, key=lambda each: each.since_ms)
-            ],
-        )
-    return len(ordered) + len(merged.added)
+    _SET.change(connection, [_values(each) for each in ordered])
+    added = sorted(merged.added, key=lambda each: each.since_ms)
+    _ADD.change(connection, [{name: getattr(each, name) for name in _NEW} for each in added])
+    return len(ordered) + len(added)
 
 
 def merge(known: Iterable[Reception], rows: Iterable[ReceptionRow]) -> Merged:
@@ -85,39 +77,39 @@ def merge(known: Iterable[Reception], rows: Iterable[ReceptionRow]) -> Merged:
     for row in rows:
         key = row.device, row.channel, row.since_ms
         after[key] = _taken(after.get(key), row)
-    live: dict[Place, list[Reception]] = {}
-    for each in after.values():
-        if each.is_live:
-            live.setdefault((each.device, each.channel), []).append(each)
-    for several in live.values():
-        for each in sorted(several, key=lambda one: one.since_ms)[:-1]:
-            after[each.device, each.channel, each.since_ms] = _gone(each)
+    live: dict[Place, Reception] = {}
+    for each in [one for one in after.values() if one.is_live]:
+        place = each.device, each.channel
+        other = live.setdefault(place, each)
+        if other is each:
+            continue
+        earlier, live[place] = (other, each) if other.since_ms < each.since_ms else (each, other)
+        after[*place, earlier.since_ms] = _gone(earlier)
     changed = tuple(each for key, each in after.items() if each.number and each != before[key])
     return Merged(changed, tuple(each for each in after.values() if not each.number))
 
 
 def _taken(known: Reception | None, row: ReceptionRow) -> Reception:
     """Return a reception as a row has it; one that ended by a decision has ended."""
-    told = Reception(
-        number=0 if known is None else known.number,
-        device=row.device,
-        channel=row.channel,
-        channel_name=row.channel_name,
-        since_ms=row.since_ms,
-        seen_ms=row.seen_ms,
-        first_epoch=row.first_epoch,
-        last_epoch=row.last_epoch,
-        packets=row.packets,
-        last_index=row.last_index,
-        ended_at_ms=row.ended_at_ms,
-        reason=cast("Ended | None", row.reason),
+    seen_ms, ended_at_ms, reason = row.seen_ms, row.ended_at_ms, row.reason
+    if known is not None:
+        seen_ms = max(seen_ms, known.seen_ms)
+        if not (known.is_live or known.reason == SILENT):
+            ended_at_ms, reason = known.ended_at_ms, known.reason
+    return Reception(
+        0 if known is None else known.number,
+        row.device,
+        row.channel,
+        row.channel_name,
+        row.since_ms,
+        seen_ms,
+        row.first_epoch,
+        row.last_epoch,
+        row.packets,
+        row.last_index,
+        ended_at_ms,
+        cast("Ended | None", reason),
     )
-    if known is None:
-        return told
-    told = replace(told, seen_ms=max(told.seen_ms, known.seen_ms))
-    if known.is_live or known.reason == SILENT:
-        return told
-    return replace(told, ended_at_ms=known.ended_at_ms, reason=known.reason)
 
 
 def _gone(reception: Reception) -> Reception:
