@@ -2,8 +2,9 @@
 
 ```
 seller ── key-add: price class ──► escrow ── KeyDocument (JWS) ──► into the seller's packages
-buyer  ── place, pay ──► lead escrow ── receipt "paid" (JWS) ──► the other escrows, where there are any
+buyer  ── place, pay ──► lead escrow ── receipt "paid" (JWS): the money is held
 device ── open: c' = c·r^e, signed ──► escrow ── m = c'^d ──► device: z = m/r
+lead   ── receipt "issued" (JWS) ──► the other escrows, where there are any: open as well
 buyer  ── confirm ──► money to the seller       refund, dispute, silence: by rule (docs/spec/escrow.md)
 ```
 Amounts are micro-units, instants milliseconds since 1970 by the escrow's clock.
@@ -48,7 +49,13 @@ OrderState = Literal[
 ReceiptKind = Literal[
     "placed", "paid", "issued", "disputed", "confirmed", "released", "refunded", "expired", "opened"
 ]
-"""What a receipt attests. `paid` is what other escrows open upon; `opened` is by one that is not the lead."""
+"""What a receipt attests. `opened` is by an escrow that is not the lead."""
+
+OPENS_UPON: ReceiptKind = "issued"
+"""What an escrow that is not the lead opens upon: the lead was paid, and has opened its own part.
+
+An order that is paid and not more may be taken back by its buyer alone; so the lead is asked to open first.
+"""
 
 Outcome = Literal["release", "refund"]
 
@@ -207,7 +214,7 @@ class OrderOpenRequest(OrderRequest, frozen=True, kw_only=True):
     """Device: open c' = c·r^e mod n blindly, for an order that was paid. One order opens one c' here.
 
     `blinded` is c' as long as n. `certificate` is the caller's signing certificate (PEM). `receipt` is the
-    lead escrow's JWS "paid", at an escrow that is not the lead, with `lead`, the lead's certificate.
+    lead escrow's JWS `OPENS_UPON`, at an escrow that is not the lead, with `lead`, the lead's certificate.
     """
 
     key: KeyId
