@@ -64,7 +64,7 @@ def read_party(certificates: Certificates, ca_pem: str) -> CertifiedParty:
         operator=operator,
         signing=jwk_of(signs.public_key()),
         kek=jwk_of(opens.public_key()),
-        is_identified=_is_identified(signs) and _is_identified(opens),
+        is_identified=is_identified(signs) and is_identified(opens),
         serials=(f"{signs.serial_number:x}", f"{opens.serial_number:x}"),
         ends_at_ms=min(int(each.not_valid_after_utc.timestamp()) * 1_000 for each in (signs, opens)),
     )
@@ -80,6 +80,15 @@ def read_escrow(certificate_pem: str, ca_pem: str) -> CertifiedEscrow:
     return CertifiedEscrow(name, operator, jwk_of(certificate.public_key()))
 
 
+def is_identified(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says that the operator identified its party's person."""
+    try:
+        policies = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return any(each.policy_identifier.dotted_string == IDENTIFIED_POLICY for each in policies)
+
+
 def _names(certificate: x509.Certificate) -> tuple[str, str, str]:
     found = [
         name_in(certificate, oid)
@@ -89,11 +98,3 @@ def _names(certificate: x509.Certificate) -> tuple[str, str, str]:
     if len(names) != len(found):
         raise FormatError("a certificate without id, role or operator in its subject")
     return names[0], names[1], names[2]
-
-
-def _is_identified(certificate: x509.Certificate) -> bool:
-    try:
-        policies = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
-    except (ValueError, x509.ExtensionNotFound):
-        return False
-    return any(each.policy_identifier.dotted_string == IDENTIFIED_POLICY for each in policies)
