@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 
 import sealcast.billing.tables
 import sealcast.cluster.tables
+import sealcast.escrow.tables
 import sealcast.keyserver.tables
 import sealcast.ledger.tables
 import sealcast.reception.tables
