@@ -37,7 +37,7 @@ HOW_TO_GET = {
     "sender": "make one with: sealcast registry add NAME --role sender --output NAME.vault",
     "device": "get one with: sealcast enrol, or on the operator's machine with: sealcast registry add",
 }
-ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a", "replica": "a"}
+ARTICLE_OF = {"operator": "an", "sender": "a", "device": "a", "replica": "a", "seller": "a"}
 PAGES_MAX = 10_000
 """Pages of one list: millions of rows. A server that went round in circles would be asked for ever."""
 

@@ -42,6 +42,7 @@ COMMANDS = (
     Entry("channel", "sealcast.cli.channel", "Channels: add, list, open, remove; who may send.", ADMINISTER),
     Entry("content", "sealcast.cli.content", "What data servers send: add, list, show, remove.", ADMINISTER),
     Entry("registry", "sealcast.cli.registry", "Parties: invite, add, list, remove.", ADMINISTER),
+    Entry("device", "sealcast.cli.device", "Devices: certificates, who their persons are.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list, pardon.", ADMINISTER),
     Entry("receptions", "sealcast.cli.receptions", "Who receives what, now or before.", ADMINISTER),
     Entry("sold", "sealcast.cli.sold", "Devices sold: add, import, list, remove.", ADMINISTER),

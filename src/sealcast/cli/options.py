@@ -44,6 +44,7 @@ class PartyRole(StrEnum):
     SENDER = "sender"
     OPERATOR = "operator"
     REPLICA = "replica"
+    SELLER = "seller"
 
 
 class ServerChoice(StrEnum):

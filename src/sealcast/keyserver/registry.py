@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sealcast.core.errors import FormatError
 from sealcast.core.ids import ChannelNumber
 from sealcast.core.secret import Secret
-from sealcast.keyserver import store_certificates, store_principals
+from sealcast.keyserver import store_certificates, store_identified, store_principals
 from sealcast.keyserver.calls import Call, Principal, Reply
 from sealcast.keyserver.store_principals import CERTIFICATE, KEY_PAIR, SYMMETRIC, RegistryEntry
 from sealcast.keyserver.values import refusal
@@ -102,6 +102,7 @@ class RegistryDesk:
         self._channels.end(call, request.id)
         self._sold.unvouch(call.connection, request.id)
         store_certificates.revoke(call.connection, call.wall_ms, REASON_REMOVED, principal_id=request.id)
+        store_identified.remove(call.connection, request.id)
         store_principals.remove(call.connection, request.id, call.wall_ms)
         call.record("registry-remove", f"{role} {request.id}")
         self._forget(request.id)
@@ -136,6 +137,8 @@ class RegistryDesk:
         check_id(party)
         self.check_free(call, party)
         kind = check_keys(role, keys)
+        if role == "seller" and not is_certified:
+            raise FormatError("escrows know a seller by its certificates: invite it, or certify its request")
         if is_certified and kind == SYMMETRIC:
             raise FormatError("only a key pair can be certified")
         if role == "device" and is_own_choice:

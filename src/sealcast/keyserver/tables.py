@@ -90,7 +90,7 @@ identified_devices = sa.Table(
     sa.Column("identified_by", sa.Text, nullable=False),
     sa.Column("identified_at_ms", sa.BigInteger, nullable=False),
 )
-"""Devices whose person the operator knows, by what `evidence`: their certificates say so (IDENTIFIED_POLICY)."""
+"""Devices whose person the operator knows, and by what; their certificates say so (IDENTIFIED_POLICY)."""
 
 channel_senders = sa.Table(
     "channel_senders",

@@ -7,6 +7,7 @@ from sealcast.messages import answers, auditing, enrolment, requests, subscribin
 from sealcast.messages.operation import Operation
 from sealcast.messages.operations_billing import BILLING
 from sealcast.messages.operations_cluster import CLUSTER
+from sealcast.messages.operations_identifying import IDENTIFYING
 
 KEYS = Operation(
     "keys",
@@ -252,4 +253,5 @@ ALL = (
     WITHDRAW,
     *BILLING,
     *CLUSTER,
+    *IDENTIFYING,
 )

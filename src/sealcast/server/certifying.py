@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import sqlalchemy as sa
 
-from sealcast.keyserver import store_certificates, store_principals
+from sealcast.keyserver import store_certificates, store_identified, store_principals
 from sealcast.keyserver.calls import Call, Reply
 from sealcast.keyserver.store_certificates import CertificateEntry
 from sealcast.keyserver.values import refusal
@@ -74,6 +74,7 @@ class CertificateDesk:
             signing=caller.signing,
             kek=caller.kek,
             wall_ms=call.wall_ms,
+            is_identified=store_identified.find(call.connection, caller.id) is not None,
         )
         store_certificates.add(call.connection, issued.entries)
         call.record("certificate-renew", f"{caller.id} {issued.entries[0].serial}")
@@ -102,11 +103,15 @@ class CertificateDesk:
         if not gone:
             named = (request.serial or request.id or "")[:80]
             raise refusal("unknown-certificate", f"there is no valid certificate {named!r}; see: ca list")
-        self._crl = None
+        self.forget_crl()
         self._shut_out(call, gone[0].principal)
         call.record("certificate-revoke", f"{gone[0].principal} {request.reason}")
         self._forget(gone[0].principal)
         return Reply(self._rows(call, gone))
+
+    def forget_crl(self) -> None:
+        """Have the next revocation list made anew: something was revoked."""
+        self._crl = None
 
     def crl(self, connection: sa.Connection, wall_ms: int) -> bytes:
         """Return the revocation list in DER, at most `CRL_AGE_MS` old.

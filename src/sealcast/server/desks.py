@@ -23,6 +23,7 @@ from sealcast.server.channels import ChannelDesk
 from sealcast.server.cluster.status import status_handlers
 from sealcast.server.enrolling import EnrolmentDesk, enrolment_handlers
 from sealcast.server.evicting import Evictions
+from sealcast.server.identifying import IdentifyingDesk, identifying_handlers
 from sealcast.server.issuing import Issuer
 from sealcast.server.offending import offender_handlers
 from sealcast.server.principals import Principals
@@ -91,6 +92,12 @@ class Desks:
             forget=shared.principals.forget,
             shut_out=assignments.shut_out,
         )
+        self._identifying = IdentifyingDesk(
+            issuer=issuer,
+            find=self._registry.find,
+            forget=shared.principals.forget,
+            on_revoked=self.certificates.forget_crl,
+        )
         self._keys = KeyDesk(
             views=views,
             air=air,
@@ -135,6 +142,7 @@ class Desks:
         return (
             *keyserver_handlers(self.sending, self._registry),
             *enrolment_handlers(self._enrolment, self.certificates),
+            *identifying_handlers(self._identifying),
             *selling_handlers(SoldDesk()),
             *subscriber_handlers(self._subscribers),
             *offender_handlers(),

@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.core.ports import NS_PER_MS, Random
 from sealcast.keyserver.store_certificates import USE_KEK, USE_SIGNING, CertificateEntry, Revoked
-from sealcast.messages.enrolment import Certificates
+from sealcast.messages.enrolment import IDENTIFIED_POLICY, Certificates
 from sealcast.messages.jwk import Jwk, PublicKey, jwk_of, native_public_key
 from sealcast.messages.requests import Role
 from sealcast.server.certificates import (
@@ -45,6 +45,9 @@ REASONS = {
 }
 """Why a certificate is revoked (RFC 5280 §5.3.1); those that could be taken back are left out."""
 
+IDENTIFIED = x509.PolicyInformation(x509.ObjectIdentifier(IDENTIFIED_POLICY), None)
+"""What the certificates of a party say whose person the operator knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificates:
@@ -52,6 +55,16 @@ class IssuedCertificates:
 
     certificates: Certificates
     entries: tuple[CertificateEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Party:
+    """What both certificates of a party have in common."""
+
+    subject: x509.Name
+    kek: Jwk
+    wall_ms: int
+    is_identified: bool
 
 
 class Issuer:
@@ -65,9 +78,19 @@ class Issuer:
         self._random = random
         self._days = days
 
-    def certify(self, *, id: str, role: Role, signing: Jwk, kek: Jwk, wall_ms: int) -> IssuedCertificates:  # noqa: A002 - the field's name in every message
+    def certify(
+        self,
+        *,
+        id: str,  # noqa: A002 - the field's name in every message
+        role: Role,
+        signing: Jwk,
+        kek: Jwk,
+        wall_ms: int,
+        is_identified: bool = False,
+    ) -> IssuedCertificates:
         """Return the two certificates of a party; costs about 0.2 ms.
 
+        With `is_identified` they say that the operator knows the party's person (`IDENTIFIED_POLICY`).
         Raises FormatError if a key is symmetric, or the id longer than a certificate's name may be.
         """
         if len(id) > COMMON_NAME_CHARS_MAX:
@@ -79,8 +102,9 @@ class Issuer:
                 x509.NameAttribute(NameOID.COMMON_NAME, id),
             ]
         )
-        signs = self._issue(subject, native_public_key(signing), USE_SIGNING, kek, wall_ms)
-        opens = self._issue(subject, native_public_key(kek), USE_KEK, kek, wall_ms)
+        party = _Party(subject, kek, wall_ms, is_identified)
+        signs = self._issue(party, native_public_key(signing), USE_SIGNING)
+        opens = self._issue(party, native_public_key(kek), USE_KEK)
         return IssuedCertificates(
             Certificates(signing=_pem(signs), kek=_pem(opens), issuer=self._ca_pem),
             (_entry(signs, id, USE_SIGNING, wall_ms), _entry(opens, id, USE_KEK, wall_ms)),
@@ -114,24 +138,24 @@ class Issuer:
             )
         return builder.sign(self._ca.key, self._ca.hash_algorithm).public_bytes(Encoding.DER)
 
-    def _issue(
-        self, subject: x509.Name, public: PublicKey, use: str, kek: Jwk, wall_ms: int
-    ) -> x509.Certificate:
+    def _issue(self, party: _Party, public: PublicKey, use: str) -> x509.Certificate:
         builder = certificate_builder(
-            subject,
+            party.subject,
             public,
             random=self._random,
-            wall_ns=wall_ms * NS_PER_MS,
+            wall_ns=party.wall_ms * NS_PER_MS,
             days=self._days,
             not_after=self._ca.certificate.not_valid_after_utc,
         ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        usage = "key_encipherment" if kek.kty == "RSA" else "key_agreement"
+        usage = "key_encipherment" if party.kek.kty == "RSA" else "key_agreement"
         if use == USE_SIGNING:
             usage = "digital_signature"
         builder = builder.add_extension(key_usage(usage), critical=True)
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
+        if party.is_identified:
+            builder = builder.add_extension(x509.CertificatePolicies([IDENTIFIED]), critical=False)
         return self._ca.sign(builder)
 
 
@@ -156,6 +180,15 @@ def read_csr(csr: str) -> Jwk:
     if not is_by_it:
         raise AuthenticationError("the certificate request is not signed with the key that it is for")
     return signing
+
+
+def says_identified(certificate_der: bytes) -> bool:
+    """Whether a certificate that we issued says that the party's person is known."""
+    extensions = x509.load_der_x509_certificate(certificate_der).extensions
+    try:
+        return IDENTIFIED in extensions.get_extension_for_class(x509.CertificatePolicies).value
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _entry(certificate: x509.Certificate, principal: str, use: str, wall_ms: int) -> CertificateEntry:
