@@ -9,6 +9,7 @@ as needed, leave it.
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -48,8 +49,20 @@ Answer = TypeVar("Answer", bound=msgspec.Struct)
 Use = Callable[[Credential, Keep], None]
 """Hands a credential that was read anew, and what keeps it, to a client that is in use."""
 
+Sign = Callable[[str, str], str]
+"""Makes a request (JWS) with these claims `jti` and `nonce`."""
+
 PATIENT_ROLES = frozenset({"operator", "operator-or-server", "server", "newcomer"})
 """Their requests may take long, and are in nobody's way: no second server is asked while one works."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a call asks for: `token` signs it with the nonce of that moment."""
+
+    operation: Operation
+    jti: str
+    token: Callable[[], str]
 
 
 class KeyServerClient:
@@ -146,22 +159,18 @@ class KeyServerClient:
         RefusedError (the server said no), UnreachableError (no server answered, within
         `limits.CALL_S_MAX`), FormatError and AuthenticationError (the answer is not what was asked for).
         """
-        transfer = self._entered()
-        jti = b64url_encode(self._random.bytes(JTI_BYTES))
-        try:
-            async with asyncio.timeout(limits.CALL_S_MAX), self._turns:
-                return await self._ask_servers(transfer, operation, jti, fields)
-        except TimeoutError as error:
-            raise UnreachableError(
-                f"{self.server} does not answer in time: is it running, and does the network reach it?"
-            ) from error
+        return await self._call(operation, lambda jti, nonce: self._sign(operation, jti, nonce, fields))
 
     async def expect(self, operation: Operation, kind: type[Answer], **fields: object) -> Answer:
         """Do as `call` and return the answer under its type, which is the operation's."""
-        answer = await self.call(operation, **fields)
-        if not isinstance(answer, kind):
-            raise TypeError(f"{operation.name} answers with {operation.answer.__name__}")
-        return answer
+        return _of(kind, operation, await self.call(operation, **fields))
+
+    async def expect_signed(self, operation: Operation, kind: type[Answer], sign: Sign) -> Answer:
+        """Do as `expect` with a request that `sign` makes: whoever keeps the key knows what it says.
+
+        Raises what `sign` raises, too.
+        """
+        return _of(kind, operation, await self._call(operation, sign))
 
     async def open(self, server: str, operation: Operation, **fields: object) -> "Stream":
         """Ask one server for an answer that goes on, and return it for the caller to read and close.
@@ -171,7 +180,8 @@ class KeyServerClient:
         transfer = self._entered()
         jti = b64url_encode(self._random.bytes(JTI_BYTES))
         for _ in range(1 + limits.NONCE_REPEATS_MAX):
-            stream = await transfer.open(server, operation.path, self._sign(operation, jti, fields))
+            token = self._sign(operation, jti, self._nonce, fields)
+            stream = await transfer.open(server, operation.path, token)
             if self._take_over(stream.reply):
                 return stream
             stream.close()
@@ -179,6 +189,18 @@ class KeyServerClient:
             if refusal.type != USE_NONCE or stream.reply.nonce is None:
                 break
         raise refusal
+
+    async def _call(self, operation: Operation, sign: Sign) -> msgspec.Struct:
+        transfer = self._entered()
+        jti = b64url_encode(self._random.bytes(JTI_BYTES))
+        asked = _Asked(operation, jti, lambda: sign(jti, self._nonce))
+        try:
+            async with asyncio.timeout(limits.CALL_S_MAX), self._turns:
+                return await self._ask_servers(transfer, asked)
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"{self.server} does not answer in time: is it running, and does the network reach it?"
+            ) from error
 
     def _entered(self) -> "Transfer":
         if self._transfer is None:
@@ -189,17 +211,15 @@ class KeyServerClient:
         answer = await self.expect(CERTIFICATE_RENEW, CertificateAnswer)
         return answer.certificates
 
-    async def _ask_servers(
-        self, transfer: "Transfer", operation: Operation, jti: str, fields: dict[str, object]
-    ) -> msgspec.Struct:
+    async def _ask_servers(self, transfer: "Transfer", asked: _Asked) -> msgspec.Struct:
         """Ask the servers in turn, `ROUNDS_MAX` times; raises what one of them refused with, or the first."""
         servers, faults, useless = self._servers, list[SealcastError](), set[str]()
         pause_s = servers.wait_ns(self._now()) / NS_PER_S
-        patience_s = None if operation.role in PATIENT_ROLES else servers.patience_ns / NS_PER_S
+        patience_s = None if asked.operation.role in PATIENT_ROLES else servers.patience_ns / NS_PER_S
 
         async def ask(server: str) -> msgspec.Struct:
             try:
-                return await self._ask(transfer, server, operation, jti, fields)
+                return await self._ask(transfer, server, asked)
             except ServerFault as fault:
                 faults.append(fault.error)
                 if isinstance(fault.error, RemoteError):
@@ -217,15 +237,13 @@ class KeyServerClient:
                 return await first_answer(wanted, ask, self._note_mute, patience_s)
         raise next((fault for fault in faults if isinstance(fault, RefusedError)), faults[0])
 
-    async def _ask(
-        self, transfer: "Transfer", server: str, operation: Operation, jti: str, fields: dict[str, object]
-    ) -> msgspec.Struct:
+    async def _ask(self, transfer: "Transfer", server: str, asked: _Asked) -> msgspec.Struct:
         """Ask one server and note how it did; raises RefusedError for its no, ServerFault for its faults."""
         servers, began = self._servers, self._now()
         servers.handle_asked(server, began)
         try:
-            body = await self._exchange(transfer, server, operation, jti, fields)
-            answer = self._open(operation, jti, body)
+            body = await self._exchange(transfer, server, asked)
+            answer = self._open(asked.operation, asked.jti, body)
         except RefusedError as error:
             if not is_server_fault(error):
                 servers.handle_answer(server, self._now(), self._now() - began)
@@ -241,12 +259,10 @@ class KeyServerClient:
         servers.handle_answer(server, self._now(), self._now() - began)
         return answer
 
-    async def _exchange(
-        self, transfer: "Transfer", server: str, operation: Operation, jti: str, fields: dict[str, object]
-    ) -> bytes:
+    async def _exchange(self, transfer: "Transfer", server: str, asked: _Asked) -> bytes:
         """Ask one server, once more if it wants a fresh nonce; raises RefusedError for its no."""
         for _ in range(1 + limits.NONCE_REPEATS_MAX):
-            reply = await transfer.post(server, operation.path, self._sign(operation, jti, fields))
+            reply = await transfer.post(server, asked.operation.path, asked.token())
             if self._take_over(reply):
                 return reply.body
             refusal = refusal_of(server, reply)
@@ -267,10 +283,10 @@ class KeyServerClient:
         self._renewal.note(reply.certificate_remaining_s)
         return 200 <= reply.status < 300
 
-    def _sign(self, operation: Operation, jti: str, fields: dict[str, object]) -> str:
+    def _sign(self, operation: Operation, jti: str, nonce: str, fields: dict[str, object]) -> str:
         """Return the request as a JWS. A repeat within a nonce's life is the same token, byte for byte."""
         request = operation.request(
-            aud=self._credential.operator, op=operation.name, jti=jti, nonce=self._nonce, **fields
+            aud=self._credential.operator, op=operation.name, jti=jti, nonce=nonce, **fields
         )
         return jose.sign(encode(request), self._keys.signing, kid=self._credential.id, typ=jose.TYP_REQUEST)
 
@@ -282,3 +298,9 @@ class KeyServerClient:
         if getattr(answer, "jti", jti) != jti:
             raise AuthenticationError(f"{self.server} answered another request than ours")
         return answer
+
+
+def _of(kind: type[Answer], operation: Operation, answer: msgspec.Struct) -> Answer:
+    if not isinstance(answer, kind):
+        raise TypeError(f"{operation.name} answers with {operation.answer.__name__}")
+    return answer
