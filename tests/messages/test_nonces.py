@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sealcast.core.errors import AuthenticationError
 from sealcast.core.secret import Secret
-from sealcast.messages.nonces import NONCE_AHEAD_MS, NONCE_VALID_MS, check_nonce, mint_nonce
+from sealcast.messages.nonces import NONCE_AHEAD_MS, NONCE_VALID_MS, Nonces, check_nonce, mint_nonce
 
 KEY = Secret(bytes(range(32)))
 NOW_MS = 1_767_225_600_000
@@ -53,3 +53,14 @@ def test_a_nonce_is_short_and_printable() -> None:
     assert len(nonce) == 32
     assert nonce.isascii()
     assert nonce.isprintable()
+
+
+def test_a_remembered_nonce_grows_old_all_the_same() -> None:
+    """Its tag is checked once, its age each time; what was refused is not remembered."""
+    checked, nonce, foreign = Nonces(KEY), mint_nonce(KEY, NOW_MS), mint_nonce(Secret(bytes(32)), NOW_MS)
+    for _ in range(2):
+        checked.check(nonce, NOW_MS)
+        with pytest.raises(AuthenticationError, match="too old"):
+            checked.check(nonce, NOW_MS + NONCE_VALID_MS + 1)
+        with pytest.raises(AuthenticationError, match="not a nonce"):
+            checked.check(foreign, NOW_MS)

@@ -10,6 +10,7 @@ A header with a parameter that is not ours is refused, so none of those that cha
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -23,6 +24,9 @@ _FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 _PADDING = (b"", None, b"==", b"=")
 """By the length modulo 4; one character alone says nothing."""
+
+HEADERS_MAX = 20_000
+"""Headers remembered, about 400 bytes each: a party has the same one in all its requests."""
 
 H = TypeVar("H", bound="SignedHeader | SealedHeader")
 
@@ -82,3 +86,9 @@ def decode_header(part: bytes, kind: type[H]) -> H:
         return msgspec.json.decode(decode_part(part), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError("not a header of ours") from error
+
+
+@lru_cache(HEADERS_MAX)
+def decode_signed_header(part: bytes) -> SignedHeader:
+    """Read the header of a JWS; raises FormatError."""
+    return decode_header(part, SignedHeader)

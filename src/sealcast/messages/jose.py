@@ -9,17 +9,21 @@ a `typ`, so that one kind is never taken for another.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.messages.compact import (
+    HEADERS_MAX,
     JWE_PARTS,
     JWS_PARTS,
     SealedHeader,
     SignedHeader,
     decode_header,
     decode_part,
+    decode_signed_header,
     encode_header,
     encode_part,
 )
@@ -55,8 +59,7 @@ class UnverifiedHeader:
     parts: "_Parts" = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(NamedTuple):
     """A JWS taken apart: what is signed, in ASCII, and what is inside, decoded."""
 
     algorithm: str
@@ -118,8 +121,10 @@ def seal(plaintext: bytes, recipient: Jwk, *, kid: str, typ: str) -> str:
         wrapped, ephemeral = wrapping_tool(recipient).wrap(content_key)
     except ValueError as error:
         raise FormatError(f"nothing can be sealed to this key: {recipient!r}") from error
+    if ephemeral is None:
+        return _encrypt(plaintext, content_key, _protected(algorithm, kid, typ), wrapped)
     header = SealedHeader(alg=algorithm, enc=CONTENT_ENCRYPTION, kid=kid, typ=typ, epk=ephemeral)
-    return _encrypt(plaintext, content_key, header, wrapped)
+    return _encrypt(plaintext, content_key, encode_header(header), wrapped)
 
 
 def unseal(token: str | bytes, key: Jwk | HeldPair, *, typ: str) -> bytes:
@@ -140,7 +145,7 @@ def seal_direct(
     `derivation` says in the protected header, as `scrypt`, how the key follows from a passphrase.
     """
     header = SealedHeader(alg=DIRECT, enc=CONTENT_ENCRYPTION, typ=typ, scrypt=derivation)
-    return _encrypt(plaintext, _secret(key), header, b"")
+    return _encrypt(plaintext, _secret(key), encode_header(header), b"")
 
 
 def unseal_direct(token: str | bytes, key: Jwk, *, typ: str) -> bytes:
@@ -160,7 +165,7 @@ def _take_apart(token: bytes) -> tuple[SignedHeader, _Parts]:
     if len(parts) != JWS_PARTS:
         raise FormatError("not a compact JWS")
     try:
-        header = decode_header(parts[0], SignedHeader)
+        header = decode_signed_header(parts[0])
         payload, signature = decode_part(parts[1]), decode_part(parts[2])
     except FormatError as error:
         raise FormatError("not a compact JWS") from error
@@ -168,9 +173,14 @@ def _take_apart(token: bytes) -> tuple[SignedHeader, _Parts]:
     return header, _Parts(header.alg, signed, payload, signature)
 
 
-def _encrypt(plaintext: bytes, content_key: bytes, header: SealedHeader, wrapped: bytes) -> str:
+@lru_cache(HEADERS_MAX)
+def _protected(algorithm: str, kid: str, typ: str) -> bytes:
+    """Return the header of what is sealed to one key without an ephemeral one: always the same."""
+    return encode_header(SealedHeader(alg=algorithm, enc=CONTENT_ENCRYPTION, kid=kid, typ=typ))
+
+
+def _encrypt(plaintext: bytes, content_key: bytes, protected: bytes, wrapped: bytes) -> str:
     """Return a JWE with a fresh IV, which also the bare cipher's own generator draws."""
-    protected = encode_header(header)
     iv = AESGCM.generate_key(CONTENT_KEY_BITS)[:IV_BYTES]
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
     parts = (encode_part(wrapped), encode_part(iv), encode_part(sealed[:-TAG_BYTES]))

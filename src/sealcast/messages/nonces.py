@@ -18,6 +18,10 @@ NONCE_VALID_MS = 120_000
 NONCE_AHEAD_MS = 5_000
 """How far another server's clock may run ahead of ours."""
 
+REMEMBERED_MAX = 8_192
+"""Nonces remembered as ours, about 150 bytes each: a server mints ten a second, so more than those of two
+minutes of six servers. With more, all are checked anew."""
+
 _LABEL = b"sealcast nonce 1"
 _TAG_BYTES = 16
 _TIME = struct.Struct(">Q")
@@ -31,6 +35,29 @@ def mint_nonce(key: Secret, wall_ms: int) -> str:
 
 def check_nonce(key: Secret, nonce: str, wall_ms: int) -> None:
     """Raise AuthenticationError unless `nonce` was made under `key` at most two minutes ago."""
+    _check_age(_time_of(key, nonce), wall_ms)
+
+
+class Nonces:
+    """Checks nonces as `check_nonce` does, each tag once: all who ask at one instant have the same nonce."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+        self._times: dict[str, int] = {}
+
+    def check(self, nonce: str, wall_ms: int) -> None:
+        """Raise AuthenticationError unless `nonce` is of the last two minutes; 1 µs for one seen before."""
+        time_ms = self._times.get(nonce)
+        if time_ms is None:
+            time_ms = _time_of(self._key, nonce)
+            if len(self._times) >= REMEMBERED_MAX:
+                self._times.clear()
+            self._times[nonce] = time_ms
+        _check_age(time_ms, wall_ms)
+
+
+def _time_of(key: Secret, nonce: str) -> int:
+    """Return when a nonce was minted; raises AuthenticationError unless it was under `key`."""
     try:
         data = b64url_decode(nonce)
     except FormatError as error:
@@ -38,8 +65,11 @@ def check_nonce(key: Secret, nonce: str, wall_ms: int) -> None:
     time, tag = data[: _TIME.size], data[_TIME.size :]
     if len(time) != _TIME.size or not hmac.compare_digest(tag, _tag(key, time)):
         raise AuthenticationError("not a nonce of this server")
-    age_ms = wall_ms - int(_TIME.unpack(time)[0])
-    if not -NONCE_AHEAD_MS <= age_ms <= NONCE_VALID_MS:
+    return int(_TIME.unpack(time)[0])
+
+
+def _check_age(time_ms: int, wall_ms: int) -> None:
+    if not -NONCE_AHEAD_MS <= wall_ms - time_ms <= NONCE_VALID_MS:
         raise AuthenticationError("this nonce is too old; take a new one and ask again")
 
 

@@ -100,6 +100,7 @@ class Pipeline:
     ) -> None:
         self._operator = operator
         self._nonce_key = nonce_key
+        self._nonces = nonces.Nonces(nonce_key)
         self._signing = signing
         self._kek = kek
         self._principals = principals
@@ -179,6 +180,7 @@ class Pipeline:
         return caller, decode(jose.verify(signed, caller.signing, typ=jose.TYP_REQUEST), operation.request)
 
     def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
+        wall_ms = self._wall_ms()
         if request.aud != self._operator:
             raise refusal("not-authenticated", f"this is a key server of {self._operator}")
         if request.op != operation.name:
@@ -188,10 +190,10 @@ class Pipeline:
         if not 0 < len(request.jti) <= JTI_CHARS_MAX:
             raise refusal("bad-request", f"a jti has 1 to {JTI_CHARS_MAX} characters")
         try:
-            nonces.check_nonce(self._nonce_key, request.nonce, self._wall_ms())
+            self._nonces.check(request.nonce, wall_ms)
         except AuthenticationError as error:
             raise refusal("use-nonce", str(error)) from error
-        check_standing(caller, self._wall_ms())
+        check_standing(caller, wall_ms)
         _check_role(operation, caller)
 
     def _decide(
