@@ -1,4 +1,4 @@
-"""Owns the queries on openings: what c' an order opened under a key here, and what came of it, for ever."""
+"""Owns the queries on openings: what c' an order opened here, and what came of it, for ever."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ _ADD = escrow_openings.insert()
 _FIND = sa.select(escrow_openings).where(
     escrow_openings.c.lead == sa.bindparam("of_lead"),
     escrow_openings.c.order_id == sa.bindparam("of_order"),
-    escrow_openings.c.key_id == sa.bindparam("of_key"),
 )
 
 
@@ -27,14 +26,14 @@ class Opening:
     at_ms: int
 
 
-def find(connection: sa.Connection, lead: str, order_id: str, key_id: str) -> Opening | None:
-    """Return what an order opened under a key, if it did."""
-    row = connection.execute(_FIND, {"of_lead": lead, "of_order": order_id, "of_key": key_id}).first()
+def find(connection: sa.Connection, lead: str, order_id: str) -> Opening | None:
+    """Return what an order of the escrow `lead` opened here, if it did."""
+    row = connection.execute(_FIND, {"of_lead": lead, "of_order": order_id}).first()
     return None if row is None else Opening(*row)
 
 
 def add(connection: sa.Connection, opening: Opening) -> None:
-    """Store an opening; the database raises if that order has opened anything under that key."""
+    """Store an opening; the database raises if that order has opened anything here."""
     connection.execute(
         _ADD,
         {

@@ -93,10 +93,11 @@ escrow_openings = sa.Table(
     metadata,
     sa.Column("lead", sa.Text, primary_key=True),
     sa.Column("order_id", sa.Text, primary_key=True),
-    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False),
     sa.Column("buyer", sa.Text, nullable=False),
     sa.Column("blinded", sa.LargeBinary, nullable=False),
     sa.Column("opened", sa.LargeBinary, nullable=False),
     sa.Column("at_ms", sa.BigInteger, nullable=False),
 )
-"""What an order opened here: c' and m, both blinded by the device. One for each order and key, for ever."""
+"""What an order opened here: c' and m, both blinded by the device. One for each order, for ever: under
+a second key of the same seller, an order at another escrow would open a second package."""
