@@ -34,7 +34,7 @@ from sealcast.messages.problems import Problem
 from sealcast.messages.requests import Request
 from sealcast.messages.sealedanswers import seal_answer
 from sealcast.server.metrics import Metrics
-from sealcast.server.newcomers import NEWCOMER_ROLE, read_newcomer
+from sealcast.server.newcomers import NEWCOMER_ROLE, ReadNewcomer, read_newcomer
 from sealcast.server.principals import Principals
 from sealcast.server.recent import Recent
 from sealcast.storage.unitofwork import UnitOfWork
@@ -97,7 +97,10 @@ class Pipeline:
         unit_of_work: UnitOfWork,
         clock: Clock,
         metrics: Metrics,
+        read_newcomer: ReadNewcomer = read_newcomer,
     ) -> None:
+        """`read_newcomer` reads what somebody signs whom the server does not know."""
+        self._read_newcomer = read_newcomer
         self._operator = operator
         self._nonce_key = nonce_key
         self._nonces = nonces.Nonces(nonce_key)
@@ -171,7 +174,7 @@ class Pipeline:
     async def _read(self, operation: Operation, body: bytes) -> tuple[Principal, Request]:
         """Return the caller and its request once the signature is verified."""
         if operation.role == NEWCOMER_ROLE:
-            newcomer = read_newcomer(body, self._kek)
+            newcomer = self._read_newcomer(body, self._kek)
             return newcomer.caller, newcomer.request
         signed = jose.peek(body)
         caller = await self._principals.find(signed.kid, self._unit_of_work)
@@ -182,7 +185,7 @@ class Pipeline:
     def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
         wall_ms = self._wall_ms()
         if request.aud != self._operator:
-            raise refusal("not-authenticated", f"this is a key server of {self._operator}")
+            raise refusal("not-authenticated", f"this is a server of {self._operator}")
         if request.op != operation.name:
             raise refusal(
                 "bad-request", f"the request was signed for another operation than {operation.name}"
