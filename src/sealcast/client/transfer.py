@@ -77,9 +77,9 @@ class Transfer:
             self._streaming = _session(self._context, limits.STREAMS_MAX)
         return await _open_stream(self._streaming, server, path, token.encode("ascii"))
 
-    async def get(self, server: str, path: str) -> Reply:
-        """Return what is public at `path`; raises UnreachableError as `post`."""
-        return await _exchange(self._session, "GET", server, path)
+    async def get(self, server: str, path: str, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Reply:
+        """Return what is public at `path`, at most `bytes_max` of it; raises UnreachableError as `post`."""
+        return await _exchange(self._session, "GET", server, path, bytes_max=bytes_max)
 
 
 class Stream:
@@ -127,7 +127,13 @@ def _session(context: ssl.SSLContext, connections_max: int = limits.SOCKETS_MAX)
 
 
 async def _exchange(
-    session: aiohttp.ClientSession, method: str, server: str, path: str, body: bytes | None = None
+    session: aiohttp.ClientSession,
+    method: str,
+    server: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    bytes_max: int = MESSAGE_BYTES_MAX,
 ) -> Reply:
     """Ask once and read the reply, bounded; whatever goes wrong on the way is an UnreachableError."""
     headers = {"Content-Type": MEDIA_TYPE_JOSE} if body is not None else {}
@@ -136,7 +142,7 @@ async def _exchange(
         async with session.request(
             method, url, data=body, headers=headers, allow_redirects=False
         ) as response:
-            return _reply(response, await read_bounded(response.content, server))
+            return _reply(response, await read_bounded(response.content, server, bytes_max))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise UnreachableError(explain(server, error)) from error
 
@@ -182,13 +188,15 @@ def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
     )
 
 
-async def read_bounded(content: aiohttp.StreamReader, server: str) -> bytes:
+async def read_bounded(
+    content: aiohttp.StreamReader, server: str, bytes_max: int = MESSAGE_BYTES_MAX
+) -> bytes:
     """Return a whole body; raises FormatError for one that no message of ours can be."""
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
-        if len(body) > MESSAGE_BYTES_MAX:
-            raise FormatError(f"{server} answered with more than {MESSAGE_BYTES_MAX} bytes")
+        if len(body) > bytes_max:
+            raise FormatError(f"{server} answered with more than {bytes_max} bytes")
     return bytes(body)
 
 

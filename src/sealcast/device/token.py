@@ -54,6 +54,19 @@ class TokenKeys:
     def __repr__(self) -> str:
         return f"TokenKeys({self.place.label} {self.place.id})"
 
+    def is_there(self) -> bool:
+        """Whether the token is plugged in and holds the private KEK still; 0.5 ms in SoftHSM2."""
+        library = _library()
+        try:
+            self._session.get_key(
+                object_class=library.ObjectClass.PRIVATE_KEY,
+                label=KEK_LABEL,
+                id=bytes.fromhex(self.place.id),
+            )
+        except library.exceptions.PKCS11Error:
+            return False
+        return True
+
     def destroy(self, *, kek: bool, signing: bool) -> None:
         """Destroy private keys in the token, for good; those that are gone already are no error.
 
@@ -143,6 +156,12 @@ def open_left_keys(place: TokenPlace, pin: Secret, signing: Jwk, kek: Jwk) -> To
                 raise UsageError("the vault's public keys are not those of a token") from None
             pairs.append(HeldPair(jwk, _HeldKey(_Gone(), public)))
     return TokenKeys(place, session, pairs[0], pairs[1])
+
+
+def open_session(place: TokenPlace, pin: Secret) -> "pkcs11.Session":
+    """Open a session for keys of another kind than a device's; raises UsageError as `open_keys`."""
+    session: pkcs11.Session = _open(place, pin)[0]
+    return session
 
 
 class _Gone:

@@ -1,5 +1,6 @@
 """Owns the queries on certificates: what was issued to whom, until when, and what was revoked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -28,6 +29,18 @@ _ROWS = (
     sa.select(certificates, principals.c.role)
     .join(principals, principals.c.id == certificates.c.principal)
     .order_by(certificates.c.principal, certificates.c.issued_at_ms, certificates.c.use)
+)
+_KNOWN = sa.select(certificates.c.serial).where(
+    certificates.c.serial.in_(sa.bindparam("serials", expanding=True))
+)
+_STANDING = _KNOWN.where(certificates.c.revoked_at_ms.is_(None)).add_columns(certificates.c.principal)
+_MARK = (
+    certificates.update()
+    .where(
+        certificates.c.serial.in_(sa.bindparam("serials", expanding=True)),
+        certificates.c.revoked_at_ms.is_(None),
+    )
+    .values(revoked_at_ms=sa.bindparam("now_ms"), reason=sa.bindparam("why"))
 )
 _REVOKED = (
     sa.select(certificates.c.serial, certificates.c.revoked_at_ms, certificates.c.reason)
@@ -139,6 +152,23 @@ def revoke(
     serials = list(connection.execute(sa.select(certificates.c.serial).where(*live)).scalars())
     connection.execute(certificates.update().where(*live).values(revoked_at_ms=now_ms, reason=reason))
     return [entry for entry in entries(connection) if entry.serial in serials]
+
+
+def is_known(connection: sa.Connection, serial: str) -> bool:
+    """Whether a certificate is on record."""
+    return connection.execute(_KNOWN, {"serials": [serial]}).first() is not None
+
+
+def mark_revoked(connection: sa.Connection, serials: Sequence[str], now_ms: int, reason: str) -> set[str]:
+    """Note that others have revoked these certificates, each by itself; return whose they are.
+
+    Serials that are not on record, or were marked before, are passed over. At most some hundred at a time.
+    """
+    found = connection.execute(_STANDING, {"serials": list(serials)}).all()
+    if found:
+        values = {"serials": [row.serial for row in found], "now_ms": now_ms, "why": reason}
+        connection.execute(_MARK, values)
+    return {row.principal for row in found}
 
 
 def revoked(connection: sa.Connection, now_ms: int) -> list[Revoked]:

@@ -140,7 +140,9 @@ class EscrowKeyAddRequest(Request, frozen=True, kw_only=True):
 
 
 class EscrowKeyListRequest(Request, frozen=True, kw_only=True):
-    """Seller: its keys; operator: all."""
+    """Seller: its keys; operator: all. In the order in which they were made, behind the first `after`."""
+
+    after: RowNumber = 0
 
 
 class EscrowKeyCloseRequest(Request, frozen=True, kw_only=True):
@@ -165,9 +167,10 @@ class EscrowKeyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EscrowKeyList(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to all operations on keys."""
+    """Answer to all operations on keys; `next` is `after` of the next page."""
 
     keys: list[EscrowKeyRow]
+    next: int | None = None
 
 
 # Orders

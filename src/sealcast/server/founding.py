@@ -10,6 +10,7 @@ from sealcast.core.ports import Clock
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import OperatorDocument
 from sealcast.server.metrics import Metrics
+from sealcast.server.newcomers import ReadNewcomer, read_newcomer
 from sealcast.server.pipeline import Pipeline
 from sealcast.server.principals import Principals
 from sealcast.server.state import ServerState
@@ -43,7 +44,13 @@ def health_of(unit_of_work: UnitOfWork) -> Callable[[], Awaitable[bool]]:
 
 
 def pipeline_of(
-    state: ServerState, principals: Principals, unit_of_work: UnitOfWork, clock: Clock, metrics: Metrics
+    state: ServerState,
+    principals: Principals,
+    unit_of_work: UnitOfWork,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    read_newcomer: ReadNewcomer = read_newcomer,
 ) -> Pipeline:
     """Return the way of signed requests, with the keys of a server's state."""
     return Pipeline(
@@ -55,6 +62,7 @@ def pipeline_of(
         unit_of_work=unit_of_work,
         clock=clock,
         metrics=metrics,
+        read_newcomer=read_newcomer,
     )
 
 

@@ -1,5 +1,6 @@
 """Owns who a newcomer is: nobody knows it yet, so its keys are read from the enrolment that they sign."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sealcast.core.errors import FormatError
@@ -8,7 +9,7 @@ from sealcast.messages import jose
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import NEWCOMER, EnrolRequest
 from sealcast.messages.jwk import Jwk
-from sealcast.messages.requests import RegisteredKeys
+from sealcast.messages.requests import RegisteredKeys, Request
 from sealcast.server.issuing import read_csr
 
 NEWCOMER_ROLE = "newcomer"
@@ -16,10 +17,14 @@ NEWCOMER_ROLE = "newcomer"
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """An enrolment whose signature verifies under the signing key that it brings."""
+    """A request whose signature verifies under the signing key that it brings."""
 
     caller: Principal
-    request: EnrolRequest
+    request: Request
+
+
+ReadNewcomer = Callable[[bytes, Jwk], Newcomer]
+"""Reads a request of somebody unknown, given our own KEK; raises FormatError and AuthenticationError."""
 
 
 def read_newcomer(body: bytes, kek: Jwk) -> Newcomer:

@@ -54,8 +54,9 @@ CA_KEY, CA_PEM = "ca.key", "ca.pem"
 TLS_KEY, TLS_PEM = "tls.key", "tls.pem"
 OPERATORS = "operators"
 PEERS = "peers"
+ESCROW = "escrow.json"
 DATABASE = "keyserver.sqlite"
-FILES = (MASTER_KEY, SERVER_VAULT, CLUSTER_VAULT, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS)
+FILES = (MASTER_KEY, SERVER_VAULT, CLUSTER_VAULT, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS, ESCROW)
 
 
 class ServerSecrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,17 @@ class OperatorKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kek: Jwk
 
 
+class EscrowIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What makes a server an escrow: its id, the certificate of its signing key (PEM), who revokes parties.
+
+    `key_servers` are the addresses at which it asks for the list of revoked certificates.
+    """
+
+    id: str
+    certificate: str
+    key_servers: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """All that a running key server reads from its state directory."""
@@ -96,6 +108,7 @@ class ServerState:
     issuer: Issued
     operators: tuple[OperatorKeys, ...]
     peers: tuple[OperatorKeys, ...] = ()
+    escrow: EscrowIdentity | None = None
 
     @property
     def is_manager(self) -> bool:
@@ -105,7 +118,7 @@ class ServerState:
     @property
     def is_replica(self) -> bool:
         """Whether it is a replica's: one that knows the issuing CA, and has no key of it."""
-        return not self.is_manager and not self.issuer.key_pem
+        return not self.is_manager and not self.issuer.key_pem and self.escrow is None
 
     @property
     def peer_id(self) -> str:
@@ -204,6 +217,7 @@ def load_server_state(directory: Path) -> ServerState:
         issuer=Issued(secrets.issuer_pem.encode(), secrets.issuer_key.encode()),
         operators=tuple(_read_operator(path) for path in sorted((directory / OPERATORS).glob("*.json"))),
         peers=tuple(_read_operator(path) for path in sorted((directory / PEERS).glob("*.json"))),
+        escrow=_read_escrow(directory / ESCROW),
     )
 
 
@@ -314,3 +328,12 @@ def _read_operator(path: Path) -> OperatorKeys:
     if keys.signing.is_secret or keys.kek.is_secret:
         raise UsageError(f"{path} holds secret keys; put the public halves there")
     return keys
+
+
+def _read_escrow(path: Path) -> EscrowIdentity | None:
+    if not path.exists():
+        return None
+    try:
+        return decode(read_private(path), EscrowIdentity)
+    except FormatError as error:
+        raise UsageError(f"{path} does not say which escrow this is: {error}") from error

@@ -26,6 +26,7 @@ from sealcast.server.state import (
     SERVER_VAULT,
     TLS_KEY,
     TLS_PEM,
+    EscrowIdentity,
     OperatorKeys,
     ServerSecrets,
     ServerState,
@@ -58,7 +59,7 @@ def create_reception_state(
         check_is_key_server(state)
         if (state.operator, state.ca_pem) != (first.operator, first.ca_pem):
             raise UsageError(f"{state.directory} is another operator's than {first.directory}")
-    ca = own_ca or _ca_of(first.directory)
+    ca = own_ca or ca_of(first.directory)
     if not same_certificate(ca.certificate_pem, first.ca_pem.encode()):
         raise UsageError(f"this is not the CA of {first.directory / CA_PEM}, which the key servers trust")
     check_absent(directory)
@@ -97,18 +98,33 @@ def peer_keys(state: ServerState) -> OperatorKeys:
 def check_is_manager(state: ServerState) -> None:
     """Raise UsageError unless a state directory is a reception manager's."""
     if not state.is_manager:
-        raise UsageError(f"{state.directory} is a key server's: sealcast serve keyserver")
+        raise UsageError(f"{state.directory} is not a reception manager's: sealcast serve {_kind(state)}")
     if not state.peers:
         raise UsageError(f"{state.directory / PEERS} names no key server that may ask")
 
 
 def check_is_key_server(state: ServerState) -> None:
-    """Raise UsageError for the state directory of a reception manager."""
-    if state.is_manager:
-        raise UsageError(f"{state.directory} is a reception manager's: sealcast serve reception")
+    """Raise UsageError for the state directory of a reception manager or an escrow."""
+    if _kind(state) != "keyserver":
+        raise UsageError(f"{state.directory} is not a key server's: sealcast serve {_kind(state)}")
 
 
-def _ca_of(directory: Path) -> Issued:
+def check_is_escrow(state: ServerState) -> EscrowIdentity:
+    """Return which escrow a state directory is of; raises UsageError if it is of none."""
+    if state.escrow is None:
+        raise UsageError(f"{state.directory} is not an escrow's: sealcast serve {_kind(state)}")
+    return state.escrow
+
+
+def ca_of(directory: Path) -> Issued:
+    """Return the operator's CA with its key, kept in a key server's state; raises UsageError."""
     if not (directory / CA_KEY).exists():
         raise UsageError(f"{directory / CA_KEY} is not here; name the CA with --ca-cert and --ca-key")
     return Issued((directory / CA_PEM).read_bytes(), read_private(directory / CA_KEY))
+
+
+def _kind(state: ServerState) -> str:
+    """Return the word for what runs on a state directory."""
+    if state.escrow is not None:
+        return "escrow"
+    return "reception" if state.is_manager else "keyserver"

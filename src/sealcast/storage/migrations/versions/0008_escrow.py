@@ -10,7 +10,7 @@ down_revision = "0007"
 
 PERMANENT = {
     "escrow_receipts": (("number",), ("lead", "order_id", "kind", "key_id")),
-    "escrow_openings": (("lead", "order_id", "key_id"),),
+    "escrow_openings": (("lead", "order_id"),),
 }
 """Tables whose rows stay as they are, and what is unique in each."""
 
@@ -157,5 +157,5 @@ def _make_receipts() -> None:
         sa.Column("blinded", sa.LargeBinary(), nullable=False),
         sa.Column("opened", sa.LargeBinary(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("lead", "order_id", "key_id", name=op.f("pk_escrow_openings")),
+        sa.PrimaryKeyConstraint("lead", "order_id", name=op.f("pk_escrow_openings")),
     )
