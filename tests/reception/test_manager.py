@@ -1,13 +1,14 @@
 """Shows single rules of the reception manager: silence, grace, late heartbeats, batches, shared databases."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from reception.records import HEARTBEAT_MS, Side, open_records
+from reception.records import HEARTBEAT_MS, HISTORY, Side, open_records
 from sealcast.core.ports import NS_PER_S
 from sealcast.reception import manager as rules
-from sealcast.reception.service import STOPPED_LATELY_MS, End, Seen
+from sealcast.reception.service import STOPPED_LATELY_MS, End, Reception, Seen
 from sealcast.reception.store import Page, count_live
 from sealcast.reception.tables import receptions
 from sealcast.testing import SimClock
@@ -76,6 +77,41 @@ def test_what_is_told_late_hides_nobody(side: Side) -> None:
     side.restart()
     side.permit("tv", 1)
     assert [each.number for each in side.history() if each.is_live] == [live.number]
+
+
+def test_what_somebody_else_writes(side: Side) -> None:
+    """Receptions that came over the same connection are kept like own ones: heard anew, ended, and missed."""
+    side.pass_time(SILENCE_S + 1)
+    since_ms = side.moment().wall_ms
+
+    def write(device: str, seen_ms: int, ended_at_ms: int | None = None) -> None:
+        values = {"seen_ms": seen_ms, "ended_at_ms": ended_at_ms, "reason": ended_at_ms and "stopped"}
+        with side.connection.begin():
+            known = {(each.device): each for each in side.manager.page(side.connection, HISTORY)}.get(device)
+            if known is None:
+                made = Reception(0, device, 1, "news", since_ms, seen_ms)
+                values |= {"device": device, "channel": 1, "channel_name": "news", "since_ms": since_ms}
+                side.connection.execute(receptions.insert(), {**values, "packets": 0})
+            else:
+                made = replace(known, **values)  # type: ignore[arg-type]
+                changed = receptions.update().where(receptions.c.number == known.number)
+                side.connection.execute(changed.values(values))
+            side.manager.tell([made], side.moment().now)
+
+    for device in ("heard", "over", "missed"):
+        write(device, since_ms)
+    side.pass_time(SILENCE_S)
+    write("heard", side.moment().wall_ms)
+    write("over", since_ms, since_ms + 5)
+    assert len(side.manager._book) == 2
+    side.pass_time(3)
+    assert {each.device: each.reason for each in side.history()} == {
+        "heard": None,
+        "over": "stopped",
+        "missed": "timeout",
+    }
+    assert side.heartbeat("heard", 1)
+    assert len(side.history()) == 3
 
 
 def test_grace_after_a_restart_and_a_stall(side: Side, clock: SimClock) -> None:

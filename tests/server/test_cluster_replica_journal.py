@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from sealcast.cluster import store_outbox
 from sealcast.core.errors import UnreachableError
 from sealcast.messages import operations
 from sealcast.messages.cluster import GrantedRow
+from sealcast.server.cluster import journal
 from sealcast.server.settings import BillingSettings
 from server.replicas import NAME, Device, Site, channel, epoch
 from server.running import RANDOM
@@ -92,6 +94,30 @@ def test_a_batch_that_comes_again_with_more_rows(site: Site) -> None:
         grant(site, device)
     site.flush()
     assert told(site) == [device.name for device in devices]
+
+
+def test_rows_that_come_meanwhile_go_together(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a batch is on its way to the bus others come: they wait for more, instead of going one by one."""
+    monkeypatch.setattr(journal, "GATHER_S", 3_600.0)
+    devices = on_air(site, 4)
+    forwarder = site.replica.forwarder
+    grant(site, devices[0])
+    bus: Any = forwarder._bus
+
+    class Slow:
+        async def submit(self, *given: Any) -> None:
+            for device in devices[1:3]:
+                await site.guest(device).must(operations.KEYS, channel="news")
+            await bus.submit(*given)
+
+    monkeypatch.setattr(forwarder, "_bus", Slow())
+    site.run(forwarder._hand_in())
+    assert (forwarder.submitted, forwarder.depth) == (1, 0)
+    monkeypatch.setattr(forwarder, "_bus", bus)
+    grant(site, devices[3])
+    site.run(forwarder._hand_in())
+    assert forwarder.submitted == 4
+    assert site.bus.waiting_batches == 2
 
 
 def test_a_database_from_a_backup(site: Site) -> None:

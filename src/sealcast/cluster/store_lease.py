@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sealcast.cluster.lease import Lease, next_version
 from sealcast.cluster.tables import cluster_lease
 from sealcast.core.errors import FencedError
+from sealcast.storage.direct import Direct
 from sealcast.storage.upsert import insert
 
 ROW = 1
@@ -19,7 +20,7 @@ _ONE = cluster_lease.c.id == ROW
 _READ = sa.select(cluster_lease).where(_ONE)
 _LOCK = _READ.with_for_update()
 _TERM = sa.select(cluster_lease.c.term).where(_ONE)
-_CHECK = _TERM.with_for_update(read=True)
+_CHECK = Direct(_TERM.with_for_update(read=True))
 _VERSION = sa.select(cluster_lease.c.version).where(_ONE)
 _TAKE = (
     cluster_lease.update()
@@ -75,7 +76,8 @@ def take(
 
 def check(connection: sa.Connection, term: int) -> None:
     """Raise FencedError unless the term is ours still; it stays so until this transaction ends."""
-    if connection.execute(_CHECK).scalar() != term:
+    row = _CHECK.first(connection, {})
+    if row is None or row[0] != term:
         raise FencedError("another master has taken over: this one writes nothing any more")
 
 

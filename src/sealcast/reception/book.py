@@ -77,6 +77,12 @@ class Book:
         self._seats.pop(pair, None)
         self._unsaved.pop(pair, None)
 
+    def drop_number(self, pair: Pair, number: int) -> None:
+        """Forget the seat of a reception, unless another one of the pair has it."""
+        seat = self._seats.get(pair)
+        if seat is not None and seat.number == number:
+            self.drop(pair)
+
     def hear(self, seat: Seat, seen: Seen, moment: Moment) -> None:
         """Note that a receiver was heard; costs about a microsecond."""
         heard_ns = moment.now - seen.age_ns
@@ -122,6 +128,12 @@ class Book:
     def has_news(self) -> bool:
         """Whether there is something to store."""
         return bool(self._unsaved)
+
+    def doubt_of(self, pair: Pair) -> None:
+        """Do not believe one seat unseen from now on."""
+        seat = self._seats.get(pair)
+        if seat is not None:
+            seat.turn = -1
 
     def doubt(self, *, is_lost: bool) -> None:
         """Believe no seat unseen from now on; `is_lost`: what was stored may not be."""

@@ -7,6 +7,7 @@ believes no seat of its own before it has compared it.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -46,6 +47,7 @@ class ReceptionManager:
         self._data_version: int | None = None
         self._looked_in: sa.RootTransaction | None = None
         self._read_behind: int | None = 0
+        self._told: dict[Pair, None] = {}
         self._ticked_ns: int | None = None
         self._saved_ns = 0
         self._patient_until_ns = 0
@@ -119,10 +121,20 @@ class ReceptionManager:
         self._book.doubt(is_lost=True)
         self._read_behind = 0
 
-    def doubt(self) -> None:
-        """Believe no seat before it was compared: somebody else wrote over this very connection."""
-        self._book.doubt(is_lost=False)
-        self._read_behind = 0
+    def tell(self, receptions: Iterable[Reception], now: int) -> None:
+        """Hear what somebody else wrote over this very connection, in the unit of work that wrote it.
+
+        New ones have no number yet: ticks read them, so that they are missed when nobody hears them any more.
+        """
+        for each in receptions:
+            pair = each.device, each.channel
+            if not each.number:
+                self._book.doubt_of(pair)
+                self._told[pair] = None
+            elif each.is_live:
+                self._take(each, now)
+            else:
+                self._book.drop_number(pair, each.number)
 
     @property
     def _silence_ns(self) -> int:
@@ -202,12 +214,24 @@ class ReceptionManager:
 
     def _read_some(self, connection: sa.Connection, now: int) -> None:
         """Take in the live receptions that the book does not have, a page at a time."""
+        self._read_told(connection, now)
         if self._read_behind is None:
             return
         found = store.live_behind(connection, self._read_behind, READ_AT_ONCE_MAX)
         for each in found:
             self._take(each, now)
         self._read_behind = found[-1].number if len(found) == READ_AT_ONCE_MAX else None
+
+    def _read_told(self, connection: sa.Connection, now: int) -> None:
+        """Take in what we were told that somebody else wrote, a page at a time."""
+        pairs = list(islice(self._told, READ_AT_ONCE_MAX))
+        gone = dict.fromkeys(pairs)
+        for each in store.live_among(connection, pairs):
+            gone.pop(self._take(each, now).pair, None)
+        for pair in pairs:
+            del self._told[pair]
+        for pair in gone:
+            self._book.drop(pair)
 
     def _save_some(self, connection: sa.Connection, now: int) -> None:
         seats = self._book.unsaved(SAVED_AT_ONCE_MAX)

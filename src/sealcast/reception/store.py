@@ -1,13 +1,14 @@
 """Owns the queries on receptions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from sealcast.reception.book import Seat
+from sealcast.reception.book import Pair, Seat
 from sealcast.reception.service import Reception
 from sealcast.reception.tables import receptions
+from sealcast.storage.among import among_pairs, listed
 from sealcast.storage.upsert import new_number
 
 _COLUMNS = tuple(receptions.c[name] for name in Reception.__dataclass_fields__)
@@ -45,6 +46,9 @@ _LIVE_BEHIND = (
     .where(_LIVE, receptions.c.number > sa.bindparam("behind"))
     .order_by(receptions.c.number)
     .limit(sa.bindparam("count"))
+)
+_LIVE_AMONG = sa.select(*_COLUMNS).where(
+    among_pairs(receptions.c.device, receptions.c.channel, "pairs"), _LIVE
 )
 
 
@@ -86,6 +90,13 @@ def live(connection: sa.Connection, device: str | None, channel: int | None) -> 
 def live_behind(connection: sa.Connection, number: int, count: int) -> list[Reception]:
     """Return the next `count` live receptions by number."""
     return [Reception(*row) for row in connection.execute(_LIVE_BEHIND, {"behind": number, "count": count})]
+
+
+def live_among(connection: sa.Connection, pairs: Sequence[Pair]) -> list[Reception]:
+    """Return the live receptions of these devices and channels, in no order."""
+    if not pairs:
+        return []
+    return [Reception(*row) for row in connection.execute(_LIVE_AMONG, {"pairs": listed(pairs)})]
 
 
 def begin(connection: sa.Connection, reception: Reception) -> int:

@@ -45,7 +45,7 @@ class Hooks:
     """
 
     on_begin: Callable[[sa.Connection], None] | None = None
-    on_commit: Callable[[], None] | None = None
+    on_commit: Callable[[Batch], None] | None = None
     is_distributed: bool = False
     metrics: Metrics | None = None
 
@@ -112,7 +112,7 @@ class _Committed:
         self.metrics.observe_batch(batch)
         self.notices.committed()
         if self.hooks.on_commit is not None:
-            self.hooks.on_commit()
+            self.hooks.on_commit(batch)
 
 
 async def open_keyserver(

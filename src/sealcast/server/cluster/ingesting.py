@@ -24,6 +24,7 @@ from sealcast.core.errors import RefusedError, RemoteError, UnreachableError
 from sealcast.core.ports import NS_PER_MS, Clock
 from sealcast.messages.cluster import GrantedRow, JournalBatch, ReceptionRow
 from sealcast.messages.encoding import encode
+from sealcast.reception.service import Reception
 from sealcast.server.cluster import recording, recording_receptions
 from sealcast.server.cluster.clustermetrics import ClusterMetrics
 from sealcast.storage.unitofwork import UnitOfWork
@@ -42,12 +43,15 @@ log = structlog.get_logger("sealcast.server")
 
 @dataclass(slots=True)
 class Taken:
-    """What came of a batch: rows recorded, new grants among them, rows that were there, rows kept aside."""
+    """What came of a batch: rows recorded, new grants among them, rows that were there, rows kept aside.
+
+    `receptions` are those that changed or are new.
+    """
 
     recorded: int = 0
     grants: int = 0
     repeated: int = 0
-    receptions: int = 0
+    receptions: list[Reception] = field(default_factory=list)
     aside: list[Aside] = field(default_factory=list)
     gap: int = 0
 
@@ -55,7 +59,8 @@ class Taken:
 class Ingester:
     """Takes journals from the bus into the database for the length of one term.
 
-    `on_grants` counts new grants; `on_receptions` is told, in the writer's thread, that receptions changed.
+    `on_grants` counts new grants. In the writer's thread `on_unit` is called at the beginning of each unit of
+    work, and `on_receptions` is given those that changed, and new ones with number 0.
     """
 
     def __init__(
@@ -67,12 +72,13 @@ class Ingester:
         clock: Clock,
         metrics: ClusterMetrics,
         on_grants: Callable[[int], None],
-        on_receptions: Callable[[], None],
+        on_receptions: Callable[[Sequence[Reception]], None],
+        on_unit: Callable[[], None],
         keeps_evidence: bool,
     ) -> None:
         self._bus, self._sealer, self._unit_of_work = bus, sealer, unit_of_work
         self._clock, self._metrics = clock, metrics
-        self._on_grants, self._on_receptions = on_grants, on_receptions
+        self._on_grants, self._on_receptions, self._on_unit = on_grants, on_receptions, on_unit
         self._keeps_evidence = keeps_evidence
 
     async def run(self) -> None:
@@ -112,6 +118,7 @@ class Ingester:
 
         Raises IntegrityError if the database refuses one, unless `is_careful`.
         """
+        self._on_unit()
         last = store_journals.number(connection, batch.journal)
         taken = Taken()
         numbered = [
@@ -133,7 +140,7 @@ class Ingester:
         reached = Journal(batch.journal, batch.replica, numbered[-1][0], wall_ms)
         store_journals.raise_number(connection, reached)
         if taken.receptions:
-            self._on_receptions()
+            self._on_receptions(taken.receptions)
         return taken
 
     def _record(
@@ -161,6 +168,7 @@ class Ingester:
 
     def _keep(self, submitted: Submitted, reason: str, connection: sa.Connection) -> Taken:
         """Keep a batch as it is that cannot be opened."""
+        self._on_unit()
         digest = hashlib.sha256(submitted.data).digest()
         aside = Aside(int.from_bytes(digest[:7], "big"), submitted.data, reason)
         store_journals.put_aside(connection, UNREADABLE, submitted.replica, [aside], self._wall_ms())

@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 500
 ROWS_BYTES_MAX = BATCH_BYTES_MAX - 4 * 1024
 """Of the rows in a batch; the rest is for its frame and the names in it."""
 
-GATHER_S = 0.25
+GATHER_S = 0.5
 """How long a grant's row waits for others: a batch costs the master as much as a hundred rows in it."""
 
 LOOK_EVERY_S = 1.0
@@ -108,7 +108,7 @@ class Forwarder:
         """Hand in what is in the journal, as it comes."""
         while True:
             try:
-                await self.flush()
+                await self._hand_in()
             except SealcastError as error:
                 self._mute(str(error))
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -123,6 +123,15 @@ class Forwarder:
                     await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(GATHER_S)
+
+    async def _hand_in(self) -> None:
+        """Hand in the rows there are now; those that come meanwhile wait for others, and go together."""
+        while (batch := await self._reader.read(self._next)) is not None:
+            is_all = len(batch.rows) >= self.depth
+            await self._submit(batch)
+            self.depth -= len(batch.rows)
+            if is_all:
+                return
 
     async def flush(self) -> None:
         """Hand in all rows there are; raises UnreachableError while the bus is away."""

@@ -11,6 +11,7 @@ their entries: while it is away they wait in the database, and a master that die
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 
 import sqlalchemy as sa
@@ -58,7 +59,10 @@ class Publisher:
         reader: Reader,
         clock: Clock,
         metrics: ClusterMetrics,
+        on_unit: Callable[[], None],
     ) -> None:
+        """`on_unit` is called at the beginning of each round's unit of work, in the writer's thread."""
+        self._on_unit = on_unit
         self._composer, self._bus, self._sealer = composer, bus, sealer
         self._unit_of_work, self._reader, self._clock = unit_of_work, reader, clock
         self._metrics = metrics
@@ -136,6 +140,7 @@ class Publisher:
             await self._until_due()
 
     def _compose(self, connection: sa.Connection) -> Round:
+        self._on_unit()
         return self._composer.compose(
             connection, self._progress, self._published, self._clock.wall_ns() // NS_PER_MS
         )

@@ -162,7 +162,8 @@ def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) 
     until = known.fresh_at[row.channel, epoch]
     if until is not None and _goes_on(known, row, epoch, until):
         return None
-    _void(connection, known, row, epoch, epoch + 1 if until is None else until)
+    if known.erased:
+        _void(connection, known, row, epoch, epoch + 1 if until is None else until)
     if (row.device, row.channel, epoch) in known.granted:
         return None
     known.add(row.device, row.channel, epoch, until, row.at_ms)

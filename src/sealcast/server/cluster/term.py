@@ -10,7 +10,7 @@ cannot be missed. Each transaction checks the term, so a master that stood still
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,12 +21,14 @@ from sealcast.cluster import store_lease
 from sealcast.cluster.lease import Lease, Tenure
 from sealcast.cluster.sealing import EntrySealer, JournalSealer
 from sealcast.core.errors import FencedError, SealcastError
+from sealcast.reception.service import Reception
 from sealcast.server.app import make_app
 from sealcast.server.cluster.backlog import Backlog
 from sealcast.server.cluster.delivering import Delivering
 from sealcast.server.cluster.ingesting import Ingester
 from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.publishing import Publisher
+from sealcast.server.cluster.quiet import QuietUnits
 from sealcast.server.cluster.rounds import Composer
 from sealcast.server.compose import Hooks, Interior, compose
 from sealcast.server.front import Message, Receive, Send, send_answer
@@ -35,6 +37,7 @@ from sealcast.server.receptions_here import ReceptionsHere
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.state import ServerState
 from sealcast.storage.reading import Reader
+from sealcast.storage.unitofwork import Batch
 
 FLUSH_S = 1.0
 """At an orderly end, for what changed last to be published; more waits for the next master."""
@@ -62,6 +65,7 @@ class Term:
         self._waiting: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[Any]] = []
         self._publisher: Publisher | None = None
+        self._quiet = QuietUnits()
         self.interior: Interior | None = None
 
     @property
@@ -94,6 +98,7 @@ class Term:
             reader=Reader(office.engine),
             clock=office.clock,
             metrics=office.cluster_metrics,
+            on_unit=self._quiet.unit,
         )
         backlog = Backlog(office.bus, office.cluster_metrics)
         ingester = self._ingester(inside)
@@ -170,9 +175,9 @@ class Term:
     def _ingester(self, inside: Interior) -> Ingester:
         office, receptions = self._office, inside.desks.manager
 
-        def changed() -> None:
+        def changed(told: Sequence[Reception]) -> None:
             if isinstance(receptions, ReceptionsHere):
-                receptions.manager.doubt()
+                receptions.manager.tell(told, office.clock.monotonic_ns())
 
         return Ingester(
             bus=office.bus,
@@ -182,6 +187,7 @@ class Term:
             metrics=office.cluster_metrics,
             on_grants=office.metrics.count_grants,
             on_receptions=changed,
+            on_unit=self._quiet.unit,
             keeps_evidence=office.settings.billing.evidence_days > 0,
         )
 
@@ -226,6 +232,7 @@ class Term:
 
     def _check(self, connection: sa.Connection) -> None:
         """Let a transaction of this term begin, if it is not over; in the writer's thread."""
+        self._quiet.begin()
         try:
             store_lease.check(connection, self.number)
         except FencedError as error:
@@ -238,8 +245,8 @@ class Term:
         if self._publisher is not None:
             await self._publisher.published()
 
-    def _committed(self) -> None:
-        if self._publisher is not None:
+    def _committed(self, batch: Batch) -> None:
+        if self._publisher is not None and not self._quiet.is_all(batch):
             self._publisher.poke()
 
     def _lost(self, reason: str) -> None:
