@@ -14,8 +14,6 @@ RECORDED = {"grants", "erasures", "evidence", "receptions", "cluster_journals", 
 """Where a journal's rows come to stand."""
 
 FOLLOWED = sa.text("SELECT DISTINCT tbl_name FROM sqlite_master WHERE name LIKE '%followed%'")
-    "SELECT DISTINCT tbl_name FROM sqlite_master WHERE name LIKE '%\\_followed\\_%' ESCAPE '\\'"
-)
 
 
 def test_a_transaction_is_quiet_if_all_of_it_is(tmp_path: Path) -> None:
