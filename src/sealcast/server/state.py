@@ -55,7 +55,7 @@ TLS_KEY, TLS_PEM = "tls.key", "tls.pem"
 OPERATORS = "operators"
 PEERS = "peers"
 ESCROW = "escrow.json"
-DATABASE = "keyserver.sqlite"
+DATABASE, ESCROW_DATABASE = "keyserver.sqlite", "escrow.sqlite"
 FILES = (MASTER_KEY, SERVER_VAULT, CLUSTER_VAULT, CA_PEM, TLS_KEY, TLS_PEM, OPERATORS, PEERS, ESCROW)
 
 
@@ -138,7 +138,7 @@ class ServerState:
     @property
     def database_path(self) -> Path:
         """Where the database stands unless told otherwise."""
-        return self.directory / DATABASE
+        return self.directory / (DATABASE if self.escrow is None else ESCROW_DATABASE)
 
 
 def create_server_state(
@@ -275,7 +275,7 @@ def _check_names(operator_name: str, urls: tuple[str, ...]) -> None:
 
 def check_absent(directory: Path) -> None:
     """Refuse, before anything is written, if any of the files is there."""
-    for name in (*FILES, CA_KEY, DATABASE):
+    for name in (*FILES, CA_KEY, DATABASE, ESCROW_DATABASE):
         if (directory / name).exists():
             raise UsageError(f"{directory / name} exists and is never overwritten; choose another directory")
 
