@@ -34,6 +34,7 @@ EXTRA_OF = {
     "nats": "cluster",
     "typst": "invoice",
     "av": "demo",
+    "flute": "escrow",
 }
 """Which extra brings a module that may be missing."""
 

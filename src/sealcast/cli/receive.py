@@ -9,6 +9,7 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json, ServerChoice
 
 if TYPE_CHECKING:
+    from sealcast.cli.receivecarousel import SinkOpener
     from sealcast.cli.reloading import Reloading
     from sealcast.config.load import Loaded
     from sealcast.device.vault import Vault
@@ -27,7 +28,16 @@ Target = Annotated[
 Output = Annotated[
     str | None,
     typer.Option(
-        metavar="OUTPUT", help="FILE, - for standard output, or udp://HOST:PORT.", show_default=False
+        metavar="OUTPUT",
+        help="FILE, - for standard output, udp://HOST:PORT, or a folder for the files of a carousel.",
+        show_default=False,
+    ),
+]
+Once = Annotated[bool, typer.Option("--once", help="End when all files of the carousel are in the folder.")]
+MaxSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help=escape("Take no more from a carousel, for instance 8G. [default: 64G]")
     ),
 ]
 ReorderMs = Annotated[
@@ -56,6 +66,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False)
         "sealcast receive news --output - | ffplay -",
         "sealcast receive news --output recording.ts --interface eth0",
         "sealcast receive rtp://192.0.2.10@232.1.1.1:5004 --output udp://127.0.0.1:1234",
+        "sealcast receive files --output incoming --once",
         "sealcast receive --config gateway.toml",
     )
 )
@@ -64,6 +75,8 @@ def receive(
     target: Target = None,
     *,
     output: Output = None,
+    once: Once = False,
+    max_size: MaxSize = None,
     config: ChannelsFile = None,
     all_: AllChannels = False,
     interface: Interface = None,
@@ -92,7 +105,7 @@ def receive(
 
         fleet.refuse_with_many(
             **{"CHANNEL": target, "--output": output, "--idle-exit": idle_exit, "--wait": wait},
-            **{"--reorder-ms": reorder_ms is not None},
+            **{"--reorder-ms": reorder_ms is not None, "--once": once, "--max-size": max_size},
         )
         many = fleet.settings(context, config)
         receive_many(context, many, credential=credential, interface=interface, json=json)
@@ -102,14 +115,16 @@ def receive(
 
     from dataclasses import replace
 
+    from sealcast.cli.receivecarousel import sink_opener
     from sealcast.cli.reloading import Reloading
 
     loaded = acting.settings(context)
+    opened = sink_opener(output, max_size, once=once, digest=json)
     vault = acting.open_credential(context, loaded, "device", credential)
     reloading = Reloading(context, vault)
     settings = _settings(loaded, vault, target, interface, reorder_ms)
     settings = replace(settings, attach=reloading.attach, idle_exit_s=idle_exit, wait=wait)
-    _receive_listed(loaded, settings, target, output, reloading, json=json)
+    _receive_listed(loaded, settings, target, opened, reloading, json=json)
 
 
 def _settings(
@@ -140,7 +155,7 @@ def _receive_listed(
     loaded: "Loaded",
     settings: "ReceiveSettings",
     target: str,
-    output: str,
+    opened: "SinkOpener",
     reloading: "Reloading",
     *,
     json: bool,
@@ -152,22 +167,23 @@ def _receive_listed(
     lock = held.lock_for(loaded, settings.credential, target)
     with held.listed(settings, lock) as listed:
         check_stays(loaded, settings.credential, target)
-        held.note_end(lock, _receive_one(listed, output, reloading, json=json))
+        held.note_end(lock, _receive_one(listed, opened, reloading, json=json))
 
 
 def _receive_one(
-    settings: "ReceiveSettings", output: str, reloading: "Reloading", *, json: bool
+    settings: "ReceiveSettings", opened: "SinkOpener", reloading: "Reloading", *, json: bool
 ) -> "ReceiveStatus | None":
-    """Receive into `output` to the end, and print and return the summary."""
-    from sealcast.receiver.sinks import open_sink
+    """Receive into an output to the end, and print and return the summary; raises LocalError."""
+    from sealcast.cli.receivecarousel import check_all_taken
 
-    sink = open_sink(output, settings.interface, digest=json)
+    sink = opened(settings.interface)
     try:
         summary = _run(settings, sink, reloading)
     finally:
         sink.close()
     if summary is not None:
-        _print(summary, sink, json=json, to_stderr=output == "-")
+        _print(summary, sink, json=json, to_stderr=opened.is_stdout)
+        check_all_taken(sink)
     return summary
 
 
@@ -176,11 +192,12 @@ def _run(settings: "ReceiveSettings", sink: "Sink", reloading: "Reloading") -> "
     import asyncio
 
     from sealcast.cli import running
+    from sealcast.cli.receivecarousel import describe_files
     from sealcast.receiver.run import receive
     from sealcast.receiver.status import ReceiveStatus
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    with running.StatusLine(describe) as line:
+    with running.StatusLine[ReceiveStatus](lambda status: describe(status) + describe_files(sink)) as line:
 
         async def work(stop: asyncio.Event) -> ReceiveStatus:
             return await receive(
@@ -195,6 +212,7 @@ def _print(summary: "ReceiveStatus", sink: "Sink", *, json: bool, to_stderr: boo
     import dataclasses
 
     from sealcast.cli import output
+    from sealcast.cli.receivecarousel import files_of, summarise_files
 
     if json:
         totals = {
@@ -202,9 +220,9 @@ def _print(summary: "ReceiveStatus", sink: "Sink", *, json: bool, to_stderr: boo
             "bytes_dropped": sink.dropped_bytes,
             "sha256": sink.sha256(),
         }
-        output.print_json(dataclasses.asdict(summary) | totals, to_stderr=to_stderr)
+        output.print_json(dataclasses.asdict(summary) | totals | files_of(sink), to_stderr=to_stderr)
     else:
-        output.print_line(summarise(summary), to_stderr=to_stderr)
+        output.print_line(summarise(summary) + summarise_files(sink), to_stderr=to_stderr)
 
 
 def describe(status: "ReceiveStatus") -> str:

@@ -9,7 +9,7 @@ from sealcast.cli.helps import escape, examples
 from sealcast.cli.options import AllChannels, ChannelsFile, Credential, Interface, Json, ServerChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sealcast.cli.reloading import Reloading
     from sealcast.sender.run import SendSettings
@@ -38,6 +38,19 @@ ScheduleFile = Annotated[
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="With --schedule: print what is sent when, and send nothing.")
+]
+Carousel = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Send the files of this folder, over and over; give --rate."),
+]
+Repair = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PERCENT",
+        min=1,
+        max=27,
+        help=escape("With --carousel: so many repair packets for 100 others. [default: 15]"),
+    ),
 ]
 Loop = Annotated[bool, typer.Option("--loop", help="Begin the file again at its end, restamped.")]
 BesideOthers = Annotated[
@@ -81,6 +94,7 @@ FIRST_SEQ_VARIABLE = "SEALCAST_DEMO_FIRST_SEQ"
         "ffmpeg -re -i film.mp4 -c copy -f mpegts - | sealcast send news --input -",
         "sealcast send news --input udp://239.1.2.3:5000 --interface eth0",
         "sealcast send files --input image.tar --rate 5M",
+        "sealcast send files --carousel outgoing --rate 20M",
         "sealcast send cinema --content film-7",
         "sealcast send --config channels.toml",
         "sealcast send --schedule week.toml --check",
@@ -93,6 +107,8 @@ def send(
     *,
     input_: Input = None,
     content: Content = None,
+    carousel: Carousel = None,
+    repair: Repair = None,
     schedule: ScheduleFile = None,
     check: Check = False,
     beside: BesideOthers = False,
@@ -122,6 +138,7 @@ def send(
 
     given.choose_servers(context, servers)
     one = {"CHANNEL": channel, "--input": input_, "--loop": loop, "--rate": rate, "--content": content}
+    one |= {"--carousel": carousel, "--repair": repair is not None}
     if schedule is not None:
         others = {"--config": config, "--all": all_, "--seconds": seconds}
         fleet.refuse_with_many("--schedule", **one, **others)
@@ -139,33 +156,54 @@ def send(
         return
     if content is not None:
         channel, input_, rate = _of_catalogue(context, content, channel, input_, rate)
-    if channel is None or input_ is None:
+    if channel is None or (input_ is None and carousel is None):
         raise fleet.too_little(channel, "--input")
+    opened = _source_of(input_, carousel, rate, interface, repair, loop=loop)
     prepared = _prepare(context, channel, interface, ttl, credential=credential, seconds=seconds)
-    _send_one(prepared, input_, rate, standby, is_beside=beside, loop=loop, json=json)
+    _send_one(prepared, opened, standby, is_beside=beside, json=json)
+
+
+def _source_of(
+    input_: str | None,
+    carousel: str | None,
+    rate: str | None,
+    interface: str | None,
+    repair: int | None,
+    *,
+    loop: bool,
+) -> "Callable[[], Source]":
+    """Return what opens the input, for each time that it is sent; raises UsageError."""
+    from sealcast.core.errors import UsageError
+    from sealcast.sender.sources import open_source, parse_rate_bits_per_s
+
+    bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
+    if carousel is None and input_ is not None:
+        if repair is not None:
+            raise UsageError("--repair goes with --carousel")
+        return lambda: open_source(input_, rate=bits_per_s, loop=loop, interface=interface)
+    if input_ is not None or loop:
+        raise UsageError("a carousel is its own input and goes round anyway; leave out --input and --loop")
+    if bits_per_s is None or carousel is None:
+        raise UsageError("a carousel needs a rate, for instance --rate 20M")
+
+    from sealcast.sender.carousel import REPAIR_PERCENT, CarouselSource
+
+    folder, percent = carousel, REPAIR_PERCENT if repair is None else repair
+    return lambda: CarouselSource(folder, bits_per_s, percent)
 
 
 def _send_one(
     prepared: "tuple[SendSettings, Reloading]",
-    input_: str,
-    rate: str | None,
+    opened: "Callable[[], Source]",
     standby: str | None,
     *,
     is_beside: bool,
-    loop: bool,
     json: bool,
 ) -> None:
     """Send one channel until its end, or stand by for another sender of it."""
     import dataclasses
 
-    from sealcast.sender.sources import open_source, parse_rate_bits_per_s
-
     settings, reloading = dataclasses.replace(prepared[0], is_beside=is_beside), prepared[1]
-    bits_per_s = None if rate is None else parse_rate_bits_per_s(rate)
-
-    def opened() -> "Source":
-        return open_source(input_, rate=bits_per_s, loop=loop, interface=settings.interface)
-
     source = opened()
     if standby is None:
         _run(settings, source, reloading, json=json)

@@ -34,10 +34,17 @@ CLOSE_WAIT_MS = 3_000
 _F_SETPIPE_SZ = 1031
 
 
+OUTPUT_CLOSED = "output closed"
+
+
 class SinkClosed(LocalError):  # noqa: N818 - not a failure: whoever read the output has had enough
-    """The reader of the output is gone; the receiver ends as if it had been told to."""
+    """The reader of the output is gone; the receiver ends as if it had been told to, for `reason`."""
 
     exit_status = 0
+
+    def __init__(self, text: str, *, reason: str = OUTPUT_CLOSED) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class PipeSink(Tally):

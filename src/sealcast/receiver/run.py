@@ -93,6 +93,7 @@ class _ReceiverRun:
             advance=self._advance,
         )
         self._granted = False
+        self._has_output = True
         self._strays = 0
         self._hints_taken: tuple[str, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
@@ -182,8 +183,9 @@ class _ReceiverRun:
             return
         try:
             self._sink.write(slabs)
-        except SinkClosed:
-            self._finish("output closed")
+        except SinkClosed as closed:
+            self._has_output = False
+            self._finish(closed.reason)
         except SealcastError as error:
             self._fail(error)
 
@@ -191,7 +193,7 @@ class _ReceiverRun:
         if self._done.done():
             return
         self._done.set_result(reason)
-        if reason != "output closed":
+        if self._has_output:
             rest = self._session.drain(self._clock.monotonic_ns())
             self._write([Slab(payload, len(payload)) for payload in rest])
 
