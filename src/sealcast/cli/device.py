@@ -2,16 +2,23 @@
 
 import typer
 
-from sealcast.cli import identify
+from sealcast.cli import identify, serveagent
 from sealcast.cli.helps import examples
 
 app = typer.Typer(
-    help="Devices: renew certificates, identify, list the identified.",
+    help="Devices: serve the agent, renew certificates, identify, list the identified.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
 )
 
+app.command(
+    epilog=examples(
+        "sealcast device serve",
+        "sealcast device serve --credential tv.vault --state ./agent --agent ./agent.sock",
+        "sealcast --pin-file PIN device serve --user sealcast --group video --state /var/lib/sealcast-agent",
+    )
+)(serveagent.serve)
 app.command(epilog=examples("sealcast device renew", "sealcast device renew --credential tv.vault"))(
     identify.renew
 )

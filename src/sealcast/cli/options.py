@@ -18,6 +18,20 @@ Interface = Annotated[
 Credential = Annotated[
     str | None, typer.Option(metavar="FILE.vault", help="Vault to use, in place of the configuration's.")
 ]
+AgentSocket = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        metavar="SOCKET",
+        help="Where the device agent listens, in place of $SEALCAST_AGENT or the usual place.",
+    ),
+]
+Package = Annotated[
+    str,
+    typer.Argument(
+        metavar="PACKAGE", help="A package, by its file or its address (https://…).", show_default=False
+    ),
+]
 ChannelsFile = Annotated[
     str | None,
     typer.Option(

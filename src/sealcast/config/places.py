@@ -1,9 +1,10 @@
-"""Owns where things stand on a machine: the configuration file and the folder of a program's state.
+"""Owns where things stand on a machine: the configuration file, a program's state, the agent's socket.
 
 | | as root | otherwise |
 |---|---|---|
 | configuration | /etc/sealcast/sealcast.toml | $XDG_CONFIG_HOME/sealcast/sealcast.toml |
 | state | /var/lib/sealcast | $XDG_STATE_HOME/sealcast |
+| device agent's socket | /run/sealcast/agent.sock | $XDG_RUNTIME_DIR/sealcast/agent.sock |
 """
 
 import os
@@ -16,6 +17,9 @@ from sealcast.core.errors import UsageError
 FILE_NAME = "sealcast.toml"
 ROOT_CONFIG_DIR = Path("/etc/sealcast")
 ROOT_STATE_DIR = Path("/var/lib/sealcast")
+ROOT_RUNTIME_DIR = Path("/run/sealcast")
+SOCKET_NAME = "agent.sock"
+SOCKET_VARIABLE = "SEALCAST_AGENT"
 PRIVATE_DIR_MODE = 0o700
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -28,6 +32,25 @@ def config_dir(environment: Mapping[str, str]) -> Path:
 def state_dir(environment: Mapping[str, str]) -> Path:
     """Return the folder under which each program keeps its state."""
     return _place(environment, ROOT_STATE_DIR, "XDG_STATE_HOME", ".local/state")
+
+
+def agent_socket(environment: Mapping[str, str], given: str | None = None) -> Path:
+    """Return where the device agent listens: `given`, else $SEALCAST_AGENT, else the place in the table.
+
+    Raises UsageError where there is no such place.
+    """
+    named = given or environment.get(SOCKET_VARIABLE)
+    if named:
+        return Path.cwd() / named
+    if os.geteuid() == 0:
+        return ROOT_RUNTIME_DIR / SOCKET_NAME
+    base = environment.get("XDG_RUNTIME_DIR", "")
+    if not Path(base).is_absolute():
+        raise UsageError(
+            "there is no XDG_RUNTIME_DIR for the device agent's socket: name one with --agent SOCKET,"
+            f" or {SOCKET_VARIABLE}"
+        )
+    return Path(base) / "sealcast" / SOCKET_NAME
 
 
 def make_dir(path: Path) -> Path:

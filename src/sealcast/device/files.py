@@ -94,6 +94,28 @@ def overwrite_left(path: Path) -> None:
         raise UsageError(f"cannot overwrite what is left of {path}: {error.strerror}") from error
 
 
+def erase_private(path: Path) -> None:
+    """Take a file away durably, and overwrite its bytes as far as the file system lets us.
+
+    Raises UsageError. One that is not there is no error.
+    """
+    try:
+        old = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot erase {path}: {error.strerror}") from error
+    try:
+        # The name first: nobody is to find zeros in its place.
+        path.unlink(missing_ok=True)
+        _sync_folder(path)
+        _overwrite(old)
+    except OSError as error:
+        raise UsageError(f"cannot erase {path}: {error.strerror}") from error
+    finally:
+        os.close(old)
+
+
 def read_private(path: Path) -> bytes:
     """Read a file that nobody else may read; raises UsageError naming the command that mends it."""
     try:

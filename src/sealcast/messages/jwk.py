@@ -127,13 +127,14 @@ class Jwk(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HeldPair:
-    """A P-256 pair whose private half stays where it is, for instance in a token: `held` signs and agrees.
+    """A pair whose private half stays where it is, in a token or a device agent: `held` signs and agrees.
 
-    It signs and unseals as a `Jwk` does, and cannot be written anywhere.
+    On P-256, or Ed25519 for one that signs only. It signs and unseals as a `Jwk` does, and cannot be written
+    anywhere.
     """
 
     jwk: Jwk
-    held: ec.EllipticCurvePrivateKey
+    held: ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
     def __repr__(self) -> str:
         return f"HeldPair({self.jwk!r})"
@@ -202,7 +203,8 @@ def jose_key(jwk: Jwk | HeldPair) -> Key:
     """
     if isinstance(jwk, HeldPair):
         # Given the public parts, the library never asks the private half for its value.
-        return ECKey(jwk.held, jose_key(jwk.public()).as_dict(private=False))
+        parts = jose_key(jwk.public()).as_dict(private=False)
+        return OKPKey(jwk.held, parts) if isinstance(jwk.held, Ed25519PrivateKey) else ECKey(jwk.held, parts)
     built = _built.get(jwk)
     if built is None:
         built = _build(jwk)

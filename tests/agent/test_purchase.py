@@ -1,0 +1,230 @@
+"""Shows an order's way through the agent: blind, open, unblind, combine; liars and wrong shares are named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agent.agents import Agent, Package, asked, buy, new_jti, new_order, pack, running_agent
+from sealcast.client.agent import AgentClient
+from sealcast.core.errors import AuthenticationError, FormatError, RefusedError
+from sealcast.messages import jose
+from sealcast.messages.encoding import decode, encode
+from sealcast.messages.escrow import TYP_FAULT, Fault, OrderOpenRequest
+from sealcast.messages.package import TYP_LICENCE, Licence
+from sealcast.sealpack.header import sign_header
+from sealcast.sealpack.licence import make_licence
+from sealpack.makers import RANDOM, WALL_MS, escrow, operator, seller
+
+CONTENT = RANDOM.bytes(100_000)
+
+
+@pytest.fixture(scope="module")
+def party():
+    """Return a device."""
+    return operator().party("TV-0001", "device")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, party) -> Iterator[Agent]:
+    """Run an agent."""
+    with running_agent(tmp_path_factory.mktemp("agent"), party) as started:
+        yield started
+
+
+@pytest.fixture
+def client(running: Agent) -> Iterator[AgentClient]:
+    """Return a connection."""
+    with running.client() as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Return a package of one escrow."""
+    return pack(tmp_path_factory.mktemp("package") / "one.sealpack", CONTENT)
+
+
+def read(client: AgentClient, package: Package, tmp_path: Path) -> bytes:
+    """Return all content of a package, through the agent."""
+    into = tmp_path / "content"
+    with package.path.open("rb") as source, into.open("wb") as sink:
+        session = client.open(source.fileno())
+        written = client.copy(session.session, 0, session.size, source.fileno(), sink.fileno())
+        client.end(session.session)
+    assert written.error is None
+    return into.read_bytes()
+
+
+def licence_of(package: Package, party, order: str) -> str:
+    """Return a licence for an order, as the seller makes it."""
+    return make_licence(
+        package.header,
+        package.content_key,
+        party.certified,
+        order=order,
+        signing=seller().signing,
+        random=RANDOM,
+        now_ms=WALL_MS,
+    )
+
+
+def test_one_escrow(client: AgentClient, package: Package, party, tmp_path: Path) -> None:
+    """The request is signed by the device for that key and order; the content comes out bit for bit."""
+    order = new_order()
+    blinded = client.blind(package.token, 1, order, jti=new_jti(), nonce="n", receipt="r", lead="l")
+    payload = jose.verify(blinded.request, party.signing.public(), typ=jose.TYP_REQUEST)
+    request = decode(payload, OrderOpenRequest)
+    assert (request.order, request.key) == (order, escrow(0).public.key_id)
+    assert (request.nonce, request.receipt, request.lead) == ("n", "r", "l")
+    assert request.certificate == party.certificates.signing
+    assert blinded.escrow == "escrow-0"
+    progress = client.unblind(order, 1, escrow(0).open(request.blinded))
+    assert (progress.have, progress.threshold, progress.complete) == (1, 1, True)
+    assert client.unblind(order, 1, b"again") == progress
+    assert read(client, package, tmp_path) == CONTENT
+    assert client.fault(order) is None
+    with pytest.raises(RefusedError, match="opens on this device already"):
+        client.blind(package.token, 1, new_order(), jti=new_jti())
+
+
+def test_asked_again_the_same(client: AgentClient, tmp_path: Path) -> None:
+    """For one order and part c' stays; another order has another, and what is encapsulated never leaves."""
+    package, order = pack(tmp_path / "p", b"x"), new_order()
+    one, two = (asked(client.blind(package.token, 1, order, jti=new_jti())) for _ in range(2))
+    other = asked(client.blind(package.token, 1, new_order(), jti=new_jti()))
+    assert one.blinded == two.blinded != other.blinded
+    assert one.jti != two.jti
+    assert package.header.parts[0].encapsulation not in {one.blinded, other.blinded}
+
+
+def test_order_is_of_one_package(client: AgentClient, tmp_path: Path) -> None:
+    """An order that was begun for one package blinds nothing of another."""
+    first, second, order = pack(tmp_path / "a", b"a"), pack(tmp_path / "b", b"b"), new_order()
+    client.blind(first.token, 1, order, jti=new_jti())
+    with pytest.raises(RefusedError, match="another package") as refused:
+        client.blind(second.token, 1, order, jti=new_jti())
+    assert refused.value.type == "order-used"
+
+
+@pytest.mark.parametrize("kind", ["another number", "zero", "too long"])
+def test_lying_escrow(client: AgentClient, tmp_path: Path, kind: str) -> None:
+    """A wrong m is found out, the escrow named, and the right one still opens afterwards."""
+    package, order = pack(tmp_path / "p", b"x"), new_order()
+    blinded = asked(client.blind(package.token, 1, order, jti=new_jti())).blinded
+    right = escrow(0).open(blinded)
+    wrong = {
+        "another number": right[:-1] + bytes((right[-1] ^ 1,)),
+        "zero": bytes(384),
+        "too long": right + b"0",
+    }
+    with pytest.raises(AuthenticationError, match="escrow escrow-0 answered wrongly for share 1"):
+        client.unblind(order, 1, wrong[kind])
+    assert client.fault(order) is None
+    assert client.unblind(order, 1, right).complete
+
+
+def test_two_of_three(client: AgentClient, tmp_path: Path) -> None:
+    """Below the threshold nothing opens; any two escrows of three open it."""
+    for numbers in ((1, 2), (3, 1)):
+        package, order = pack(tmp_path / f"p{numbers}", CONTENT, 3, threshold=2), new_order()
+        first, second = numbers
+        assert not buy(client, package, {first: escrow(first - 1)}, order).complete
+        with pytest.raises(RefusedError, match="no key to this package"):
+            read(client, package, tmp_path)
+        assert buy(client, package, {second: escrow(second - 1)}, order).complete
+        assert read(client, package, tmp_path) == CONTENT
+
+
+def test_wrong_share_is_named(client: AgentClient, party, tmp_path: Path) -> None:
+    """A share that does not fit is named and others do instead; where they cannot, the device says so."""
+    enough = pack(tmp_path / "enough", CONTENT, 3, threshold=2, spoil_share=2)
+    order = new_order()
+    with pytest.raises(AuthenticationError, match="share 2, the share of the escrow escrow-1"):
+        buy(client, enough, {2: escrow(1)}, order)
+    assert client.fault(order) is None
+    assert buy(client, enough, {1: escrow(0), 3: escrow(2)}, order).complete
+    assert client.fault(order) is None
+
+    lost, order = pack(tmp_path / "lost", CONTENT, 2, threshold=2, spoil_share=2), new_order()
+    with pytest.raises(AuthenticationError, match="share 2"):
+        buy(client, lost, {1: escrow(0), 2: escrow(1)}, order)
+    with pytest.raises(AuthenticationError, match="found wrong before"):
+        client.unblind(order, 2, b"")
+    word = client.fault(order)
+    assert word is not None
+    fault = decode(jose.verify(word, party.signing.public(), typ=TYP_FAULT), Fault)
+    assert fault == Fault(
+        order=order, package=lost.header.header.id, what="share", number=2, device="TV-0001"
+    )
+
+
+def test_licence(client: AgentClient, party, tmp_path: Path) -> None:
+    """2-of-2, device and escrow: a licence of the order opens, one of another order or device does not."""
+    package, order = pack(tmp_path / "p", CONTENT, 1, threshold=2, is_licensed=True), new_order()
+    with pytest.raises(FormatError, match="needs a licence"):
+        client.blind(package.token, 2, order, jti=new_jti())
+    with pytest.raises(FormatError, match="for the order"):
+        client.blind(package.token, 2, order, jti=new_jti(), licence=licence_of(package, party, new_order()))
+    stranger = operator().party("TV-0002", "device")
+    with pytest.raises(FormatError, match="for the device TV-0002"):
+        client.blind(package.token, 2, order, jti=new_jti(), licence=licence_of(package, stranger, order))
+    assert buy(client, package, {2: escrow(0)}, order, licence_of(package, party, order)).complete
+    assert read(client, package, tmp_path) == CONTENT
+
+
+def test_device_share_is_wrong(client: AgentClient, party, tmp_path: Path) -> None:
+    """A licence whose share for the device is wrong is found out before an escrow is asked for anything."""
+    package, order = pack(tmp_path / "p", CONTENT, 1, threshold=2, is_licensed=True), new_order()
+    good = decode(jose.unverified_payload(licence_of(package, party, order)), Licence)
+    parts = [replace(each, commitment=bytes(32)) if each.sealed else each for each in good.parts]
+    bad = jose.sign(encode(replace(good, parts=parts)), seller().signing, kid="studio", typ=TYP_LICENCE)
+    with pytest.raises(AuthenticationError, match="the device's share"):
+        client.blind(package.token, 2, order, jti=new_jti(), licence=bad)
+    word = client.fault(order)
+    assert word is not None
+    assert decode(jose.unverified_payload(word), Fault).number == 1
+
+
+def test_foreign_package(client: AgentClient, tmp_path: Path) -> None:
+    """A package under another operator's CA, or with a header that was changed, is blinded for nobody."""
+    package = pack(tmp_path / "p", b"x")
+    stranger = operator("elsewhere").party("studio", "seller")
+    forged = sign_header(replace(package.header.header, certificates=stranger.certificates), stranger.signing)
+    for token in (forged, package.token[:-8] + "AAAAAAAA"):
+        with pytest.raises(AuthenticationError):
+            client.blind(token, 1, new_order(), jti=new_jti())
+    with pytest.raises(FormatError):
+        client.blind("no.header.this", 1, new_order(), jti=new_jti())
+
+
+def test_unknown_order_and_share(client: AgentClient, tmp_path: Path) -> None:
+    """What was never blinded is not unblinded, and a share that is not there not blinded."""
+    package, order = pack(tmp_path / "p", b"x"), new_order()
+    with pytest.raises(RefusedError, match="nothing of the order"):
+        client.unblind(order, 1, bytes(384))
+    with pytest.raises(FormatError, match="no share 9"):
+        client.blind(package.token, 9, order, jti=new_jti())
+
+
+def test_list_and_forget(client: AgentClient, tmp_path: Path) -> None:
+    """What opens and what waits is listed; forgotten, a package opens no more and its session has ended."""
+    package, order = pack(tmp_path / "p", CONTENT, 2, threshold=2, title="Forgettable"), new_order()
+    buy(client, package, {1: escrow(0)}, order)
+    rows = [row for row in client.entitlements() if row.order == order]
+    assert [(row.title, row.have, row.threshold, row.complete) for row in rows] == [
+        ("Forgettable", 1, 2, False)
+    ]
+    buy(client, package, {2: escrow(1)}, order)
+    (row,) = [row for row in client.entitlements() if row.order == order]
+    assert row.complete
+    with package.path.open("rb") as source, (tmp_path / "sink").open("wb") as sink:
+        session = client.open(source.fileno())
+        client.forget(row.package)
+        written = client.copy(session.session, 0, 10, source.fileno(), sink.fileno())
+        assert written.count == 0
+        assert isinstance(written.error, RefusedError)
+        with pytest.raises(RefusedError, match="no key to this package"):
+            client.open(source.fileno())
+    assert order not in {each.order for each in client.entitlements()}
