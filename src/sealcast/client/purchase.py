@@ -44,10 +44,11 @@ from sealcast.messages.operation import Operation
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
-USEFUL: tuple[OrderState, ...] = ("issued", "paid", "paying", "placed")
-"""States of an order that a purchase goes on with, what is paid before what is not."""
+PAYABLE: frozenset[OrderState] = frozenset(("placed", "paying"))
+LAST: dict[OrderState, int] = {"paid": 1, "paying": 2, "placed": 3}
+"""With which of several orders a purchase rather does not go on: what is opened comes before all these."""
 
-PAYABLE: tuple[OrderState, ...] = ("placed", "paying")
+OPENED: frozenset[OrderState] = frozenset(("issued", "disputed", "confirmed", "released"))
 PAGES_MAX = 1_000
 PAY_TRIES = 10
 PAY_PAUSE_S = 1.0
@@ -200,19 +201,20 @@ class Purchase:
     async def find(self) -> OrderRow | None:
         """Return the order to go on with, None if one is to be placed.
 
-        With a licence it is the licence's. Raises RefusedError (`order-state` for a licence's order that
-        takes no opening any more), UnreachableError, AuthenticationError.
+        With a licence it is the licence's. One whose opening the agent waits for goes on although it is over:
+        the escrow answers that again. Raises RefusedError (`order-state` for a licence's order that takes no
+        opening any more), UnreachableError, AuthenticationError.
         """
         lead = await self._joined(self.offer.lead)
         if self.offer.order is not None:
             row = await self._one(lead, operations_escrow.ORDER_SHOW, self.offer.order)
-            if row.state not in USEFUL:
+            if not self._is_useful(row):
                 raise RefusedError(
                     "order-state", f"the licence is for the order {row.order}, which is {row.state}"
                 )
             return self._checked(row)
-        rows = [row for row in await self.orders() if row.state in USEFUL]
-        rows.sort(key=lambda row: (USEFUL.index(row.state), row.number))
+        rows = [row for row in await self.orders() if self._is_useful(row)]
+        rows.sort(key=lambda row: (LAST.get(row.state, 0), row.number))
         return self._checked(rows[0]) if rows else None
 
     async def orders(self) -> list[OrderRow]:
@@ -272,7 +274,7 @@ class Purchase:
             try:
                 opened = await self._opened(part, order.order, receipt if part.escrow else None)
             except SealcastError as error:
-                if not part.escrow and order.state != "issued":
+                if not part.escrow and order.state not in OPENED:
                     raise
                 failures.append(Failure(escrow.id, error))
                 continue
@@ -348,6 +350,13 @@ class Purchase:
         if len(found) != 1 or found[0].order != order:
             raise FormatError(f"an escrow answered {operation.name} with another order than ours")
         return found[0]
+
+    def _is_useful(self, row: OrderRow) -> bool:
+        """Whether a purchase goes on with an order; rather with what was opened than with what was not."""
+        if row.state in PAYABLE or row.state in {"paid", "issued"}:
+            return True
+        waiting = {each.order for each in self.agent.entitlements() if not each.complete}
+        return row.state in OPENED and row.order in waiting
 
     def _checked(self, row: OrderRow) -> OrderRow:
         """Return an order that is on the terms of the package; raises AuthenticationError for another.

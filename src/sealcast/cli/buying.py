@@ -1,0 +1,231 @@
+"""Owns how `sealcast buy` goes from a package to content that opens: the offer, the question, the steps.
+
+Imported by the command when it runs, not for its help.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sealcast.agent.sources import package_source
+from sealcast.cli import bought, output
+from sealcast.cli.escrowasking import Asker
+from sealcast.client.agent import AgentClient
+from sealcast.client.purchase import Escrow, EscrowOffer, Offer, Opening, Part, Purchase
+from sealcast.core.errors import LocalError, UsageError
+from sealcast.ledger.money import format_micro, parse_amount
+from sealcast.messages.escrow import OrderRow
+from sealcast.sealpack.header import CheckedHeader, read_header
+from sealcast.sealpack.layout import PREFIX_BYTES, read_prefix
+from sealcast.sealpack.licence import CheckedLicence, read_licence
+
+LICENCE_BYTES_MAX = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the buyer said: the package's place, a licence, what is agreed to, and how to print."""
+
+    package: str
+    licence: Path | None
+    is_sure: bool
+    price_max: str | None
+    confirms: bool
+    json: bool
+    folder: Path
+
+
+class Buying:
+    """One run of the command."""
+
+    def __init__(self, wish: Wish, asker: Asker, agent: AgentClient) -> None:
+        self._wish, self._asker, self._agent = wish, asker, agent
+        self._device = agent.presence.id
+
+    def run(self) -> None:
+        """Buy; raises typer.Abort for a no, and SealcastError with what to do."""
+        checked = read_package(self._wish.package, self._agent.presence.ca_pem)
+        licence = None
+        if self._wish.licence is not None:
+            licence = read_licence(_text(self._wish.licence), checked, device=self._device)
+        asyncio.run(self._buy(checked, offer_of(checked, licence)))
+
+    async def _buy(self, checked: CheckedHeader, offer: Offer) -> None:
+        async with Purchase(offer, self._agent, self._connect, self._say) as purchase:
+            if purchase.is_owned:
+                return self._done(offer, None, "it opened here before")
+            order = await purchase.find()
+            if order is None or order.state == "placed":
+                self._agree(checked, offer, order)
+            order = await purchase.pay(order)
+            self._remember(offer, order)
+            if not offer.parts:
+                return self._wait_for_licence(offer, order)
+            opening = await purchase.open(order)
+            if not opening.is_complete:
+                raise LocalError(self._why(opening, order))
+            if self._wish.confirms:
+                order = await purchase.confirm(order)
+            return self._done(offer, order, "")
+
+    def _connect(self, escrow: EscrowOffer) -> AbstractAsyncContextManager[Escrow]:
+        return self._asker.client(escrow.servers)
+
+    def _say(self, text: str) -> None:
+        if not self._wish.json:
+            output.print_line(text)
+            sys.stdout.flush()
+
+    def _agree(self, checked: CheckedHeader, offer: Offer, order: OrderRow | None) -> None:
+        """Show what is bought, and ask; raises UsageError where nobody can be asked, typer.Abort for a no."""
+        price = price_of(offer)
+        if self._wish.price_max is not None and offer.lead.price_micro > parse_amount(self._wish.price_max):
+            raise UsageError(f"{offer.title} costs {price}, more than --max-price {self._wish.price_max}")
+        if not self._wish.json:
+            for line in _lines(checked, offer, order):
+                output.print_line(line)
+            sys.stdout.flush()
+        if self._wish.is_sure:
+            return
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            typer.confirm(f"Buy it for {price}?", abort=True, err=True)
+        elif self._wish.price_max is None:
+            raise UsageError(f"{offer.title} costs {price}; say --yes, or --max-price AMOUNT, to buy it")
+
+    def _remember(self, offer: Offer, order: OrderRow) -> None:
+        place = self._wish.package
+        record = bought.Bought(
+            order=order.order,
+            device=self._device,
+            escrow=offer.lead.id,
+            servers=list(offer.lead.servers),
+            title=offer.title,
+            package=place if place.startswith(("http://", "https://")) else str(Path(place).resolve()),
+        )
+        bought.remember(self._wish.folder, record)
+
+    def _wait_for_licence(self, offer: Offer, order: OrderRow) -> None:
+        """Say how the seller makes the licence without which this package opens nowhere."""
+        if self._wish.json:
+            output.print_json(self._fields(offer, order) | {"opens": False, "needs_licence": True})
+            return
+        package = self._wish.package
+        output.print_line(f"each order of this package has a licence of its own, that {offer.seller} makes:")
+        output.print_line(
+            f"  sealcast package licence {package} --order {order.order} --device {self._device}"
+        )
+        output.print_line(f"with it, go on:\n  sealcast buy {package} --licence FILE")
+
+    def _done(self, offer: Offer, order: OrderRow | None, how: str) -> None:
+        if self._wish.json:
+            output.print_json(self._fields(offer, order) | {"opens": True, "needs_licence": False})
+            return
+        output.print_line(f"{offer.title} opens on {self._device}" + (f": {how}" if how else "; next:"))
+        if how:
+            return
+        output.print_line(f"  sealcast play {self._wish.package} --output - | ffplay -")
+        if order is not None and order.state == "issued":
+            output.print_line(f"  sealcast order confirm {order.order}")
+
+    def _fields(self, offer: Offer, order: OrderRow | None) -> dict[str, object]:
+        return {
+            "package": offer.package,
+            "title": offer.title,
+            "device": self._device,
+            "order": order.order if order is not None else None,
+            "state": order.state if order is not None else None,
+            "price_micro": offer.lead.price_micro,
+            "currency": offer.lead.currency,
+            "escrow": offer.lead.id,
+        }
+
+    def _why(self, opening: Opening, order: OrderRow) -> str:
+        """Return in one line why the package does not open, and what to do."""
+        why = "; ".join(f"{each.escrow}: {each.error}" for each in opening.failures)
+        said = f"{opening.have} of {opening.threshold} shares are there ({why})"
+        if opening.fault is not None:
+            return (
+                f"{said}; the device attests that the seller's share is wrong: for the money type"
+                f" sealcast order refund {order.order}"
+            )
+        return f"{said}; type the same command again, or: sealcast order dispute {order.order}"
+
+
+def read_package(place: str, ca_pem: str) -> CheckedHeader:
+    """Return the header of a package at a path or address; raises FormatError, AuthenticationError."""
+    with package_source(place) as source:
+        header_bytes = read_prefix(os.pread(source.head, PREFIX_BYTES, 0))
+        return read_header(os.pread(source.head, header_bytes, PREFIX_BYTES), ca_pem)
+
+
+def offer_of(checked: CheckedHeader, licence: CheckedLicence | None) -> Offer:
+    """Return what a verified package offers, with the shares of a licence where it has none itself."""
+    header = checked.header
+    found = checked.parts if licence is None else licence.parts
+    places = {key.public.key_id: at for at, key in enumerate(checked.keys)}
+    return Offer(
+        header=checked.token,
+        package=header.id,
+        title=header.title,
+        seller=header.seller,
+        escrows=_escrows(checked),
+        threshold=header.threshold,
+        parts=tuple(
+            Part(part.number, places[part.key.public.key_id]) for part in found if part.key is not None
+        ),
+        licence=None if licence is None else licence.token,
+        order=None if licence is None else licence.licence.order,
+    )
+
+
+def price_of(offer: Offer) -> str:
+    """Return a price as people write it."""
+    return f"{format_micro(offer.lead.price_micro)} {offer.lead.currency}"
+
+
+def _escrows(checked: CheckedHeader) -> tuple[EscrowOffer, ...]:
+    pairs = zip(checked.keys, checked.header.escrows, strict=True)
+    return tuple(
+        EscrowOffer(
+            id=key.id,
+            servers=tuple(key.document.servers),
+            certificate=packed.certificate,
+            key=key.public.key_id,
+            price_class=key.document.price_class,
+            price_micro=key.document.price_micro,
+            currency=key.document.currency,
+        )
+        for key, packed in pairs
+    )
+
+
+def _lines(checked: CheckedHeader, offer: Offer, order: OrderRow | None) -> Sequence[str]:
+    header = checked.header
+    lead, *others = offer.escrows
+    lines = [
+        offer.title,
+        f"  content  {header.name}, {header.size:,} bytes",
+        f"  seller   {offer.seller}",
+        f"  price    {price_of(offer)} ({lead.price_class})",
+        f"  escrow   {lead.id} at {lead.servers[0]}, which holds the money",
+        *(f"  escrow   {each.id} at {each.servers[0]}" for each in others),
+    ]
+    if order is not None:
+        lines.append(f"  order    {order.order}, {order.state}")
+    return lines
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > LICENCE_BYTES_MAX or not data.isascii():
+        raise UsageError(f"{path} is no licence")
+    return data.decode().strip()

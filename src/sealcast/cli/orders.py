@@ -1,0 +1,183 @@
+"""Owns what `sealcast order` does: finds the escrow of an order, asks it, prints what it says.
+
+Imported by commands when they run, not for their help.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sealcast.cli import acting, bought, output
+from sealcast.cli.bought import Bought
+from sealcast.cli.escrowasking import Asker, asker
+from sealcast.client import KeyServerClient
+from sealcast.core.errors import RemoteError, UnreachableError, UsageError
+from sealcast.keyserver.when import iso_time
+from sealcast.ledger.money import format_micro
+from sealcast.messages import jose
+from sealcast.messages.encoding import decode
+from sealcast.messages.escrow import OrderList, OrderRow, Receipt
+from sealcast.messages.operation import Operation
+from sealcast.messages.operations_escrow import ORDER_LIST, ORDER_SHOW
+
+PAGES_MAX = 10_000
+HEADERS = ("ORDER", "STATE", "PRICE", "BUYER", "SELLER", "TITLE", "UNTIL")
+WHAT_NOW = {
+    "confirmed": "the money is on its way to {row.seller}",
+    "released": "the money is with {row.seller}",
+    "refunding": "the money is on its way back to {row.buyer}",
+    "refunded": "the money is back with {row.buyer}",
+    "disputed": "the money waits for a decision, at most until {until}",
+    "issued": "without a word, the money goes to {row.seller} on {until}",
+    "paid": "nothing was opened so far; without a word, the money goes back on {until}",
+    "placed": "nothing is paid; it expires on {until}",
+    "paying": "the money is on its way to the escrow",
+    "expired": "it was not paid in time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Orders as one party sees them: who asks, what this machine bought, and an escrow if one was named."""
+
+    asker: Asker
+    known: tuple[Bought, ...]
+    url: str | None
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, context: typer.Context, credential: str | None, agent: str | None, url: str | None
+    ) -> Iterator["Orders"]:
+        """Give the orders of a vault's party, else of the agent's device; raises UsageError."""
+        loaded = acting.settings(context)
+        with asker(context, credential, agent) as who:
+            device = who.credential.id if who.agent is not None else None
+            known = [each for each in bought.known(bought.folder_of(loaded)) if each.device == device]
+            yield cls(who, tuple(known), url)
+
+    def list(self, state: str | None, *, as_json: bool) -> None:
+        """Print all orders, or those in one state."""
+        titles = {each.order: each.title for each in self.known}
+        rows = [row for servers in self._escrows() for row in self._rows(servers, state)]
+        if as_json:
+            output.print_json(OrderList(orders=rows))
+            return
+        table = [
+            (
+                row.order,
+                row.state,
+                f"{format_micro(row.price_micro)} {row.currency}",
+                row.buyer,
+                row.seller,
+                titles.get(row.order, f"({row.price_class})"),
+                "-" if row.until_ms is None else iso_time(row.until_ms),
+            )
+            for row in rows
+        ]
+        output.print_table(HEADERS, table, empty="no order yet; see: sealcast buy --help")
+
+    def show(self, order: str, *, as_json: bool) -> None:
+        """Print one order, and when its escrow attested what."""
+        row = self._ask(ORDER_SHOW, order)
+        if as_json:
+            output.print_json(row)
+            return
+        _print(row)
+        output.print_line(f"  price    {format_micro(row.price_micro)} {row.currency} ({row.price_class})")
+        output.print_line(f"  buyer    {row.buyer}\n  seller   {row.seller}")
+        if row.reason:
+            output.print_line(f"  reason   {row.reason}")
+        for token in row.receipts:
+            try:
+                receipt = decode(jose.unverified_payload(token), Receipt)
+            except RemoteError:
+                continue
+            output.print_line(f"  {iso_time(receipt.at_ms)} {receipt.kind}, attested by {receipt.escrow}")
+
+    def change(
+        self,
+        operation: Operation,
+        order: str,
+        *,
+        as_json: bool,
+        with_fault: bool = False,
+        **fields: object,
+    ) -> None:
+        """Have something happen to an order, and print what became of it.
+
+        `with_fault`: the device's own word goes along, if something that it opened was wrong.
+        """
+        agent = self.asker.agent
+        fault = agent.fault(order) if with_fault and agent is not None else None
+        if fault is not None:
+            fields["fault"] = fault
+        row = self._ask(operation, order, **fields)
+        if as_json:
+            output.print_json(row)
+        else:
+            _print(row)
+
+    def _ask(self, operation: Operation, order: str, **fields: object) -> OrderRow:
+        """Ask for one order at its escrow; raises as `KeyServerClient.call`."""
+
+        async def once(client: KeyServerClient) -> OrderList:
+            return await client.expect(operation, OrderList, order=order, **fields)
+
+        found = self.asker.ask(self._servers(order), once).orders
+        if len(found) != 1 or found[0].order != order:
+            raise UnreachableError("the escrow answered with another order than that")
+        return found[0]
+
+    def _rows(self, servers: Sequence[str], state: str | None) -> Sequence[OrderRow]:
+        """Return all orders at one escrow; raises as `KeyServerClient.call`."""
+
+        async def pages(client: KeyServerClient) -> Sequence[OrderRow]:
+            found, after = list[OrderRow](), 0
+            for _ in range(PAGES_MAX):
+                page = await client.expect(ORDER_LIST, OrderList, after=after, state=state)
+                found += page.orders
+                if page.next is None:
+                    break
+                after = page.next
+            return found
+
+        return self.asker.ask(servers, pages)
+
+    def _servers(self, order: str) -> Sequence[str]:
+        """Return the addresses of an order's escrow; raises UsageError where nobody knows."""
+        if self.url is not None:
+            return [self.url]
+        for each in self.known:
+            if each.order == order:
+                return each.servers
+        raise UsageError(f"{order} was not bought here: say at which escrow it is, --escrow URL")
+
+    def _escrows(self) -> Sequence[Sequence[str]]:
+        """Return the addresses of each escrow to ask for a list; raises UsageError where there is none."""
+        if self.url is not None:
+            return [[self.url]]
+        found = {each.escrow: each.servers for each in self.known}
+        if not found and self.asker.agent is None:
+            raise UsageError("say at which escrow: --escrow URL")
+        return list(found.values())
+
+
+def administrator(context: typer.Context, credential: str | None) -> str:
+    """Return the vault of an administrator: `credential`, else the configuration's; raises UsageError."""
+    if credential is not None:
+        return credential
+    loaded = acting.settings(context)
+    if loaded.settings.admin.credential is None:
+        raise UsageError(
+            f"name an operator's vault: --credential, or credential under [admin] in {loaded.path}"
+        )
+    return str(Path(loaded.settings.admin.credential))
+
+
+def _print(row: OrderRow) -> None:
+    until = "-" if row.until_ms is None else iso_time(row.until_ms)
+    output.print_line(f"order {row.order} is {row.state}: {WHAT_NOW[row.state].format(row=row, until=until)}")
