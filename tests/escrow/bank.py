@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sealcast.core.errors import UnreachableError
 from sealcast.escrow.payments import Move
 
 SCHEMA = """
@@ -74,7 +73,8 @@ class Bank:
             self.fault("before it was heard")
             answer = self._carry_out(what, move, self.fault)
             self.fault("before it was answered")
-        except UnreachableError:
+        except Exception:
+            # What was on its way when the caller gave up, or died, may come yet.
             self.late.append((what, move))
             raise
         return answer

@@ -1,4 +1,4 @@
-"""Shows how an order's money moves in the embedded ledger: held once, ended once, never more than is there."""
+"""Shows how orders move money in the embedded ledger: held once, ended once, never more than there is."""
 
 import pytest
 import sqlalchemy as sa
