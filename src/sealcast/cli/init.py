@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sealcast.cli import initescrow
 from sealcast.cli.helps import escape, examples
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
@@ -68,6 +69,7 @@ class Places:
         "sealcast init --dir ./trial",
         "sealcast init --ca-cert company-ca.pem --ca-key company-ca.key --host keys.example.org",
         "sealcast init reception ./reception --from ./trial/keyserver --host 192.0.2.11",
+        "sealcast init escrow ./escrow --from ./trial/keyserver --id Trust --host 192.0.2.12",
     ),
 )
 def init(
@@ -181,6 +183,14 @@ def reception(
     output.print_line("next:")
     output.print_line(f"  sealcast serve reception --state {directory} --listen {listen}")
     output.print_line(f"  in [keyserver]: reception = [{', '.join(map(toml_string, urls))}]")
+
+
+app.command(
+    epilog=examples(
+        "sealcast init escrow ./escrow --from /var/lib/sealcast/keyserver",
+        "sealcast init escrow /srv/escrow --from ./keyserver --id Trust --host escrow.example.org",
+    )
+)(initescrow.escrow)
 
 
 def _reachable(address: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealcast.cli import serveescrow
 from sealcast.cli.helps import examples
 
 if TYPE_CHECKING:
@@ -156,6 +157,15 @@ def reception(
         await serve_reception(settings, clock=SystemClock(), ready=ready, stop=stop, reloads=reloads)
 
     running.run_until_signal(work, reload=reloads.ask)
+
+
+app.command(
+    epilog=examples(
+        "sealcast serve escrow",
+        "sealcast serve escrow --listen 0.0.0.0:8446 --state /srv/escrow",
+        "sealcast --pin-file PIN serve escrow --token 'pkcs11:token=HSM?module-path=/usr/lib/hsm.so'",
+    )
+)(serveescrow.escrow)
 
 
 def _announcing(server: str) -> "Callable[[str], None]":

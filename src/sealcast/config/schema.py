@@ -9,6 +9,7 @@ from sealcast.core.errors import UsageError
 
 LISTEN_DEFAULT = "127.0.0.1:8443"
 RECEPTION_LISTEN_DEFAULT = "127.0.0.1:8445"
+ESCROW_LISTEN_DEFAULT = "127.0.0.1:8446"
 REORDER_MS_MAX = 10_000
 """Ten seconds of a stream waiting for one packet is beyond every network this is made for."""
 
@@ -57,6 +58,10 @@ SILENCE_S_DEFAULT = 20
 """Replicas that are cut off give out a next key for 30 s: a sender waits before that is over."""
 
 SilenceS = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
+CrlS = Annotated[int, msgspec.Meta(ge=1, le=30 * 86_400)]
+WaitS = Annotated[int, msgspec.Meta(ge=1, le=10 * 366 * 86_400)]
+"""How long an order may wait: up to ten years."""
+
 ServerChoice = Literal["fixed", "round-robin", "listed"]
 """How a party chooses among its key servers (`client.choosing`)."""
 
@@ -134,6 +139,32 @@ class BillingSection(Section, frozen=True):
     evidence_days: EvidenceDays = 0
 
 
+class EscrowSection(Section, frozen=True):
+    """`serve escrow`: where it listens, its addresses, state, and database if that is not in the state.
+
+    `key_servers` tell who was revoked, those of the state unless given, or `crl`, a file; read every
+    `crl_every_s`, and nothing is opened under a list older than `crl_max_age_s`. `token` is a PKCS#11 URI:
+    new private keys are made in it. An order that is not paid within `placed_s` expires; paid and not opened
+    for `paid_s`, the money goes back; opened and nothing said for `issued_s`, it is the seller's; a dispute
+    that nobody ends in `disputed_s` ends as `dispute_ends` says.
+    """
+
+    listen: str = ESCROW_LISTEN_DEFAULT
+    urls: list[str] = []
+    state: str | None = None
+    database: str | None = None
+    key_servers: list[str] = []
+    crl: str | None = None
+    crl_every_s: CrlS = 60
+    crl_max_age_s: CrlS = 900
+    token: str | None = None
+    placed_s: WaitS = 86_400
+    paid_s: WaitS = 7 * 86_400
+    issued_s: WaitS = 7 * 86_400
+    disputed_s: WaitS = 30 * 86_400
+    dispute_ends: Literal["release", "refund"] = "release"
+
+
 class AdminSection(Section, frozen=True):
     """Administration: the vault of the operator."""
 
@@ -178,6 +209,7 @@ class Settings(Section, frozen=True):
     keyserver: KeyServerSection = KeyServerSection()
     cluster: ClusterSection = ClusterSection()
     reception: ReceptionSection = ReceptionSection()
+    escrow: EscrowSection = EscrowSection()
     billing: BillingSection = BillingSection()
     admin: AdminSection = AdminSection()
     sender: SenderSection = SenderSection()
@@ -189,6 +221,7 @@ SECTIONS: dict[str, type[Section]] = {
     "keyserver": KeyServerSection,
     "cluster": ClusterSection,
     "reception": ReceptionSection,
+    "escrow": EscrowSection,
     "billing": BillingSection,
     "admin": AdminSection,
     "sender": SenderSection,
@@ -196,7 +229,7 @@ SECTIONS: dict[str, type[Section]] = {
     "logging": LoggingSection,
 }
 
-URL_KEYS = frozenset({"urls", "event_urls", "reception"})
+URL_KEYS = frozenset({"urls", "event_urls", "reception", "key_servers"})
 """Keys that are lists of servers' addresses."""
 
 LIST_KEYS = URL_KEYS | {"bus"}
@@ -206,6 +239,9 @@ PATH_KEYS = frozenset({("keyserver", "state"), ("admin", "credential"), ("sender
     ("sender", "state"),
     ("reception", "state"),
     ("reception", "database"),
+    ("escrow", "state"),
+    ("escrow", "database"),
+    ("escrow", "crl"),
     ("keyserver", "database"),
     ("cluster", "bus_credentials"),
     ("cluster", "bus_ca"),

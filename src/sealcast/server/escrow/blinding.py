@@ -17,10 +17,6 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages.escrow import PUBLIC_EXPONENT
 from sealcast.server.escrow.private import PrivateKey
 
-EXCESS_BYTES = 16
-"""So many random bytes more than n has: reduced by n they are uniform but for 2^-128."""
-
-
 def read_blinded(blinded: bytes, modulus: int) -> int:
     """Return c' as a number; raises the refusals `bad-request` and `opening-refused`, saying what is wrong.
 
@@ -45,7 +41,7 @@ def open_blinded(key: PrivateKey, modulus: int, number: int, random: Random) -> 
     Raises LocalError if what the key gives is not the power that was asked for.
     """
     size = (modulus.bit_length() + 7) // 8
-    n, factor = gmpy2.mpz(modulus), _unit(modulus, size, random)
+    n, factor = gmpy2.mpz(modulus), _unit(modulus, random)
     hidden = number * gmpy2.powmod(factor, PUBLIC_EXPONENT, n) % n
     opened = key.power(int(hidden)) * gmpy2.invert(factor, n) % n
     if gmpy2.powmod(opened, PUBLIC_EXPONENT, n) != number:
@@ -53,9 +49,9 @@ def open_blinded(key: PrivateKey, modulus: int, number: int, random: Random) -> 
     return int(opened).to_bytes(size, "big")
 
 
-def _unit(modulus: int, size: int, random: Random) -> int:
+def _unit(modulus: int, random: Random) -> int:
     """Return a random number with an inverse; the loop ends with the first, but for 2^-1500."""
     while True:
-        number = int.from_bytes(random.bytes(size + EXCESS_BYTES), "big") % modulus
+        number = random.below(modulus)
         if gmpy2.gcd(number, modulus) == 1:
             return number
