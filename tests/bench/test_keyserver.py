@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from sealcast.bench import replicas
 from sealcast.cli.main import app
 
 DEVICES, CHANNELS = 8, 3
@@ -39,11 +40,14 @@ def test_a_table_for_people() -> None:
 
 
 @pytest.mark.quotas
-def test_two_replicas_against_one() -> None:
+def test_two_replicas_against_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """All grants are made by the replicas, once by one and once by two of them, and reach the master."""
+    monkeypatch.setattr(replicas, "IDLE_S", 0.5)
     figures = json.loads(run("--json", "--quota", "0.9"))
     assert (figures["one"]["replicas"], figures["two"]["replicas"]) == (1, 2)
     for row in (figures["one"], figures["two"]):
         assert row["grants"] == DEVICES * CHANNELS
         assert row["cpu_us_per_grant"] > 0
+        assert row["master_cpu_us_per_grant"] > row["master_idle_us_per_grant"] >= 0
+        assert row["master_share"] >= row["master_share_over_idle"] > 0
     assert figures["speedup"] == figures["two"]["grants_per_s"] / figures["one"]["grants_per_s"]

@@ -5,7 +5,9 @@ this process and the bus, one core         master and replicas, the other core
  connections, spread over the replicas ──►  replica 1 (quota)   replica 2 (quota)
                                                └── journal ──► bus ──► master (no quota)
 ```
-All grants are the replicas'; the measurement ends when the master has every one of them in its database.
+All grants are the replicas'; the measurement ends when the master has every one of them in its database, and
+every reception as it is since. What the master takes until then is the gross figure. It beats, keeps its lease
+and looks after its records also while nobody asks for anything: that is measured before, and told apart.
 """
 
 import contextlib
@@ -33,6 +35,9 @@ from sealcast.server.cluster.secrets import NewServer, add_server
 
 REPLICAS = 2
 SETTLE_S_MAX = 60.0
+IDLE_S = 8.0
+"""How long the master is watched while nobody asks for anything: some beats and renewals."""
+
 POLL_S = 0.1
 BUS = "nats-server"
 Tell = Callable[[str], None]
@@ -40,7 +45,12 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a number of replicas came to; the master's share is of the processor time of a grant."""
+    """What a number of replicas came to; processor time in microseconds for each of their grants.
+
+    `cpu` is that of the replicas until the last answer, `master_cpu` all that the master took until it had
+    recorded everything, `master_idle` what it takes in as long a time without any grants. The shares are of
+    `cpu`: gross, and over idle.
+    """
 
     replicas: int
     grants: int
@@ -48,22 +58,24 @@ class Shared:
     p99_ms: float
     cpu_us_per_grant: float
     master_cpu_us_per_grant: float
-
-    @property
-    def master_share(self) -> float:
-        """What the master takes for a grant of a replica, as a share of what that takes there."""
-        return self.master_cpu_us_per_grant / self.cpu_us_per_grant
+    master_idle_us_per_grant: float
+    master_share: float
+    master_share_over_idle: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFigures:
-    """What `bench keyserver --quota` shows; `speedup` is two replicas' grants a second by one's."""
+    """What `bench keyserver --quota` shows; `speedup` is two replicas' grants a second by one's.
+
+    The master's shares are those at two replicas.
+    """
 
     quota: float
     one: Shared
     two: Shared
     speedup: float
     master_share: float
+    master_share_over_idle: float
 
 
 def measure_replicas(
@@ -95,7 +107,8 @@ def measure_replicas(
             tell(f"{count} of {REPLICAS} replicas")
             found.append(_measure(site, crowd, count, connections, share))
     one, two = found
-    return ReplicaFigures(share, one, two, two.grants_per_s / one.grants_per_s, two.master_share)
+    speedup = two.grants_per_s / one.grants_per_s
+    return ReplicaFigures(share, one, two, speedup, two.master_share, two.master_share_over_idle)
 
 
 class Cluster(Site):
@@ -145,6 +158,13 @@ class Cluster(Site):
                 return False
         return True
 
+    def is_recorded(self, requests: int) -> bool:
+        """Whether the master has so many grants of the key that comes next, and receptions with it."""
+        granted = f"SELECT count(*) FROM grants WHERE epoch = {self.epoch + 1:d}"  # noqa: S608 - as above
+        received = f"SELECT count(*) FROM receptions WHERE last_epoch = {self.epoch + 1:d}"  # noqa: S608 - as above
+        with contextlib.closing(sqlite3.connect(self.state / "keyserver.sqlite")) as database:
+            return all(database.execute(query).fetchone()[0] == requests for query in (granted, received))
+
     def _state_of(self, number: int) -> Path:
         return self.folder / f"replica-{number}"
 
@@ -158,20 +178,39 @@ def _measure(site: Cluster, devices: Sequence[Device], count: int, connections: 
     site.turn()
     _until(lambda: site.is_told(len(devices)), "the replicas are not told")
     programs = site.replicas[:count]
+    idle_share = _idle_share(site.server)
     with contextlib.ExitStack() as stack:
         load = stack.enter_context(HttpsLoad(site.ports[:count], site.ca_pem, connections))
         for program in programs:
             stack.enter_context(quota(program.pid, share))
         requests = [request_bytes("POST", operations.KEYS.path, each) for each in site.requests(devices)]
-        before = site.grants()
         began_s, master_s = sum(each.cpu_s for each in programs), site.server.cpu_s
+        started_s = time.monotonic()
         done: Load = load.drive(requests)
         took_s = sum(each.cpu_s for each in programs) - began_s
-    least = before + len(requests)
-    _until(lambda: site.grants() >= least, "grants are missing at the master")
+    _until(lambda: site.is_recorded(len(requests)), "grants or receptions are missing at the master")
     per_grant = 1e6 / done.answers
-    master_us = (site.server.cpu_s - master_s) * per_grant
-    return Shared(count, done.answers, done.per_s, done.p99_ms, took_s * per_grant, master_us)
+    whole_us = (site.server.cpu_s - master_s) * per_grant
+    idle_us = idle_share * (time.monotonic() - started_s) * per_grant
+    cpu_us = took_s * per_grant
+    return Shared(
+        replicas=count,
+        grants=done.answers,
+        grants_per_s=done.per_s,
+        p99_ms=done.p99_ms,
+        cpu_us_per_grant=cpu_us,
+        master_cpu_us_per_grant=whole_us,
+        master_idle_us_per_grant=idle_us,
+        master_share=whole_us / cpu_us,
+        master_share_over_idle=(whole_us - idle_us) / cpu_us,
+    )
+
+
+def _idle_share(server: Program) -> float:
+    """Return what a server takes of a core while nobody asks it for anything."""
+    began_s, cpu_s = time.monotonic(), server.cpu_s
+    time.sleep(IDLE_S)
+    return (server.cpu_s - cpu_s) / (time.monotonic() - began_s)
 
 
 def _until(is_so: Callable[[], bool], complaint: str) -> None:

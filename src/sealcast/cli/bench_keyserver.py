@@ -48,8 +48,8 @@ def keyserver(
     Every answer is one new grant, on disk before it leaves. `hello` is an endpoint of the same HTTP stack and
     TLS that answers `hello`.
 
-    With --quota: one replica against two, each held to that share of a core, and what the master takes for
-    their grants. It needs root and nats-server.
+    With --quota: one replica against two, each held to that share of a core, and what the master takes until
+    it has recorded their grants, with what it takes meanwhile anyway. It needs root and nats-server.
     """
     if quota is not None:
         _replicas(devices, channels, connections, quota, json=json)
@@ -107,13 +107,16 @@ def _replicas(devices: int, channels: int, connections: int, share: float, *, js
             f"{each.p99_ms:.0f}",
             f"{each.cpu_us_per_grant:.0f}",
             f"{each.master_cpu_us_per_grant:.0f}",
+            f"{each.master_idle_us_per_grant:.0f}",
         )
         for each in (figures.one, figures.two)
     ]
-    output.print_table(("REPLICAS", "GRANTS", "A SECOND", "P99 ms", "CPU µs", "MASTER µs"), rows, empty="")
+    titles = ("REPLICAS", "GRANTS", "A SECOND", "P99 ms", "CPU µs", "MASTER µs", "IDLE µs")
+    output.print_table(titles, rows, empty="")
     output.print_line(
         f"two come to {figures.speedup:.2f} times one, each with {share:.0%} of a core;"
-        f" the master takes {figures.master_share:.0%} of a grant"
+        f" the master takes {figures.master_share:.0%} of a grant,"
+        f" {figures.master_share_over_idle:.0%} without what it takes while nobody asks"
     )
 
 
