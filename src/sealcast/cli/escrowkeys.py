@@ -54,8 +54,8 @@ def add(
 ) -> None:
     """Have the escrow make a key for a price; asked again with the same terms, get the same key.
 
-    The price of a class never changes: another price wants another class. Packages under a key are sold at its
-    price, whatever else they say.
+    The price of a class never changes: another price wants another class. Packages under a key are sold at
+    its price, whatever else they say.
     """
     from sealcast.cli.escrowoptions import asker_of, servers_of
     from sealcast.core.errors import UsageError

@@ -99,7 +99,7 @@ def opened(key: EscrowKeyRow, number: int) -> bytes:
 
 
 def test_a_paid_order_opens_one_number_and_the_same_again(sale: Sale) -> None:
-    """A paid order gets m = c'^d and becomes issued; the same c' gets the same again, another `order-used`."""
+    """A paid order gets m = c'^d and is issued; the same c' gets the same again, another `order-used`."""
     order = sale.paid()
     number, given = blinded(sale.cheap)
     first = sale.lead.open(sale.buyer, order.order, sale.cheap, given)
@@ -145,7 +145,7 @@ def test_of_two_at_once_one_is_opened(sale: Sale) -> None:
 
 
 def bad_numbers(modulus: int) -> dict[str, tuple[bytes, str]]:
-    """Return c' that are none, and how each is refused; the last shares a factor with a modulus made for it."""
+    """Return c' that are none, and how each is refused."""
     size = 384
 
     def as_bytes(number: int) -> bytes:
@@ -176,7 +176,7 @@ def test_a_number_that_is_none_is_refused(sale: Sale, name: str) -> None:
 
 
 def test_a_number_with_a_factor_of_the_key_is_refused(sale: Sale) -> None:
-    """A multiple of a prime of the modulus, which only the escrow could make, is refused before it is used."""
+    """A multiple of a prime of the modulus, which only the escrow could make, is refused unused."""
     order = _kept_order(sale)
     (key,) = (each for each in _private_keys(sale) if each[0] == modulus_of(sale.cheap))
     modulus, prime = key
@@ -199,7 +199,7 @@ def test_what_is_not_paid_opens_nothing(sale: Sale) -> None:
 
 
 def test_a_cheap_order_opens_nothing_dear(sale: Sale) -> None:
-    """An order opens under its own key: neither under a dearer one of its seller nor under another seller's."""
+    """An order opens under its own key: under no dearer one of its seller, under no other seller's."""
     order = sale.paid()
     before = sale.lead.dump()
     for key in (sale.dear, sale.foreign):
@@ -241,7 +241,7 @@ def test_a_certificate_that_is_not_the_present_one_opens_nothing(sale: Sale) -> 
 
 
 def test_a_revoked_device_opens_nothing(sale: Sale) -> None:
-    """From the list on which its certificate stands, a device that paid is refused, and its money stays held."""
+    """Once its certificate is on the list, a device that paid is refused, and its money stays held."""
     gone = sale.market.party("TV-gone")
     assert sale.lead.join(gone).status == 200
     sale.lead.pay_in(gone, PRICE, "bank-gone")
