@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sealcast.cli import bench_billing, bench_keyserver, bench_schedules
+from sealcast.cli import bench_billing, bench_escrow, bench_keyserver, bench_schedules
 from sealcast.cli.helps import examples
 from sealcast.cli.options import Json
 
@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode="rich", add_completion=False, no_args_is_help
 
 @app.callback()
 def bench() -> None:
-    """Measure packets, key changes, key requests or bills: read the ratios, machines are noisy."""
+    """Measure packets, key changes, key requests, bills or packages: read the ratios, machines are noisy."""
 
 
 @app.command(
@@ -130,3 +130,6 @@ def _dataplane_json(figures: "DataplaneFigures", found: "PeerFigures") -> dict[s
         "peers": found.peers,
         "notes": found.notes,
     }
+
+
+app.command(epilog=bench_escrow.EXAMPLES)(bench_escrow.escrow)
