@@ -70,8 +70,7 @@ class Buying:
             opening = await purchase.open(order)
             if not opening.is_complete:
                 raise LocalError(self._why(opening, order))
-            if self._wish.confirms:
-                order = await purchase.confirm(order)
+            order = await (purchase.confirm if self._wish.confirms else purchase.show)(order)
             return self._done(offer, order, "")
 
     def _connect(self, escrow: EscrowOffer) -> AbstractAsyncContextManager[Escrow]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sealcast.cli.escrowoptions import At
 from sealcast.cli.helps import examples
 from sealcast.cli.options import AgentSocket, Json
 
@@ -16,12 +17,6 @@ app = typer.Typer(
 )
 
 OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="The order, by its id.", show_default=False)]
-EscrowUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--escrow", metavar="URL", help="The escrow's address; of what was bought here it is known."
-    ),
-]
 PartyVault = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +30,7 @@ Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the other pa
     "list",
     epilog=examples(
         "sealcast order list",
-        "sealcast order list --escrow https://escrow.example:8446 --credential shop.vault --state issued",
+        "sealcast order list --at https://escrow.example:8446 --credential shop.vault --state issued",
     ),
 )
 def list_(
@@ -44,7 +39,7 @@ def list_(
     state: Annotated[
         str | None, typer.Option(metavar="STATE", help="Only those: placed, paid, issued, released …")
     ] = None,
-    escrow: EscrowUrl = None,
+    at: At = None,
     credential: PartyVault = None,
     agent: AgentSocket = None,
     json: Json = False,
@@ -52,7 +47,7 @@ def list_(
     """List orders: a device's at all escrows where it bought, a seller's or all at one escrow."""
     from sealcast.cli.orders import Orders
 
-    with Orders.of(context, credential, agent, escrow) as orders:
+    with Orders.of(context, at, credential, agent) as orders:
         orders.list(state, as_json=json)
 
 
@@ -61,7 +56,7 @@ def show(
     context: typer.Context,
     order: OrderId,
     *,
-    escrow: EscrowUrl = None,
+    at: At = None,
     credential: PartyVault = None,
     agent: AgentSocket = None,
     json: Json = False,
@@ -69,7 +64,7 @@ def show(
     """Show an order and the receipts that its escrow signed."""
     from sealcast.cli.orders import Orders
 
-    with Orders.of(context, credential, agent, escrow) as orders:
+    with Orders.of(context, at, credential, agent) as orders:
         orders.show(order, as_json=json)
 
 
@@ -78,7 +73,7 @@ def confirm(
     context: typer.Context,
     order: OrderId,
     *,
-    escrow: EscrowUrl = None,
+    at: At = None,
     agent: AgentSocket = None,
     json: Json = False,
 ) -> None:
@@ -86,14 +81,14 @@ def confirm(
     from sealcast.cli.orders import Orders
     from sealcast.messages.operations_escrow import ORDER_CONFIRM
 
-    with Orders.of(context, None, agent, escrow) as orders:
+    with Orders.of(context, at, None, agent, by="device") as orders:
         orders.change(ORDER_CONFIRM, order, as_json=json)
 
 
 @app.command(
     epilog=examples(
         "sealcast order refund m1C3…",
-        "sealcast order refund m1C3… --credential shop.vault --escrow https://escrow.example:8446",
+        "sealcast order refund m1C3… --credential shop.vault --at https://escrow.example:8446",
     )
 )
 def refund(
@@ -101,7 +96,7 @@ def refund(
     order: OrderId,
     *,
     reason: Reason = "",
-    escrow: EscrowUrl = None,
+    at: At = None,
     credential: PartyVault = None,
     agent: AgentSocket = None,
     json: Json = False,
@@ -114,7 +109,7 @@ def refund(
     from sealcast.cli.orders import Orders
     from sealcast.messages.operations_escrow import ORDER_REFUND
 
-    with Orders.of(context, credential, agent, escrow) as orders:
+    with Orders.of(context, at, credential, agent) as orders:
         orders.change(ORDER_REFUND, order, as_json=json, reason=reason, with_fault=True)
 
 
@@ -124,7 +119,7 @@ def dispute(
     order: OrderId,
     *,
     reason: Reason = "",
-    escrow: EscrowUrl = None,
+    at: At = None,
     agent: AgentSocket = None,
     json: Json = False,
 ) -> None:
@@ -132,20 +127,20 @@ def dispute(
     from sealcast.cli.orders import Orders
     from sealcast.messages.operations_escrow import ORDER_DISPUTE
 
-    with Orders.of(context, None, agent, escrow) as orders:
+    with Orders.of(context, at, None, agent, by="device") as orders:
         orders.change(ORDER_DISPUTE, order, as_json=json, reason=reason, with_fault=True)
 
 
 @app.command(
     epilog=examples(
-        "sealcast order resolve m1C3… --refund --escrow https://escrow.example:8446 --reason 'as agreed'",
+        "sealcast order resolve m1C3… --refund --at https://escrow.example:8446 --reason 'as agreed'",
     )
 )
 def resolve(
     context: typer.Context,
     order: OrderId,
     *,
-    escrow: EscrowUrl = None,
+    at: At = None,
     release: Annotated[bool, typer.Option("--release", help="The money goes to the seller.")] = False,
     refund: Annotated[bool, typer.Option("--refund", help="The money goes back to the buyer.")] = False,
     reason: Reason = "",
@@ -153,12 +148,12 @@ def resolve(
     json: Json = False,
 ) -> None:
     """End a dispute, as the escrow's administrator."""
-    from sealcast.cli.orders import Orders, administrator
+    from sealcast.cli.orders import Orders
     from sealcast.core.errors import UsageError
     from sealcast.messages.operations_escrow import ORDER_RESOLVE
 
     if release is refund:
         raise UsageError("give either --release or --refund")
     outcome = "release" if release else "refund"
-    with Orders.of(context, administrator(context, credential), None, escrow) as orders:
+    with Orders.of(context, at, credential, None, by="operator") as orders:
         orders.change(ORDER_RESOLVE, order, as_json=json, reason=reason, outcome=outcome)

@@ -6,13 +6,14 @@ Imported by commands when they run, not for their help.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import typer
 
 from sealcast.cli import acting, bought, output
 from sealcast.cli.bought import Bought
 from sealcast.cli.escrowasking import Asker, asker
+from sealcast.cli.escrowoptions import asker_of, servers_of
 from sealcast.client import KeyServerClient
 from sealcast.core.errors import RemoteError, UnreachableError, UsageError
 from sealcast.keyserver.when import iso_time
@@ -41,23 +42,37 @@ WHAT_NOW = {
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Orders as one party sees them: who asks, what this machine bought, and an escrow if one was named."""
+    """Orders as one party sees them: who asks, what its device bought here, and the escrow that was named.
+
+    `usual` are the addresses of the configuration's escrow, for who is no device.
+    """
 
     asker: Asker
     known: tuple[Bought, ...]
-    url: str | None
+    at: tuple[str, ...]
+    usual: tuple[str, ...]
 
     @classmethod
     @contextmanager
     def of(
-        cls, context: typer.Context, credential: str | None, agent: str | None, url: str | None
+        cls,
+        context: typer.Context,
+        at: Sequence[str] | None,
+        credential: str | None,
+        agent: str | None,
+        *,
+        by: Literal["anybody", "device", "operator"] = "anybody",
     ) -> Iterator["Orders"]:
-        """Give the orders of a vault's party, else of the agent's device; raises UsageError."""
+        """Give the orders of whoever asks (`escrowoptions.asker_of`), or has to; raises UsageError."""
         loaded = acting.settings(context)
-        with asker(context, credential, agent) as who:
+        asking = asker(context, None, agent)
+        if by != "device":
+            asking = asker_of(context, credential, agent, is_operator=by == "operator")
+        with asking as who:
             device = who.credential.id if who.agent is not None else None
             known = [each for each in bought.known(bought.folder_of(loaded)) if each.device == device]
-            yield cls(who, tuple(known), url)
+            usual = () if device is not None else tuple(servers_of(context, None))
+            yield cls(who, tuple(known), tuple(servers_of(context, at)) if at else (), usual)
 
     def list(self, state: str | None, *, as_json: bool) -> None:
         """Print all orders, or those in one state."""
@@ -149,33 +164,16 @@ class Orders:
 
     def _servers(self, order: str) -> Sequence[str]:
         """Return the addresses of an order's escrow; raises UsageError where nobody knows."""
-        if self.url is not None:
-            return [self.url]
-        for each in self.known:
-            if each.order == order:
-                return each.servers
-        raise UsageError(f"{order} was not bought here: say at which escrow it is, --escrow URL")
+        found = next((each.servers for each in self.known if each.order == order), self.usual)
+        if not self.at and not found:
+            raise UsageError(f"{order} was not bought here: say at which escrow it is, --at URL")
+        return self.at or found
 
     def _escrows(self) -> Sequence[Sequence[str]]:
-        """Return the addresses of each escrow to ask for a list; raises UsageError where there is none."""
-        if self.url is not None:
-            return [[self.url]]
-        found = {each.escrow: each.servers for each in self.known}
-        if not found and self.asker.agent is None:
-            raise UsageError("say at which escrow: --escrow URL")
-        return list(found.values())
-
-
-def administrator(context: typer.Context, credential: str | None) -> str:
-    """Return the vault of an administrator: `credential`, else the configuration's; raises UsageError."""
-    if credential is not None:
-        return credential
-    loaded = acting.settings(context)
-    if loaded.settings.admin.credential is None:
-        raise UsageError(
-            f"name an operator's vault: --credential, or credential under [admin] in {loaded.path}"
-        )
-    return str(Path(loaded.settings.admin.credential))
+        """Return the addresses of each escrow to ask for a list."""
+        if self.at or self.usual:
+            return [self.at or self.usual]
+        return list({each.escrow: each.servers for each in self.known}.values())
 
 
 def _print(row: OrderRow) -> None:

@@ -290,6 +290,10 @@ class Purchase:
         fault = self.agent.fault(order.order)
         return Opening(have, self.offer.threshold, False, tuple(failures), fault)
 
+    async def show(self, order: OrderRow) -> OrderRow:
+        """Return an order as it stands by now. Raises as `find`."""
+        return await self._one(await self._joined(self.offer.lead), operations_escrow.ORDER_SHOW, order.order)
+
     async def confirm(self, order: OrderRow) -> OrderRow:
         """Say that the content is what was paid for: the money goes to the seller. Raises as `find`."""
         lead = await self._joined(self.offer.lead)
@@ -322,8 +326,7 @@ class Purchase:
 
     async def _receipt(self, order: OrderRow) -> str:
         """Return the lead's receipt upon which other escrows open; raises AuthenticationError for none."""
-        lead = await self._joined(self.offer.lead)
-        row = await self._one(lead, operations_escrow.ORDER_SHOW, order.order)
+        row = await self.show(order)
         signing = read_escrow(self.offer.lead.certificate, self.agent.presence.ca_pem).signing
         for token in reversed(row.receipts):
             receipt = decode(jose.verify(token, signing, typ=TYP_ESCROW_RECEIPT), Receipt)
