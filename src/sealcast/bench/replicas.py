@@ -6,8 +6,8 @@ this process and the bus, one core         master and replicas, the other core
                                                └── journal ──► bus ──► master (no quota)
 ```
 All grants are the replicas'; the measurement ends when the master has every one of them in its database, and
-every reception as it is since. What the master takes until then is the gross figure. It beats, keeps its lease
-and looks after its records also while nobody asks for anything: that is measured before, and told apart.
+every reception as it is since. What the master takes until then is the gross figure. It beats, keeps its
+lease and looks after its records also while nobody asks for anything: that is measured before, told apart.
 """
 
 import contextlib

@@ -47,6 +47,7 @@ class _Known:
     fresh_at: dict[tuple[int, int], int | None]
     devices: frozenset[str] | None = None
     closed: Sequence[Closed] = ()
+    is_looked_up: bool = False
     granted: set[tuple[str, int, int]] = field(default_factory=set)
     chains: dict[tuple[str, int, int], dict[int, int]] = field(default_factory=dict)
     erased: dict[Place, dict[int, int]] = field(default_factory=dict)
@@ -110,6 +111,10 @@ def _record(
         if missing:
             recorded.aside.append(Aside(number, encode(row), missing))
             continue
+        if not known.is_looked_up:
+            # What is there already the database leaves as it is.
+            values += [_value(row, epoch, None) for epoch in row.epochs]
+            continue
         new = [value for epoch in sorted(row.epochs) if (value := _new(connection, known, row, epoch))]
         values += new
         if row.token and new and keeps_evidence:
@@ -137,7 +142,8 @@ def _look_up(
         known.devices = frozenset(connection.execute(_KNOWN, asked).scalars())
     known.closed = closed_by(connection, devices)
     ends = {end for end in fresh_at.values() if end is not None}
-    if ends or known.closed or keeps_evidence:
+    known.is_looked_up = bool(ends or known.closed or keeps_evidence)
+    if known.is_looked_up:
         for row in connection.execute(_GRANTED, {**asked, "ends": listed(ends)}):
             known.add(*row)
     if known.closed:
@@ -167,6 +173,11 @@ def _new(connection: sa.Connection, known: _Known, row: GrantedRow, epoch: int) 
     if (row.device, row.channel, epoch) in known.granted:
         return None
     known.add(row.device, row.channel, epoch, until, row.at_ms)
+    return _value(row, epoch, until)
+
+
+def _value(row: GrantedRow, epoch: int, until: int | None) -> dict[str, object]:
+    """Return a row of the table of grants."""
     return {
         "device": row.device,
         "channel": row.channel,
