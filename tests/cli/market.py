@@ -23,14 +23,14 @@ from cli.terminal import Terminal, free_port
 from sealcast.cli.escrowasking import Asker
 from sealcast.cli.main import run
 from sealcast.client import KeyServerClient
-from sealcast.device.chains import read_party
+from sealcast.device.files import write_private
 from sealcast.device.vault import load_vault
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.escrow import BalanceList, EscrowKeyList, OrderList, SellerList
 from sealcast.messages.package import PackageEscrow
-from sealcast.sealpack.licence import make_licence
+from sealcast.sealpack.licence import seal_content_key
 from sealcast.sealpack.newfile import NewFile
-from sealcast.sealpack.packing import Draft, Seller, Terms, draft, write_package
+from sealcast.sealpack.packing import Seller, Terms, draft, write_package
 from sealcast.server.escrow.serve import serve_escrow
 from sealcast.server.escrow.settings import EscrowSettings
 from sealcast.server.escrow.state import create_escrow_state
@@ -122,7 +122,6 @@ class Market:
     viewer: Terminal
     houses: list[House]
     agent: Agent
-    packages: dict[str, Draft] = field(default_factory=dict)
 
     def asker(self, terminal: Terminal, vault: str) -> Asker:
         """Return who asks with a vault."""
@@ -191,26 +190,9 @@ class Market:
         with NewFile(target) as file:
             write_package(made, source, file)
             file.keep()
-        self.packages[name] = made
+        sealed = seal_content_key(made.content_key, made.header.id, credential.kek.public(), credential.id)
+        write_private(target.with_suffix(".sealkey"), sealed.encode() + b"\n")
         return target
-
-    def licence(self, name: str, order: str) -> Path:
-        """Have the seller make the licence of an order."""
-        made, credential = self.packages[name], load_vault(self.shop.folder / "sealcast.vault")
-        certificates = load_vault(self.viewer.folder / "sealcast.vault").certificates
-        assert certificates is not None
-        token = make_licence(
-            made.checked,
-            made.content_key,
-            read_party(certificates, credential.ca_pem),
-            order=order,
-            signing=credential.signing,
-            random=SystemRandom(),
-            now_ms=SystemClock().wall_ns() // 10**6,
-        )
-        path = self.shop.folder / f"{name}.licence"
-        path.write_text(token)
-        return path
 
 
 @contextlib.contextmanager

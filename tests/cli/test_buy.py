@@ -109,15 +109,21 @@ def test_two_escrows(market: Market, type_at: Typist) -> None:
 
 
 def test_a_licence_for_each_order(market: Market, type_at: Typist) -> None:
-    """The first run pays and says what the seller does; with the licence the second goes on."""
+    """The first run pays and writes what the seller needs; with the licence the second goes on."""
     package = market.pack("licensed", threshold=2, is_licensed=True)
     first = type_at(market.viewer, "buy", str(package), "--yes").out
     assert f"  sealcast buy {package} --licence FILE\n" in first
-    order = json.loads(type_at(market.viewer, "buy", str(package), "--json").out)["order"]
-    licence = market.licence("licensed", order)
-    bought = json.loads(type_at(market.viewer, "buy", str(package), "--licence", str(licence), "--json").out)
-    assert (bought["opens"], bought["order"]) == (True, order)
+    paid = json.loads(type_at(market.viewer, "buy", str(package), "--json").out)
+    assert (paid["opens"], paid["needs_licence"], paid["state"]) == (False, True, "paid")
+    order, request = paid["order"], str(market.viewer.folder / paid["request"])
+    made = ("package", "licence", str(package), "--order", order, "--device", request)
+    licence = json.loads(type_at(market.shop, *made, "--credential", "sealcast.vault", "--json").out)["file"]
+    bought = json.loads(type_at(market.viewer, "buy", str(package), "--licence", licence, "--json").out)
+    assert (bought["opens"], bought["order"], bought["state"]) == (True, order, "issued")
     assert content_of(market, package) == CONTENT
+    another = market.pack("another", threshold=2, is_licensed=True)
+    foreign = type_at(market.viewer, "buy", str(another), "--licence", licence, "--yes")
+    assert (foreign.status, "the licence is for the package" in foreign.complaint) == (1, True)
 
 
 def test_a_refund_before_anything_was_opened(market: Market, type_at: Typist) -> None:
@@ -160,12 +166,10 @@ def test_who_is_not_identified_buys_nothing(market: Market, type_at: Typist) -> 
     package = str(market.pack("private"))
     type_at(market.operator, "device", "identify", BUYER, "--undo")
     type_at(market.viewer, "device", "renew")
-    market.agent.restart()
     refused = type_at(market.viewer, "buy", package, "--yes")
     assert (refused.status, "has not identified TV-0001" in refused.complaint) == (4, True)
     type_at(market.operator, "device", "identify", BUYER, "--evidence", "contract 2042")
     type_at(market.viewer, "device", "renew")
-    market.agent.restart()
     assert type_at(market.viewer, "buy", package, "--yes").status == 0
 
 

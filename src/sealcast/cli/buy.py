@@ -28,6 +28,13 @@ def buy(
         Path | None,
         typer.Option(metavar="FILE", help="The order's licence, by the seller, where the package needs one."),
     ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where what the seller needs for a licence goes; else PACKAGE-ORDER.request.json.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Buy without a question.")] = False,
     max_price: Annotated[
         str | None,
@@ -56,6 +63,7 @@ def buy(
         price_max=max_price,
         confirms=confirm,
         json=json,
+        request=request,
         folder=folder_of(loaded),
     )
     with asker(context, None, agent) as device:

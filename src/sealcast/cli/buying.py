@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import typer
 
 from sealcast.agent.sources import package_source
@@ -20,6 +21,8 @@ from sealcast.client.agent import AgentClient
 from sealcast.client.purchase import Escrow, EscrowOffer, Offer, Opening, Part, Purchase
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.ledger.money import format_micro, parse_amount
+from sealcast.messages.encoding import encode
+from sealcast.messages.enrolment import Certificates
 from sealcast.messages.escrow import OrderRow
 from sealcast.sealpack.header import CheckedHeader, read_header
 from sealcast.sealpack.layout import PREFIX_BYTES, read_prefix
@@ -38,7 +41,17 @@ class Wish:
     price_max: str | None
     confirms: bool
     json: bool
+    request: Path | None
     folder: Path
+
+
+class LicenceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller needs to make an order's licence: nothing in it is secret."""
+
+    package: str
+    order: str
+    device: str
+    certificates: Certificates
 
 
 class Buying:
@@ -110,16 +123,29 @@ class Buying:
         bought.remember(self._wish.folder, record)
 
     def _wait_for_licence(self, offer: Offer, order: OrderRow) -> None:
-        """Say how the seller makes the licence without which this package opens nowhere."""
-        if self._wish.json:
-            output.print_json(self._fields(offer, order) | {"opens": False, "needs_licence": True})
-            return
+        """Write down what the seller needs for the licence, and say what comes next."""
         package = self._wish.package
-        output.print_line(f"each order of this package has a licence of its own, that {offer.seller} makes:")
-        output.print_line(
-            f"  sealcast package licence {package} --order {order.order} --device {self._device}"
-        )
+        name = f"{Path(package).stem}-{order.order}.request.json"
+        path, wanted = self._wish.request or Path(name), self._request(offer, order)
+        try:
+            path.write_bytes(encode(wanted) + b"\n")
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        if self._wish.json:
+            more = {"opens": False, "needs_licence": True, "request": str(path)}
+            output.print_json(self._fields(offer, order) | more)
+            return
+        output.print_line(f"each order of this package has a licence of its own; {offer.seller} makes it by:")
+        output.print_line(f"  sealcast package licence {package} --order {order.order} --device {path}")
         output.print_line(f"with it, go on:\n  sealcast buy {package} --licence FILE")
+
+    def _request(self, offer: Offer, order: OrderRow) -> LicenceRequest:
+        return LicenceRequest(
+            package=offer.package,
+            order=order.order,
+            device=self._device,
+            certificates=self._agent.presence.certificates,
+        )
 
     def _done(self, offer: Offer, order: OrderRow | None, how: str) -> None:
         if self._wish.json:
