@@ -46,6 +46,7 @@ COMMANDS = (
     Entry("content", "sealcast.cli.content", "What data servers send: add, list, show, remove.", ADMINISTER),
     Entry("registry", "sealcast.cli.registry", "Parties: invite, add, list, remove.", ADMINISTER),
     Entry("device", "sealcast.cli.device", "Devices: the agent, certificates, identification.", ADMINISTER),
+    Entry("package", "sealcast.cli.package", "Packages: pack, inspect, verify, unpack, licence.", ADMINISTER),
     Entry("escrow", "sealcast.cli.escrow", "At an escrow: sellers, keys, money, notices.", ADMINISTER),
     Entry("subscriber", "sealcast.cli.subscriber", "Who may receive: add, remove, list, pardon.", ADMINISTER),
     Entry("receptions", "sealcast.cli.receptions", "Who receives what, now or before.", ADMINISTER),

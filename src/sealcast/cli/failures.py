@@ -35,6 +35,8 @@ EXTRA_OF = {
     "typst": "invoice",
     "av": "demo",
     "flute": "escrow",
+    "blake3": "escrow",
+    "gmpy2": "escrow",
 }
 """Which extra brings a module that may be missing."""
 

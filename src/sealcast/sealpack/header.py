@@ -7,10 +7,11 @@ certificate and key document, the form of the shares. No clock is read: a packag
 from dataclasses import dataclass
 
 from sealcast.core.errors import AuthenticationError, FormatError
+from sealcast.device.certified import read_certificate
 from sealcast.device.chains import CertifiedParty, read_party
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
-from sealcast.messages.jwk import HeldPair, Jwk
+from sealcast.messages.jwk import HeldPair, Jwk, jwk_of
 from sealcast.messages.package import (
     CHUNK_BYTES,
     DIGEST_BYTES,
@@ -68,6 +69,16 @@ def peek_header(token: str | bytes) -> PackageHeader:
     header = decode(jose.unverified_payload(token), PackageHeader)
     _check_form(header)
     return header
+
+
+def check_is_whole(token: str | bytes) -> None:
+    """Raise AuthenticationError unless the key that a header itself brings has signed it.
+
+    That finds damage. Who signed it is not known by this: `read_header` says so.
+    """
+    header = peek_header(token)
+    key = jwk_of(read_certificate(header.certificates.signing).public_key())
+    jose.verify(token, key, typ=TYP_PACKAGE)
 
 
 def read_header(token: str | bytes, ca_pem: str) -> CheckedHeader:
