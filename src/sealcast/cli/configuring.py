@@ -57,6 +57,8 @@ def toml_string(text: str) -> str:
 def name_credential(config: Path, role: str, vault: Path) -> Named:
     """Have the configuration name a party's vault, if it names none; say what was done, or what to add."""
     section = SECTION_OF.get(role)
+    if role == "seller":
+        return Named(is_set=False, line=f"its commands take it by --credential {vault}")
     if section is None:
         return Named(is_set=False, line=f"name {vault} in the settings of the {role}'s program")
     setting = f"credential = {toml_string(beside(vault, config))}"
