@@ -1,4 +1,4 @@
-"""Shows that the sweep sees claims through: where an account elsewhere fails, and around one that is broken."""
+"""Shows that the sweep sees claims through, where an account elsewhere fails and around a broken one."""
 
 import asyncio
 import shutil

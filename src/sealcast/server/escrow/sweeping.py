@@ -9,6 +9,7 @@ elsewhere that does not answer ends the round, and the next one asks again.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -50,10 +51,10 @@ class Sweeper:
                 await self.sweep()
             except (SealcastError, sa.exc.SQLAlchemyError) as error:
                 _log.warning("orders were not swept, and will be: %s", error)
-            try:
-                await asyncio.wait_for(self._claimed.wait(), every_s)
-            except TimeoutError:
-                continue
+            # `wait_for` would lose a cancellation that comes together with a claim.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._claimed.wait()
 
     def nudge(self) -> None:
         """Have it look now: there is a claim. Any thread may call this; before `run` it does nothing."""
