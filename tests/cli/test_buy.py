@@ -1,6 +1,11 @@
 """Shows purchases from the command line: what is asked, paid, opened, taken back, and by whom."""
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,13 +85,43 @@ def test_nobody_pays_unasked(market: Market, type_at: Typist) -> None:
     assert (answer["title"], answer["price_micro"]) == ("The film asked", PRICE)
 
 
+def typed_on_a_terminal(market: Market, answer: str, *arguments: str) -> tuple[int, str]:
+    """Run a command whose user sits at a terminal and types an answer; its status, and what it showed."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sealcast.cli", *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=market.viewer.folder,
+        env=market.viewer.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, answer.encode())
+        shown = b""
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 4_096):
+                shown += data
+        os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_on_a_terminal_it_asks(market: Market) -> None:
+    """It shows the price and asks; a no leaves everything as it was."""
+    package, before = str(market.pack("no")), market.states()
+    status, shown = typed_on_a_terminal(market, "n\n", "buy", package)
+    assert (status, "The film no" in shown, "Buy it for 4.99 EUR?" in shown) == (130, True, True)
+    assert market.states() == before
+
+
 def test_without_balance_it_waits(market: Market, type_at: Typist) -> None:
     """What the balance does not cover is said; the order stays, and is paid once it does."""
     package, missing = str(market.pack("dear")), market.balances()[BUYER]
     fields = {"party": BUYER, "amount_micro": missing, "currency": "EUR", "reference": "all-of-it"}
     market.as_operator(market.houses[0], operations.PAYOUT, BalanceList, **fields)
     refused = type_at(market.viewer, "buy", package, "--yes")
-    assert refused.status == 4
+    assert (refused.status, "pay in at escrow-1" in refused.complaint) == (4, True)
     before = market.states()
     assert before.count("placed") == 1
     market.deposit(missing, "back-again")

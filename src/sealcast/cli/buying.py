@@ -19,7 +19,7 @@ from sealcast.cli import bought, output
 from sealcast.cli.escrowasking import Asker
 from sealcast.client.agent import AgentClient
 from sealcast.client.purchase import Escrow, EscrowOffer, Offer, Opening, Part, Purchase
-from sealcast.core.errors import LocalError, UsageError
+from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.ledger.money import format_micro, parse_amount
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import Certificates
@@ -29,6 +29,7 @@ from sealcast.sealpack.layout import PREFIX_BYTES, read_prefix
 from sealcast.sealpack.licence import CheckedLicence, read_licence
 
 LICENCE_BYTES_MAX = 256 * 1024
+NOT_COVERED = "not-covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Buying:
             order = await purchase.find()
             if order is None or order.state == "placed":
                 self._agree(checked, offer, order)
-            order = await purchase.pay(order)
+            order = await self._paid(purchase, order)
             self._remember(offer, order)
             if not offer.parts:
                 return self._wait_for_licence(offer, order)
@@ -85,6 +86,19 @@ class Buying:
                 raise LocalError(self._why(opening, order))
             order = await (purchase.confirm if self._wish.confirms else purchase.show)(order)
             return self._done(offer, order, "")
+
+    async def _paid(self, purchase: Purchase, order: OrderRow | None) -> OrderRow:
+        try:
+            return await purchase.pay(order)
+        except RefusedError as error:
+            if error.type != NOT_COVERED:
+                raise
+            lead = purchase.offer.lead.id
+            raise RefusedError(
+                NOT_COVERED,
+                f"{error.detail}; pay in at {lead}, then type the same command again",
+                error.status,
+            ) from error
 
     def _connect(self, escrow: EscrowOffer) -> AbstractAsyncContextManager[Escrow]:
         return self._asker.client(escrow.servers)

@@ -6,6 +6,7 @@ Imported by commands when they run, not for their help.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import typer
@@ -15,14 +16,15 @@ from sealcast.cli.bought import Bought
 from sealcast.cli.escrowasking import Asker, asker
 from sealcast.cli.escrowoptions import asker_of, servers_of
 from sealcast.client import KeyServerClient
-from sealcast.core.errors import RemoteError, UnreachableError, UsageError
+from sealcast.core.errors import AuthenticationError, FormatError, UsageError
+from sealcast.device.chains import read_escrow
 from sealcast.keyserver.when import iso_time
 from sealcast.ledger.money import format_micro
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode
-from sealcast.messages.escrow import OrderList, OrderRow, Receipt
+from sealcast.messages.escrow import TYP_ESCROW_RECEIPT, NoticeList, OrderList, OrderRow, Receipt
 from sealcast.messages.operation import Operation
-from sealcast.messages.operations_escrow import ORDER_LIST, ORDER_SHOW
+from sealcast.messages.operations_escrow import NOTICE_LIST, ORDER_LIST, ORDER_SHOW
 
 PAGES_MAX = 10_000
 HEADERS = ("ORDER", "STATE", "PRICE", "BUYER", "SELLER", "TITLE", "UNTIL")
@@ -96,8 +98,12 @@ class Orders:
         output.print_table(HEADERS, table, empty="no order yet; see: sealcast buy --help")
 
     def show(self, order: str, *, as_json: bool) -> None:
-        """Print one order, and when its escrow attested what."""
-        row = self._ask(ORDER_SHOW, order)
+        """Print one order, and when its escrow attested what.
+
+        Raises AuthenticationError for a receipt that no escrow of the operator signed, or for another order.
+        """
+        row, certificate = self.asker.ask(self._servers(order), partial(_row_and_certificate, order=order))
+        receipts = _verified(row, certificate, self.asker.credential.ca_pem)
         if as_json:
             output.print_json(row)
             return
@@ -106,11 +112,7 @@ class Orders:
         output.print_line(f"  buyer    {row.buyer}\n  seller   {row.seller}")
         if row.reason:
             output.print_line(f"  reason   {row.reason}")
-        for token in row.receipts:
-            try:
-                receipt = decode(jose.unverified_payload(token), Receipt)
-            except RemoteError:
-                continue
+        for receipt in receipts:
             output.print_line(f"  {iso_time(receipt.at_ms)} {receipt.kind}, attested by {receipt.escrow}")
 
     def change(
@@ -142,10 +144,7 @@ class Orders:
         async def once(client: KeyServerClient) -> OrderList:
             return await client.expect(operation, OrderList, order=order, **fields)
 
-        found = self.asker.ask(self._servers(order), once).orders
-        if len(found) != 1 or found[0].order != order:
-            raise UnreachableError("the escrow answered with another order than that")
-        return found[0]
+        return _one(self.asker.ask(self._servers(order), once), order)
 
     def _rows(self, servers: Sequence[str], state: str | None) -> Sequence[OrderRow]:
         """Return all orders at one escrow; raises as `KeyServerClient.call`."""
@@ -174,6 +173,29 @@ class Orders:
         if self.at or self.usual:
             return [self.at or self.usual]
         return list({each.escrow: each.servers for each in self.known}.values())
+
+
+async def _row_and_certificate(client: KeyServerClient, *, order: str) -> tuple[OrderRow, str]:
+    """Return an order, and the certificate of the escrow that has it."""
+    row = _one(await client.expect(ORDER_SHOW, OrderList, order=order), order)
+    return row, (await client.expect(NOTICE_LIST, NoticeList, limit=1)).certificate
+
+
+def _one(answer: OrderList, order: str) -> OrderRow:
+    if len(answer.orders) != 1 or answer.orders[0].order != order:
+        raise FormatError("the escrow answered with another order than that")
+    return answer.orders[0]
+
+
+def _verified(row: OrderRow, certificate: str, ca_pem: str) -> Sequence[Receipt]:
+    """Return what an escrow under the operator's CA attested of an order; raises AuthenticationError."""
+    escrow = read_escrow(certificate, ca_pem)
+    receipts = [
+        decode(jose.verify(each, escrow.signing, typ=TYP_ESCROW_RECEIPT), Receipt) for each in row.receipts
+    ]
+    if any((each.order, each.escrow) != (row.order, escrow.id) for each in receipts):
+        raise AuthenticationError(f"{escrow.id} shows receipts of something else with the order {row.order}")
+    return receipts
 
 
 def _print(row: OrderRow) -> None:
