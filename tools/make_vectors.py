@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vectors_asking import asking_vectors
 from vectors_erasure import erasure_vectors
+from vectors_package import package_vectors
 from vectors_scramble import scramble_vectors
 
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
@@ -347,6 +348,7 @@ FILES: dict[str, Callable[[Kept], Content]] = {
     "at-rest.json": rest_vectors,
     "scramble.json": scramble_vectors,
     "asking.json": asking_vectors,
+    "package.json": package_vectors,
 }
 
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-HERE = Path(__file__).parent
+HERE, APART = Path(__file__).parent, ("scramble", "asking", "package")
 SIGNS = {"oct": "HS256", "Ed25519": "Ed25519", "P-256": "ES256"}
 RECEIVES = {"oct": "A256KW", "X25519": "ECDH-ES+A256KW", "P-256": "ECDH-ES+A256KW", "RSA": "RSA-OAEP-256"}
 NONCE_VALID_MS, NONCE_AHEAD_MS = 120_000, 5_000
@@ -391,8 +391,7 @@ FILES: dict[str, Callable[[Json], int]] = {
     "erasure.json": verify_erasure,
     "nonces.json": verify_nonces,
     "at-rest.json": verify_at_rest,
-    "scramble.json": runpy.run_path(str(HERE / "verify_scramble.py"))["verify_scramble"],
-    "asking.json": runpy.run_path(str(HERE / "verify_asking.py"))["verify_asking"],
+    **{f"{one}.json": runpy.run_path(str(HERE / f"verify_{one}.py"))[f"verify_{one}"] for one in APART},
 }
 
 
