@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sealcast.agent.desk import Desk
-from sealcast.agent.holding import Holding
+from sealcast.agent.holding import Holding, Opener
 from sealcast.agent.listening import listen
 from sealcast.agent.secrets import Secrets
 from sealcast.agent.serving import Admitted, Server
@@ -62,6 +62,7 @@ class Agent:
 
     folder: Path
     vault: Path
+    opener: Opener | None = None
     path: Path = field(init=False)
     server: Server = field(init=False)
     desk: Desk = field(init=False)
@@ -74,7 +75,7 @@ class Agent:
 
     def start(self) -> None:
         """Begin to serve."""
-        holding = Holding(lambda: open_with_keys(self.vault, None, None))
+        holding = Holding(self.opener or (lambda: open_with_keys(self.vault, None, None)))
         secrets = Secrets(self.state)
         secrets.tidy(holding.present())
         self.desk = Desk(holding, secrets, RANDOM)

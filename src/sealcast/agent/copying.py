@@ -1,4 +1,4 @@
-"""Owns the fast way from sealed chunks to content: segments of 1 MiB, verified and opened in two threads.
+"""Owns the fast way from sealed chunks to content: segments of 2 MiB, verified and opened in two threads.
 
 ```
 source ── pread ──► sealed segment ── BLAKE3 of each chunk = its leaf? ── AES-256-GCM ──► content ──► sink
@@ -19,8 +19,8 @@ from sealcast.core.errors import AuthenticationError, FormatError, SealcastError
 from sealcast.messages.package import CHUNK_BYTES
 from sealcast.sealpack.layout import GROUP_CHUNKS, SEALED_BYTES, TAG_BYTES
 
-SEGMENT_CHUNKS = 16
-"""1 MiB: a thread is handed something worth the handing, and three of them fit into the cache of a core."""
+SEGMENT_CHUNKS = 32
+"""2 MiB: a thread is handed something that is worth the handing; a chunk is opened while its core has it."""
 
 THREADS = 2
 AHEAD = THREADS
@@ -29,7 +29,7 @@ AHEAD = THREADS
 
 @dataclass(slots=True)
 class _Segment:
-    """Chunks `first` to `last` of one group, and memory for them."""
+    """Chunks `first` to `last` of one group; memory for one of them sealed, and for the content of all."""
 
     sealed: bytearray
     content: bytearray
@@ -91,12 +91,17 @@ class Copying:
         A segment's memory is used again once the next one is asked for.
         """
         spans = list(_spans(first, last)) if last - first < GROUP_CHUNKS else _spans(first, last)
-        free = [_Segment(bytearray(), bytearray()) for _ in range(AHEAD + 1)]
+        free = [_Segment(bytearray(SEALED_BYTES), bytearray()) for _ in range(AHEAD + 1)]
         running: deque[Future[_Opened]] = deque()
+        error: SealcastError | None = None
         try:
             for start, stop in spans:
                 self._check()
-                segment = self._prepare(free.pop(), start, stop)
+                try:
+                    segment = self._prepare(free.pop(), start, stop)
+                except SealcastError as wrong:
+                    error = wrong
+                    break
                 if isinstance(spans, list) and len(spans) == 1:
                     yield self._open(segment)
                     return
@@ -107,6 +112,8 @@ class Copying:
                     free.append(opened.segment)
             while running:
                 yield running.popleft().result()
+            if error is not None:
+                raise error
         finally:
             for each in running:
                 each.cancel()
@@ -118,28 +125,23 @@ class Copying:
         if self._leaves[0] != group:
             self._leaves = group, self._package.read_leaves(self._source, group)
         segment.first, segment.last, segment.leaves = first, last, self._leaves[1]
-        chunks = last - first + 1
-        if len(segment.sealed) < chunks * SEALED_BYTES:
-            segment.sealed, segment.content = (
-                bytearray(chunks * SEALED_BYTES),
-                bytearray(chunks * CHUNK_BYTES),
-            )
+        content = (last - first + 1) * CHUNK_BYTES
+        if len(segment.content) < content:
+            segment.content = bytearray(content)
         return segment
 
     def _open(self, segment: _Segment) -> _Opened:
-        """Read, verify and open a segment, up to the first chunk that is not good."""
+        """Read, verify and open a segment chunk by chunk, up to the first one that is not good."""
         package = self._package
         layout, tree = package.layout, package.tree
         sealed, content = memoryview(segment.sealed), memoryview(segment.content)
         good = 0
         try:
             cipher = package.cipher
-            begin = layout.chunk_span(segment.first)[0]
-            end = sum(layout.chunk_span(segment.last))
-            read_into(self._source, begin, sealed[: end - begin], f"chunk {segment.first}")
             for chunk in range(segment.first, segment.last + 1):
                 at, length = layout.chunk_span(chunk)
-                piece = sealed[at - begin : at - begin + length]
+                piece = sealed[:length]
+                read_into(self._source, at, piece, f"chunk {chunk}")
                 tree.check_chunk(chunk, piece, segment.leaves)
                 into = content[good : good + length - TAG_BYTES]
                 try:

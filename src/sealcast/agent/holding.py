@@ -14,7 +14,7 @@ import structlog
 
 from sealcast.core.errors import RefusedError, SealcastError, UsageError
 from sealcast.device.certified import check_certificates
-from sealcast.device.token import PartyKeys
+from sealcast.device.token import PartyKeys, TokenPlace, look_again
 from sealcast.device.vault import Credential, Vault, key_path
 from sealcast.messages.enrolment import Certificates
 from sealcast.messages.jwk import Jwk
@@ -46,6 +46,7 @@ class Holding:
         self._opener = opener
         self._held: Held | None = None
         self._stamp: tuple[object, ...] | None = None
+        self._token: TokenPlace | None = None
         vault = opener()
         self._paths = _paths(vault)
         self._identity = _identity(vault.credential)
@@ -91,6 +92,8 @@ class Holding:
 
     def _open_again(self) -> Vault:
         try:
+            if self._token is not None:
+                look_again(self._token)
             vault = self._opener()
         except SealcastError as error:
             raise RefusedError(DETACHED, f"the device does not open again: {error}") from error
@@ -107,7 +110,7 @@ class Holding:
             )
         check_certificates(credential.certificates, credential)
         keys = vault.keys or PartyKeys(credential.signing, credential.kek)
-        self._stamp = _stamp(self._paths)
+        self._stamp, self._token = _stamp(self._paths), credential.token
         self._held = Held(credential, keys, credential.certificates)
 
     def _let_go(self, *, quietly: bool = False) -> None:

@@ -138,6 +138,18 @@ def open_keys(place: TokenPlace, pin: Secret) -> TokenKeys:
         ) from error
 
 
+def look_again(place: TokenPlace) -> None:
+    """Have a module find its tokens anew: many see one that was plugged in again only then.
+
+    All its sessions in this process end. Raises UsageError.
+    """
+    library = _library()
+    try:
+        library.lib(place.module).reinitialize()
+    except (library.exceptions.PKCS11Error, OSError, RuntimeError) as error:
+        raise UsageError(f"not a PKCS#11 module: {place.module}: {_reason(error)}") from error
+
+
 def open_left_keys(place: TokenPlace, pin: Secret, signing: Jwk, kek: Jwk) -> TokenKeys:
     """Open what a withdrawal has left of a device's keys, whose public halves are given; raises UsageError.
 

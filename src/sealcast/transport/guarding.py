@@ -12,10 +12,12 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 SO_PEERGROUPS = 59
+CAP_IPC_LOCK = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,18 @@ def lock_memory() -> bool:
 
     Not asked for below a limit: later allocations would fail at some instant, and the process with them.
     """
-    if sys.platform != "linux" or resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+    is_limited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY
+    if sys.platform != "linux" or (is_limited and not _may_lock()):
         return False
     library = ctypes.CDLL(None, use_errno=True)
     return int(library.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) == 0
+
+
+def _may_lock() -> bool:
+    """Whether this process has CAP_IPC_LOCK, under which no limit counts (capabilities(7))."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    found = next((line for line in lines if line.startswith("CapEff:")), "CapEff: 0")
+    return bool(int(found.split()[1], 16) >> CAP_IPC_LOCK & 1)
 
 
 def peer_of(sock: socket.socket) -> Peer:
