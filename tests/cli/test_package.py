@@ -74,6 +74,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     (folder / "order.json").write_bytes(
         msgspec.json.encode({"order": ORDER, "certificates": device.certificates})
     )
+    (folder / "other.json").write_bytes(
+        msgspec.json.encode({"package": "other", "order": ORDER, "certificates": device.certificates})
+    )
     (folder / "ca.pem").write_text(CA)
     (folder / "other-ca.pem").write_text(operator("another").ca_pem)
     (folder / "film.mp4").write_bytes(CONTENT)
@@ -160,9 +163,9 @@ def test_a_licence_opens_for_its_device(desk: Terminal, type_at: Typist) -> None
     """From the kept content key: the device's share and the escrow's open the package."""
     with PackageFile(desk.folder / "licensed.sealpack") as package:
         header = package.believe(CA)
-    for device, name in (("tv.json", "one"), ("order.json", "two")):
+    for given, name in ((("tv.json", "--order", ORDER), "one"), (("order.json",), "two")):
         done = type_at(
-            desk, "package", "licence", "licensed.sealpack", "--order", ORDER, "--device", device,
+            desk, "package", "licence", "licensed.sealpack", "--device", *given,
             "--output", f"{name}.licence", "--credential", "studio.vault",
         )  # fmt: skip
         assert f"for the order {ORDER} of TV-0001" in done.out
@@ -231,6 +234,8 @@ def test_mistakes_of_packing(desk: Terminal, type_at: Typist, arguments: tuple[s
     [
         ({"package": "usual.sealpack"}, "packed without --licensed"),
         ({"--order": "short"}, "is no order"),
+        ({"--device": "order.json", "--order": "B" * 22}, f"is for the order {ORDER}, not for"),
+        ({"--device": "other.json"}, "is for the package other, and licensed.sealpack is"),
         ({"--device": "film.mp4"}, "does not hold a device's certificates"),
         ({"--device": "absent"}, "cannot read absent"),
         ({"--key": "absent"}, "cannot read absent"),
@@ -253,3 +258,11 @@ def test_mistakes_of_licences(desk: Terminal, type_at: Typist, changed: dict[str
     assert done.status in {1, 2}
     assert match in done.complaint
     assert not (desk.folder / "never.licence").exists()
+
+
+def test_a_licence_takes_an_order(desk: Terminal, type_at: Typist) -> None:
+    """Certificates alone name no order."""
+    done = type_at(
+        desk, "package", "licence", "licensed.sealpack", "--device", "tv.json", "--credential", "studio.vault"
+    )
+    assert (done.status, "names no order" in done.complaint) == (2, True)

@@ -175,7 +175,7 @@ def verify(
 
 @app.command(
     epilog=examples(
-        "sealcast package licence film.sealpack --order uVt0cYxwTnm8p3ZlqgA4Bw --device TV-0001.json"
+        "sealcast package licence film.sealpack --device film-uVt0cYxwTnm8p3ZlqgA4Bw.request.json"
         " --credential acme.vault"
     )
 )
@@ -183,17 +183,18 @@ def licence(
     context: typer.Context,
     package: PackageFile,
     *,
-    order: Annotated[
-        str, typer.Option(metavar="ORDER", help="The order that it is for.", show_default=False)
-    ],
     device: Annotated[
         Path,
         typer.Option(
-            metavar="CERTIFICATES",
-            help="The buyer's certificates, in JSON, as `sealcast buy` writes them for a licence.",
+            metavar="FILE.json",
+            help="What `sealcast buy` wrote for the seller: the order, and the device's certificates.",
             show_default=False,
         ),
     ],
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="ORDER", help="The order that it is for, where the file names none."),
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(metavar="FILE.sealkey", help="The kept content key; else that beside the package."),
@@ -218,7 +219,7 @@ def licence(
         order=order,
         device=device,
         key=key or package.with_suffix(packaging.KEY_SUFFIX),
-        target=output or package.with_name(f"{package.stem}-{order}.licence"),
+        target=output,
     )
     if json:
         out.print_json(made)

@@ -279,8 +279,16 @@ def verify(path: Path, ca_pem: str | None) -> Verified:
     )
 
 
-def licence(who: OpenSeller, path: Path, *, order: str, device: Path, key: Path, target: Path) -> Licensed:
+def licence(
+    who: OpenSeller, path: Path, *, order: str | None, device: Path, key: Path, target: Path | None
+) -> Licensed:
     """Make a licence for an order of a device; raises UsageError and RemoteError with what does not fit."""
+    wanted = _wanted_in(device)
+    if order is None and wanted.order is None:
+        raise UsageError(f"{device} names no order: give it with --order")
+    if order is not None and wanted.order not in {None, order}:
+        raise UsageError(f"{device} is for the order {wanted.order}, not for {order}")
+    order = order or wanted.order or ""
     if not ORDER.fullmatch(order):
         raise UsageError(f"{order!r} is no order: those have 22 characters, as `sealcast order list` shows")
     with PackageFile(path) as package:
@@ -289,7 +297,9 @@ def licence(who: OpenSeller, path: Path, *, order: str, device: Path, key: Path,
         raise UsageError(f"{path} is a package of {checked.seller.id}, and you are {who.seller.id}")
     if not checked.header.needs_licence:
         raise UsageError(f"{path} has its shares in itself: it was packed without --licensed")
-    buyer = read_party(_certificates_in(device), who.seller.ca_pem)
+    if wanted.package not in {None, checked.header.id}:
+        raise UsageError(f"{device} is for the package {wanted.package}, and {path} is {checked.header.id}")
+    buyer = read_party(wanted.certificates, who.seller.ca_pem)
     content_key = open_content_key(read_private(key).strip(), checked.header.id, who.keys.kek)
     token = make_licence(
         checked,
@@ -300,6 +310,7 @@ def licence(who: OpenSeller, path: Path, *, order: str, device: Path, key: Path,
         random=SystemRandom(),
         now_ms=SystemClock().wall_ns() // NS_PER_MS,
     )
+    target = target or path.with_name(f"{path.stem}-{order}.licence")
     with NewFile(target) as file:
         file.write_at(token.encode() + b"\n", 0)
         file.keep()
@@ -314,18 +325,20 @@ def _check(package: PackageFile, ca_pem: str | None) -> None:
         package.believe(ca_pem)
 
 
-class _Holder(msgspec.Struct, frozen=True):
-    """A larger message that has a party's certificates."""
+class _Wanted(msgspec.Struct, frozen=True):
+    """What a buyer wrote for a licence, or another message that has a device's certificates."""
 
     certificates: Certificates
+    order: str | None = None
+    package: str | None = None
 
 
-def _certificates_in(path: Path) -> Certificates:
+def _wanted_in(path: Path) -> _Wanted:
     data = _small(path)
     with contextlib.suppress(FormatError):
-        return decode(data, Certificates)
+        return _Wanted(decode(data, Certificates))
     try:
-        return decode(data, _Holder).certificates
+        return decode(data, _Wanted)
     except FormatError as error:
         raise UsageError(
             f"{path} does not hold a device's certificates: signing, kek and issuer, in JSON"
