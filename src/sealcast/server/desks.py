@@ -92,12 +92,7 @@ class Desks:
             forget=shared.principals.forget,
             shut_out=assignments.shut_out,
         )
-        self._identifying = IdentifyingDesk(
-            issuer=issuer,
-            find=self._registry.find,
-            forget=shared.principals.forget,
-            on_revoked=self.certificates.forget_crl,
-        )
+        self._identifying = _identifying(shared, issuer, self._registry, self.certificates)
         self._keys = KeyDesk(
             views=views,
             air=air,
@@ -170,4 +165,15 @@ def _evictions(shared: Shared) -> Evictions:
         receptions=shared.receptions,
         on_notice=shared.on_notice,
         is_distributed=shared.is_distributed,
+    )
+
+
+def _identifying(
+    shared: Shared, issuer: Issuer, registry: RegistryDesk, certificates: CertificateDesk
+) -> IdentifyingDesk:
+    return IdentifyingDesk(
+        issuer=issuer,
+        find=registry.find,
+        forget=shared.principals.forget,
+        on_revoked=certificates.forget_crl,
     )
