@@ -26,11 +26,13 @@ LIMIT_BYTES = 64 << 30
 """What a carousel's files may have together, unless told otherwise."""
 
 START_WAIT_S = 20.0
-END_WAIT_S = 3.5
-"""A program ends within 5 s. A file that is not checked by then is checked by the next receiver."""
+END_WAIT_S = 2.0
+"""A program ends within 5 s. A process that is still checking a file by then ends by itself, once it has."""
 
 COMPLETE = "carousel complete"
-REPORT_BYTES_MAX = 64 << 20
+
+_STEADY_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""glibc otherwise learns from large blocks to keep them, and the process grows with the files' size."""
 
 
 class CarouselSink:
@@ -48,6 +50,7 @@ class CarouselSink:
             [*program, *options, "--", str(folder)],
             stdin=data_read,
             stdout=subprocess.DEVNULL,
+            env={**os.environ, **_STEADY_MEMORY},
             pass_fds=(report_write,),
         )
         os.close(data_read)
@@ -104,11 +107,10 @@ class CarouselSink:
         self._is_closed = True
         self._pipe.close()
         self._wait(END_WAIT_S, until_end=True)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_WAIT_S if self._reports < 0 else 0)
-        if self._process.poll() is None:
+        if not self._has_begun:
             self._process.kill()
-            self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_WAIT_S)
         if self._reports >= 0:
             os.close(self._reports)
             self._reports = -1

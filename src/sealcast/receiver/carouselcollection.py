@@ -149,13 +149,12 @@ class Collection:
         left_bytes = self._limit_bytes
         for file in contents.files:
             known = before.pop(file.session, None)
-            item = known or _Item(file)
+            self._items[file.session] = item = known or _Item(file)
             if known is None or known.state is State.REFUSED:
                 item.reason = self._refusal(file, left_bytes)
                 item.state = State.LOOKING if item.reason is None else State.REFUSED
                 if item.reason is None:
                     self._look(item)
-            self._items[file.session] = item
             left_bytes -= 0 if item.state is State.REFUSED else file.size
         for item in before.values():
             self._give_up(item)
@@ -172,6 +171,10 @@ class Collection:
         return refusal(file.name)
 
     def _look(self, item: _Item) -> None:
+        """Find out what stands in a file's place; where nothing does, what comes next is taken already."""
+        if self._folder.is_free(item.file):
+            self._found(item, Place.FREE)
+            return
         self._run(lambda: self._folder.look(item.file), lambda place: self._found(item, place))
 
     def _found(self, item: _Item, place: Place | None) -> None:

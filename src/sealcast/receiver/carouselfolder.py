@@ -89,6 +89,14 @@ class CarouselFolder:
 
     # Files under their names
 
+    def is_free(self, file: CarouselFile) -> bool:
+        """Whether nothing stands in a file's place."""
+        try:
+            os.stat(file.name, dir_fd=self._dir, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return False
+
     def look(self, file: CarouselFile) -> Place:
         """Say what stands in a file's place; one of the same size is digested, so call it in a thread."""
         try:

@@ -29,7 +29,7 @@ from sealcast.receiver.carouselfolder import CarouselFolder
 from sealcast.receiver.carouselrepair import Repairer
 
 FRAME = struct.Struct(">II")
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 18
 POLL_S = 0.1
 REPORT_NS = NS_PER_S // 2
 
