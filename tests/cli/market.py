@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from agent.agents import Agent
 from cli.terminal import Terminal, free_port
@@ -28,9 +29,10 @@ from sealcast.device.vault import load_vault
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.escrow import BalanceList, EscrowKeyList, OrderList, SellerList
 from sealcast.messages.package import PackageEscrow
+from sealcast.sealpack.header import read_header, sign_header
 from sealcast.sealpack.licence import seal_content_key
 from sealcast.sealpack.newfile import NewFile
-from sealcast.sealpack.packing import Seller, Terms, draft, write_package
+from sealcast.sealpack.packing import Draft, Seller, Terms, draft, write_package
 from sealcast.server.escrow.serve import serve_escrow
 from sealcast.server.escrow.settings import EscrowSettings
 from sealcast.server.escrow.state import create_escrow_state
@@ -160,8 +162,16 @@ class Market:
         orders = self.as_operator(self.houses[0], operations.ORDER_LIST, OrderList).orders
         return [row.state for row in orders]
 
-    def pack(self, name: str, *, count: int = 1, threshold: int = 1, is_licensed: bool = False) -> Path:
-        """Pack a film for the first `count` escrows, under keys of a price class of its own."""
+    def pack(
+        self,
+        name: str,
+        *,
+        count: int = 1,
+        threshold: int = 1,
+        is_licensed: bool = False,
+        is_forged: bool = False,
+    ) -> Path:
+        """Pack a film for the first `count` escrows; `is_forged`: its shares are none."""
         credential = load_vault(self.shop.folder / "sealcast.vault")
         assert credential.certificates is not None
         terms = {"price_class": "film", "price_micro": PRICE, "currency": "EUR"}
@@ -187,6 +197,10 @@ class Market:
         source, target = self.shop.folder / f"{name}.mp4", self.shop.folder / f"{name}.sealpack"
         source.write_bytes(CONTENT)
         made = draft(offered, len(CONTENT), seller, SystemRandom(), SystemClock().wall_ns() // 10**6)
+        if is_forged:
+            parts = [replace(each, commitment=bytes(32)) for each in made.header.parts]
+            token = sign_header(replace(made.header, parts=parts), seller.signing)
+            made = Draft(read_header(token, seller.ca_pem), made.content_key, seller)
         with NewFile(target) as file:
             write_package(made, source, file)
             file.keep()

@@ -151,7 +151,7 @@ def test_a_licence_for_each_order(market: Market, type_at: Typist) -> None:
     paid = json.loads(type_at(market.viewer, "buy", str(package), "--json").out)
     assert (paid["opens"], paid["needs_licence"], paid["state"]) == (False, True, "paid")
     order, request = paid["order"], str(market.viewer.folder / paid["request"])
-    made = ("package", "licence", str(package), "--order", order, "--device", request)
+    made = ("package", "licence", str(package), "--device", request)
     licence = json.loads(type_at(market.shop, *made, "--credential", "sealcast.vault", "--json").out)["file"]
     bought = json.loads(type_at(market.viewer, "buy", str(package), "--licence", licence, "--json").out)
     assert (bought["opens"], bought["order"], bought["state"]) == (True, order, "issued")
@@ -171,6 +171,20 @@ def test_a_refund_before_anything_was_opened(market: Market, type_at: Typist) ->
     assert market.balances() == before
     other = json.loads(type_at(market.viewer, "buy", str(package), "--yes", "--json").out)["order"]
     assert other != order
+
+
+def test_a_forged_share_brings_the_money_back(market: Market, type_at: Typist) -> None:
+    """A seller that put a wrong share into its package is told by the device, and has to give it back."""
+    package, before = market.pack("forged", is_forged=True), market.balances()
+    short = type_at(market.viewer, "buy", str(package), "--yes")
+    assert (short.status, "the device attests that the seller's share is wrong" in short.complaint) == (
+        1,
+        True,
+    )
+    order = short.complaint.split()[-1]
+    assert market.balances()[BUYER] == before[BUYER] - PRICE
+    assert type_at(market.viewer, "order", "refund", order).out.startswith(f"order {order} is refund")
+    assert market.balances() == before
 
 
 def test_a_dispute_is_resolved(market: Market, type_at: Typist) -> None:

@@ -150,7 +150,7 @@ class Buying:
             output.print_json(self._fields(offer, order) | more)
             return
         output.print_line(f"each order of this package has a licence of its own; {offer.seller} makes it by:")
-        output.print_line(f"  sealcast package licence {package} --order {order.order} --device {path}")
+        output.print_line(f"  sealcast package licence {package} --device {path}")
         output.print_line(f"with it, go on:\n  sealcast buy {package} --licence FILE")
 
     def _request(self, offer: Offer, order: OrderRow) -> LicenceRequest:
