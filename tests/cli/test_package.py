@@ -1,12 +1,14 @@
 """Shows how a seller packs, looks, checks and licences, and what each mistake is told."""
 
 import json
+import signal
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from cli.terminal import Terminal, Typist
+from lab.hosts import wait_until
 from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential, load_vault, save_vault
 from sealcast.messages.encoding import encode
@@ -266,3 +268,30 @@ def test_a_licence_takes_an_order(desk: Terminal, type_at: Typist) -> None:
         desk, "package", "licence", "licensed.sealpack", "--device", "tv.json", "--credential", "studio.vault"
     )
     assert (done.status, "names no order" in done.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+def test_interrupted_it_leaves_nothing(desk: Terminal, number: signal.Signals, status: int) -> None:
+    """Whatever ends a packing in the middle, no part of a package is left."""
+    with (desk.folder / "long.mp4").open("wb") as file:
+        file.truncate(20 * 2**30)
+    before = sorted(desk.folder.iterdir())
+    given = ("long.mp4", "--escrow", "studio-0.escrow", "--credential", "studio.vault")
+    with desk.running("package", "pack", *given) as process:
+        wait_until(lambda: _is_writing(process.pid), "a file that is written", 20)
+        process.send_signal(number)
+        assert process.wait(10) == status
+    assert sorted(desk.folder.iterdir()) == before
+
+
+def _is_writing(pid: int) -> bool:
+    """Whether a process has a file open that has no name, and something in it."""
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if path.readlink().name.endswith("(deleted)") and path.stat().st_size:
+                return True
+        except OSError:
+            continue
+    return False

@@ -79,9 +79,9 @@ def pack(
     With --licensed the content key is kept beside the package, in NAME.sealkey, for `package licence`.
     Interrupted, it leaves nothing; nothing is ever overwritten.
     """
-    from sealcast.cli.signals import expect_signals
+    from sealcast.cli.signals import expect_interruption
 
-    expect_signals()
+    expect_interruption()
 
     from sealcast.cli import output as out
     from sealcast.cli import packaging
@@ -154,9 +154,9 @@ def verify(
 
     It takes no key and needs no server. Without --ca or a vault, who signed the header is not checked.
     """
-    from sealcast.cli.signals import expect_signals
+    from sealcast.cli.signals import expect_interruption
 
-    expect_signals()
+    expect_interruption()
 
     from sealcast.cli import output as out
     from sealcast.cli import packaging

@@ -46,6 +46,12 @@ def expect_signals() -> None:
         signal.signal(signal.SIGHUP, lambda *_: None)
 
 
+def expect_interruption() -> None:
+    """Have signals end a program whose work is then not done: the status says so, for SIGTERM too."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+
+
 def status_of(number: int) -> int:
     """Return the exit status of a program whose work a signal cut short."""
     return 0 if number in {signal.SIGTERM, signal.SIGHUP} else INTERRUPTED

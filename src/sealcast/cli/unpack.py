@@ -29,9 +29,9 @@ def unpack(
 
     The file has its name once all of it was verified and is there; until then nothing is.
     """
-    from sealcast.cli.signals import expect_signals
+    from sealcast.cli.signals import expect_interruption
 
-    expect_signals()
+    expect_interruption()
 
     import os
     import time
