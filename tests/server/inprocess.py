@@ -33,6 +33,7 @@ from sealcast.storage.engine import open_engine
 from sealcast.storage.migrate import upgrade
 from sealcast.testing import SimClock
 from server.running import RANDOM, Caller, Reply, make_state
+from storage.places import address, is_on_postgres
 
 PORT = 8443
 URL = f"https://127.0.0.1:{PORT}"
@@ -109,6 +110,8 @@ class InProcess:
         directory = Path(self._folder.name) / "server"
         shutil.copytree(made, directory)
         self.clock = SimClock()
+        if is_on_postgres():
+            settings = {"database": str(address(directory, is_upgraded=True)), **settings}
         self._settings = KeyserverSettings(
             directory, "127.0.0.1", PORT, urls=(URL,), certificate_days=2, **settings
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+import sqlalchemy as sa
 
 from sealcast.messages import operations_billing as operations
 from sealcast.messages.invoicing import InvoiceLine
@@ -310,8 +311,8 @@ def test_a_zone_whose_rules_were_others(site: BillingSite, before: str, after: s
     for _ in range(2):
         site.let_days_pass(31)
         site.bill()
-    told = "UPDATE customers SET zone = ?"
-    site.look(lambda connection: connection.exec_driver_sql(told, (after,)).close())
+    told = sa.text("UPDATE customers SET zone = :zone")
+    site.look(lambda connection: connection.execute(told, {"zone": after}).close())
     for _ in range(4):
         site.let_days_pass(31)
         site.bill()

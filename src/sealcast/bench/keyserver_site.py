@@ -32,7 +32,9 @@ from sealcast.messages.requests import JTI_BYTES, KeyRequest, RegisteredKeys
 from sealcast.server.state import create_server_state
 
 OPERATOR = "Sealcast bench"
-START_S_MAX = 20.0
+START_S_MAX = 60.0
+"""A second or two; a machine that others keep busy takes longer."""
+
 STOP_S_MAX = 6.0
 POLL_S = 0.05
 NONCE_PATH = "/v1/nonce"
