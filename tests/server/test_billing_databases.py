@@ -1,5 +1,6 @@
 """Shows that money goes the same ways on both databases: after one story they have the same to the byte."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,10 +55,14 @@ def left(places: Places | None) -> dict[str, list[Any]]:
         story(site)
         for statement in WRITTEN:
             with pytest.raises(sa.exc.DBAPIError):
-                site.look(lambda connection, said=statement: connection.execute(sa.text(said)).close())
+                site.look(partial(_carry_out, sa.text(statement)))
         found = {table: sorted(site.read(f"SELECT * FROM {table}"), key=repr) for table in KEPT}  # noqa: S608 - our names
         found["balances"] = site.ask(operations.LEDGER_BALANCES).balances
         return found
+
+
+def _carry_out(statement: sa.TextClause, connection: sa.Connection) -> None:
+    connection.execute(statement)
 
 
 def test_the_same_on_both_databases(postgres_places: Places) -> None:
