@@ -1,14 +1,20 @@
 """Shows what a device gets: only if listed, only what is published, recorded before it leaves."""
 
 import asyncio
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from sealcast.core.errors import AuthenticationError
 from sealcast.messages import jose, operations
 from sealcast.messages.answers import KeyMaterial
 from sealcast.messages.sealedanswers import open_answer
+from sealcast.server.pipeline import Pipeline
+from sealcast.storage.unitofwork import UnitOfWork
 from server.running import Caller, Running, material, running
 from storage.places import connect
 
@@ -189,6 +195,43 @@ def test_fifty_at_once_are_all_recorded(tmp_path: Path) -> None:
 
             await asyncio.gather(*(one(device) for device in devices))
             assert len(grants(tmp_path)) == 100
+
+    asyncio.run(story())
+
+
+def test_requests_decided_together_are_each_decided_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction: each device its own answer, a no to one, one request twice, one device twice."""
+    sizes: list[int] = []
+    decide = Pipeline._decide_all
+
+    def counted(self: Pipeline, connection: Connection, items: Sequence[Any]) -> Any:
+        sizes.append(len(items))
+        return decide(self, connection, items)
+
+    async def story() -> None:
+        async with running(tmp_path) as server:
+            _, _, keys, _ = await on_air(server)
+            devices = [await subscriber(server, f"tv-{number}") for number in range(6)]
+            strangers = [await server.register(f"stranger-{number}", "device") for number in range(2)]
+            for caller in [*devices, *strangers]:
+                await caller.fetch_nonce()
+            monkeypatch.setattr(Pipeline, "_decide_all", counted)
+            monkeypatch.setattr(UnitOfWork, "_linger", lambda _: time.sleep(0.3))
+            first = devices[0]
+            tokens = [(each, each.token(operations.KEYS, channel="news")) for each in devices + strangers]
+            tokens += [tokens[0], (first, first.token(operations.KEYS, channel="news"))]
+            tokens.append((first, first.token(operations.KEYS, channel="nothing")))
+            replies = await asyncio.gather(*(each.post(operations.KEYS, token) for each, token in tokens))
+            assert [reply.problem for reply in replies] == [
+                *[""] * 6, "not-subscribed", "not-subscribed", "", "", "unknown-channel",
+            ]  # fmt: skip
+            for reply in (*replies[:6], *replies[8:10]):
+                assert [key.material for key in reply.answer.keys] == keys
+            assert replies[8].answer.jti == replies[0].answer.jti != replies[9].answer.jti
+            assert max(sizes) > 1
+        assert grants(tmp_path) == [(f"tv-{number}", epoch) for number in range(6) for epoch in (1, 2)]
 
     asyncio.run(story())
 

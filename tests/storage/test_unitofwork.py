@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -109,22 +109,35 @@ def test_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
     assert undone == ["undone"]
 
 
-def test_light_unit_that_raises_is_undone_alone(tmp_path: Path) -> None:
-    """Where one of several light units raises, the others are carried out once more, and stand once."""
+def test_items_of_the_same_work_go_together(tmp_path: Path) -> None:
+    """Those that wait are carried out at once; where one raises, each by itself, and the rest stand once."""
+    calls: list[list[str]] = []
 
-    def failing(connection: sa.Connection) -> str:
-        adding("undone")(connection)
-        raise ValueError
+    def together(connection: sa.Connection, items: Sequence[str]) -> list[str]:
+        calls.append([*items])
+        for item in items:
+            adding(item)(connection)
+        if "bad" in items:
+            raise ValueError
+        return [item.upper() for item in items]
 
     async def story() -> list[str | BaseException]:
+        gate = threading.Event()
         with database(tmp_path) as unit_of_work:
-            works = [adding("a"), adding("b"), failing, adding("c")]
-            lights = [unit_of_work.run(work, is_light=True) for work in works]
-            return await asyncio.gather(*lights, unit_of_work.run(adding("d")), return_exceptions=True)
+            held = asyncio.ensure_future(unit_of_work.run(lambda _: str(gate.wait(20))))
+            first = [unit_of_work.run_together(together, item) for item in ("a", "b")]
+            second = [unit_of_work.run_together(together, item) for item in ("c", "bad", "d")]
+            waiting = asyncio.gather(*first, unit_of_work.run(adding("e")), *second, return_exceptions=True)
+            await asyncio.sleep(0)
+            gate.set()
+            await held
+            return await waiting
 
     results = asyncio.run(story())
-    assert [type(each) for each in results] == [str, str, ValueError, str, str]
-    assert sorted(rows_on_disk(tmp_path)) == ["a", "b", "c", "d"]
+    assert results[:3] + results[3::2] == ["A", "B", "e", "C", "D"]
+    assert isinstance(results[4], ValueError)
+    assert calls == [["a", "b"], ["c", "bad", "d"], ["c"], ["bad"], ["d"]]
+    assert sorted(rows_on_disk(tmp_path)) == ["a", "b", "c", "d", "e"]
 
 
 def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:

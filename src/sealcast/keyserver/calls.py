@@ -1,12 +1,13 @@
 """Owns what an operation is given and what it gives back: the caller, the transaction and the time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from sealcast.core.errors import SealcastError
 from sealcast.core.ids import Epoch
 from sealcast.keyserver.store_certificates import Standing
 from sealcast.messages.jwk import Jwk
@@ -65,11 +66,12 @@ class Handler:
     `ahead` asks other servers, before the transaction begins and again for a repeat: what it has them do may
     be done twice. It raises RefusedError for a no.
 
-    `is_light` as `storage.unitofwork.UnitOfWork.run` has it.
+    `together` carries out many requests at once, where that is cheaper: for each what `carry_out` returns or
+    raises. Another error, which it raises itself, undoes them all.
     """
 
     operation: Operation
     carry_out: Callable[[Call, Any], Reply]
     repeat: Callable[[Call, Any, tuple[Epoch, ...]], Reply] | None = None
     ahead: Callable[[Principal, Any], Awaitable[msgspec.Struct]] | None = None
-    is_light: bool = False
+    together: Callable[[Sequence[tuple[Call, Any]]], Sequence[Reply | SealcastError]] | None = None

@@ -42,6 +42,12 @@ class Admission(Protocol):
         """
         ...
 
+    def permit_all(
+        self, asked: Sequence[tuple[str, ChannelNumber, tuple[Epoch, ...]]], now: int
+    ) -> Sequence[Decision]:
+        """Do as `permit` for many: device, channel and epochs of each, in their order."""
+        ...
+
     def audience(self, channel: ChannelNumber) -> int:
         """Return how many devices may have the keys of a channel."""
         ...

@@ -11,6 +11,7 @@ from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.keys.table import KeyState
 from sealcast.keyserver.tables import epochs, grants, requests
 from sealcast.storage.direct import Direct
+from sealcast.storage.manyrows import adding_new
 from sealcast.storage.upsert import insert
 
 PRUNED_AT_ONCE_MAX = 2_000
@@ -48,6 +49,7 @@ def _grant_of(count: int) -> Direct:
 _GRANTS = {count: _grant_of(count) for count in (1, 2, 3)}
 """As many as a key request brings, at most."""
 
+_GRANT_NEW = adding_new(grants, (grants.c.device, grants.c.channel, grants.c.epoch, grants.c.granted_at_ms))
 _GRANT_ALL = sa.text(
     "INSERT INTO grants (device, channel, epoch, granted_at_ms, until_epoch)"
     " SELECT device, channel, epoch, granted_at_ms, until_epoch FROM json_to_recordset(CAST(:made AS json))"
@@ -166,6 +168,13 @@ def grant(
         for epoch in turns
     ]
     return _GRANT.change(connection, rows)
+
+
+def grant_all(
+    connection: sa.Connection, rows: Sequence[tuple[str, ChannelNumber, Epoch, int]]
+) -> set[tuple[str, ChannelNumber, Epoch]]:
+    """Record grants of devices, channels and epochs at an instant (ms); return those that were not there."""
+    return set(_GRANT_NEW.all(connection, rows))
 
 
 def add_grants(connection: sa.Connection, rows: Sequence[Mapping[str, object]]) -> int:

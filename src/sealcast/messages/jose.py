@@ -8,7 +8,6 @@ a `typ`, so that one kind is never taken for another.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,18 +46,6 @@ DERIVATION = "scrypt"
 """Private header parameter (RFC 7516 §4.3) of what is sealed under a passphrase: `n`, `r`, `p`, `salt`."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedHeader:
-    """What a token says of itself, not yet believed: who signed it and what it is.
-
-    `parts` is the token as it was taken apart, so that `verify` need not do it again.
-    """
-
-    kid: str
-    typ: str
-    parts: "_Parts" = field(repr=False, compare=False)
-
-
 class _Parts(NamedTuple):
     """A JWS taken apart: what is signed, in ASCII, and what is inside, decoded."""
 
@@ -66,6 +53,20 @@ class _Parts(NamedTuple):
     signed: bytes
     payload: bytes
     signature: bytes
+
+
+class UnverifiedHeader(NamedTuple):
+    """What a token says of itself, not yet believed: who signed it and what it is.
+
+    `parts` is the token as it was taken apart, so that `verify` need not do it again.
+    """
+
+    kid: str
+    typ: str
+    parts: _Parts
+
+    def __repr__(self) -> str:
+        return f"UnverifiedHeader(kid={self.kid!r}, typ={self.typ!r})"
 
 
 def sign(payload: bytes, key: Jwk | HeldPair, *, kid: str, typ: str) -> str:

@@ -147,7 +147,11 @@ class Desks:
             *self._billing,
             *receiving_handlers(self._receiving, self.manager),
             Handler(
-                operations.KEYS, keys.request, keys.repeat, self.manager.ahead.get("keys"), is_light=True
+                operations.KEYS,
+                keys.request,
+                keys.repeat,
+                self.manager.ahead.get("keys"),
+                together=keys.request_all,
             ),
             Handler(operations.CHANNEL_ADD, channels.add),
             Handler(operations.CHANNEL_LIST, channels.list),

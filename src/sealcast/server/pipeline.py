@@ -12,13 +12,23 @@ strangers leave nothing behind.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from sealcast.core.errors import AuthenticationError, FencedError, RefusedError, RemoteError, UsageError
+from sealcast.core.errors import (
+    AuthenticationError,
+    FencedError,
+    LocalError,
+    RefusedError,
+    RemoteError,
+    SealcastError,
+    UsageError,
+)
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Clock
 from sealcast.core.secret import Secret
@@ -49,6 +59,9 @@ PRUNE_EVERY_MS = 1_000
 JTI_CHARS_MAX = 64
 """Ours have 22 characters; longer ones would only fill the table."""
 
+NOES = (RefusedError, RemoteError, UsageError)
+"""What an operation says no with; any other error is a fault."""
+
 _NOTHING = msgspec.Raw(b"null")
 _log = logging.getLogger(__name__)
 """The standard library's: its tracebacks never show local variables, which may be keys."""
@@ -73,14 +86,21 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     epochs: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """An authenticated request; `digest` is over all of it but the nonce, which a retry may renew."""
 
     caller: Principal
     request: Request
     digest: bytes
     token: bytes
+
+
+class _Item(NamedTuple):
+    """A request on its way to be decided; `ahead` is what the handler's `ahead` brought."""
+
+    handler: Handler
+    asked: _Asked
+    ahead: msgspec.Struct | None
 
 
 class Pipeline:
@@ -146,8 +166,11 @@ class Pipeline:
     async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
         asked = await self._authenticate(handler.operation, body)
         ahead = None if handler.ahead is None else await handler.ahead(asked.caller, asked.request)
-        decide = partial(self._decide, handler, asked, ahead)
-        decided = await self._unit_of_work.run(decide, is_light=handler.is_light)
+        item = _Item(handler, asked, ahead)
+        if handler.together is None:
+            decided = await self._unit_of_work.run(partial(self._decide, item))
+        else:
+            decided = await self._unit_of_work.run_together(self._decide_all, item)
         if isinstance(decided, RefusedError):
             return self.refuse(decided, asked.caller)
         headers = self._headers(asked.caller)
@@ -199,30 +222,73 @@ class Pipeline:
         check_standing(caller, wall_ms)
         _check_role(operation, caller)
 
-    def _decide(
-        self, handler: Handler, asked: _Asked, ahead: msgspec.Struct | None, connection: sa.Connection
-    ) -> bytes | RefusedError:
+    def _decide(self, item: _Item, connection: sa.Connection) -> bytes | RefusedError:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
-        is_newcomer = asked.caller.role == NEWCOMER_ROLE
-        call = Call(connection, asked.caller, self._clock.monotonic_ns(), self._wall_ms(), ahead, asked.token)
-        if not is_newcomer:
-            no = _check_again(self._principals.current(connection, asked.caller), asked.caller, call.wall_ms)
-            if no is not None:
-                return no
-        earlier = self._earlier(handler, call, asked) if not is_newcomer else None
-        if earlier is not None:
-            return _again(handler, call, asked, earlier)
-        answer: bytes | RefusedError
+        handler, asked, _ = item
+        call = self._call(item, connection, self._clock.monotonic_ns(), self._wall_ms())
+        answer = self._decided_before(handler, call, asked)
+        if answer is not None:
+            return answer
+        outcome: Reply | SealcastError
         try:
-            reply = handler.carry_out(call, asked.request)
-        except RefusedError as no:
-            answer, kept = no, _Kept(no=problems.problem(no.type, no.detail))
-        except (RemoteError, UsageError) as error:
-            answer = refusal("bad-request", str(error))
-            kept = _Kept(no=problems.problem("bad-request", str(error)))
+            outcome = handler.carry_out(call, asked.request)
+        except NOES as no:
+            outcome = no
+        return self._settle(handler, call, asked, outcome)
+
+    def _decide_all(
+        self, connection: sa.Connection, items: Sequence[_Item]
+    ) -> Sequence[bytes | RefusedError]:
+        """Decide on many requests of one kind; one that stands there twice is decided once."""
+        now, wall_ms = self._clock.monotonic_ns(), self._wall_ms()
+        answers: dict[int, bytes | RefusedError] = {}
+        fresh: dict[tuple[str, str], tuple[int, Call]] = {}
+        for place, item in enumerate(items):
+            asked = item.asked
+            call = self._call(item, connection, now, wall_ms)
+            answer = self._decided_before(item.handler, call, asked)
+            if answer is not None:
+                answers[place] = answer
+            else:
+                fresh.setdefault((asked.caller.id, asked.request.jti), (place, call))
+        handler = items[0].handler
+        if handler.together is None or any(item.handler is not handler for item in items):
+            raise LocalError("requests that are decided together are for one handler")
+        if fresh:
+            outcomes = handler.together([(call, items[at].asked.request) for at, call in fresh.values()])
+            for (place, call), outcome in zip(fresh.values(), outcomes, strict=True):
+                answers[place] = self._settle(handler, call, items[place].asked, outcome)
+        return [
+            answers[place] if place in answers else self._decide(item, connection)
+            for place, item in enumerate(items)
+        ]
+
+    def _call(self, item: _Item, connection: sa.Connection, now: int, wall_ms: int) -> Call:
+        return Call(connection, item.asked.caller, now, wall_ms, item.ahead, item.asked.token)
+
+    def _decided_before(self, handler: Handler, call: Call, asked: _Asked) -> bytes | RefusedError | None:
+        """Return the answer to a request that was decided, or whose caller is not who it was; else None."""
+        if asked.caller.role == NEWCOMER_ROLE:
+            return None
+        no = _check_again(self._principals.current(call.connection, asked.caller), asked.caller, call.wall_ms)
+        if no is not None:
+            return no
+        earlier = self._earlier(handler, call, asked)
+        return None if earlier is None else _again(handler, call, asked, earlier)
+
+    def _settle(
+        self, handler: Handler, call: Call, asked: _Asked, outcome: Reply | SealcastError
+    ) -> bytes | RefusedError:
+        """Keep a decision, and return its answer."""
+        answer: bytes | RefusedError
+        if isinstance(outcome, Reply):
+            answer, kept = _encoded(handler, outcome)
+        elif isinstance(outcome, RefusedError):
+            answer, kept = outcome, _Kept(no=problems.problem(outcome.type, outcome.detail))
         else:
-            answer, kept = _encoded(handler, reply)
-        if not is_newcomer:
+            answer = refusal("bad-request", str(outcome))
+            kept = _Kept(no=problems.problem("bad-request", str(outcome)))
+        if asked.caller.role != NEWCOMER_ROLE:
             self._keep(handler, call, asked, kept)
         return answer
 

@@ -86,8 +86,10 @@ class Relay:
         while self._told != self._added:
             if self._telling is None or self._telling.done():
                 self._telling = asyncio.create_task(self._tell_some())
-            await asyncio.wait({self._telling})
-            self._telling.result()
+            telling = self._telling
+            await asyncio.wait({telling})
+            # Another who waited may have begun the next one by now.
+            telling.result()
 
     async def _tell_some(self) -> None:
         added = self._added

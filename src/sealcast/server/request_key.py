@@ -1,11 +1,12 @@
 """Owns the key request: admission by one feature, keys by another, the grant, in one unit of work."""
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
 
+from sealcast.core.errors import LocalError, RefusedError, RemoteError, SealcastError, UsageError
 from sealcast.core.ids import ChannelNumber, Epoch, KeyId
 from sealcast.core.ports import NS_PER_MS, NS_PER_S
 from sealcast.keyserver.air import AirState
@@ -39,6 +40,19 @@ class GrantKeeper(Protocol):
         ...
 
 
+class _Open(NamedTuple):
+    """A request that is not refused so far: its place among those asked together, and the epochs due."""
+
+    place: int
+    call: Call
+    request: KeyRequest
+    view: ChannelView
+    held: frozenset[KeyId]
+    epochs: tuple[Epoch, ...]
+
+
+_NOES = (RefusedError, RemoteError, UsageError)
+_UNDECIDED = LocalError("a request for keys was passed over")
 _PERMITTED = Decision(permitted=True)
 _NONE_HELD: frozenset[KeyId] = frozenset()
 _BEFORE_JTI = b'{"jti":'
@@ -52,12 +66,17 @@ class AllowListAdmission:
 
     def permit(self, device: str, channel: ChannelNumber, epochs: tuple[Epoch, ...], now: int) -> Decision:
         """Look the device up; the list says nothing of single epochs or of times."""
-        _ = epochs, now
-        if allow_list.is_listed(self._connection, channel, device):
-            return _PERMITTED
-        return Decision(
-            permitted=False, detail=f"{device} is not subscribed to this channel; ask its operator for it"
-        )
+        return self.permit_all([(device, channel, epochs)], now)[0]
+
+    def permit_all(
+        self, asked: Sequence[tuple[str, ChannelNumber, tuple[Epoch, ...]]], now: int
+    ) -> list[Decision]:
+        """Look all of them up."""
+        _ = now
+        listed = allow_list.listed(self._connection, [(channel, device) for device, channel, _ in asked])
+        return [
+            _PERMITTED if (channel, device) in listed else _not_listed(device) for device, channel, _ in asked
+        ]
 
     def audience(self, channel: ChannelNumber) -> int:
         """Count the list."""
@@ -72,7 +91,7 @@ def whatever_is_due(_call: Call, view: ChannelView) -> tuple[Epoch, ...]:
 class KeyDesk:
     """Answers key requests. `admission` makes the port for a transaction, `on_grants` counts new grants.
 
-    `choose` says which keys may be given to whoever may have any.
+    `choose` says which keys may be given to whoever may have any: at one instant the same to all.
     """
 
     def __init__(
@@ -100,19 +119,55 @@ class KeyDesk:
 
     def request(self, call: Call, request: KeyRequest) -> Reply:
         """Grant a device the keys that are, or will be, in use, except those it holds."""
-        held = _held(request)
-        view = self._views.get(call.connection, request.channel)
-        epochs = self._choose(call, view)
-        decision = self._admission(call.connection).permit(
-            call.caller.id, view.spec.number, epochs, call.wall_ms
-        )
-        if not decision.permitted:
-            self._receptions.refused(call, view.spec)
-            raise refusal(decision.reason, decision.detail)
-        permitted = self._receptions.permit(call, view.spec, epochs)
-        given = tuple(epoch for epoch in permitted if KeyId(view.spec.number, epoch) not in held)
-        self._record(call, view, given)
-        return self._reply(call, view, request, given, held)
+        outcome = self.request_all([(call, request)])[0]
+        if isinstance(outcome, SealcastError):
+            raise outcome
+        return outcome
+
+    def request_all(self, asked: Sequence[tuple[Call, KeyRequest]]) -> list[Reply | SealcastError]:
+        """Do as `request` for many requests of one transaction; a no to one of them is its outcome."""
+        outcomes: list[Reply | SealcastError] = [_UNDECIDED] * len(asked)
+        open_: list[_Open] = []
+        due: dict[str, tuple[Epoch, ...]] = {}
+        for place, (call, request) in enumerate(asked):
+            try:
+                held = _held(request)
+                view = self._views.get(call.connection, request.channel)
+                epochs = due.get(request.channel)
+                if epochs is None:
+                    epochs = due[request.channel] = self._choose(call, view)
+                open_.append(_Open(place, call, request, view, held, epochs))
+            except _NOES as no:
+                outcomes[place] = no
+        if open_:
+            given = self._permitted(open_, outcomes)
+            news = granting.record_all([(each.call, each.view, each.epochs) for each in given])
+            for each, new in zip(given, news, strict=True):
+                self._evidence.keep(each.call, each.view.spec.number, each.epochs, new=new)
+                outcomes[each.place] = self._reply(each.call, each.view, each.request, each.epochs, each.held)
+            self._on_grants(sum(news))
+        return outcomes
+
+    def _permitted(self, asked: "list[_Open]", outcomes: list[Reply | SealcastError]) -> "list[_Open]":
+        """Return those that are permitted keys, with the epochs that they are given; tell the others no."""
+        call = asked[0].call
+        wanted = [(each.call.caller.id, each.view.spec.number, each.epochs) for each in asked]
+        decisions = self._admission(call.connection).permit_all(wanted, call.wall_ms)
+        given: list[_Open] = []
+        for each, decision in zip(asked, decisions, strict=True):
+            spec = each.view.spec
+            try:
+                if not decision.permitted:
+                    self._receptions.refused(each.call, spec)
+                    raise refusal(decision.reason, decision.detail)
+                permitted = self._receptions.permit(each.call, spec, each.epochs)
+            except _NOES as no:
+                outcomes[each.place] = no
+                continue
+            if each.held:
+                permitted = tuple(epoch for epoch in permitted if KeyId(spec.number, epoch) not in each.held)
+            given.append(each if permitted == each.epochs else each._replace(epochs=permitted))
+        return given
 
     def repeat(self, call: Call, request: KeyRequest, epochs: tuple[Epoch, ...]) -> Reply:
         """Give the same keys once more, as far as they live and the device may have them still."""
@@ -188,6 +243,11 @@ class KeyDesk:
                 self._audiences.clear()
             counted = self._audiences[number] = call.now, self._admission(call.connection).audience(number)
         return counted[1]
+
+
+def _not_listed(device: str) -> Decision:
+    detail = f"{device} is not subscribed to this channel; ask its operator for it"
+    return Decision(permitted=False, detail=detail)
 
 
 def _held(request: KeyRequest) -> frozenset[KeyId]:

@@ -38,27 +38,27 @@ class Direct:
 
     def first(self, connection: sa.Connection, parameters: Parameters) -> Sequence[Any] | None:
         """Return the first row, None if there is none; raises as `connection.execute` does."""
-        driver = _driver_of(connection)
+        driver = driver_of_transaction(connection)
         row: tuple[Any, ...] | None
         if not isinstance(driver, sqlite3.Connection):
             return self._first_elsewhere(connection, driver, parameters)
         try:
             row = driver.execute(self._text, {**self._fixed, **parameters}).fetchone()
         except sqlite3.Error as error:
-            raise _translated(error, connection) from error
+            raise translated(error, connection) from error
         return row
 
     def change(self, connection: sa.Connection, rows: Sequence[Parameters]) -> int:
         """Carry the statement out for each of `rows`, and return how many rows of the table it changed."""
         if not rows:
             return 0
-        driver = _driver_of(connection)
+        driver = driver_of_transaction(connection)
         if not isinstance(driver, sqlite3.Connection):
             return self._change_elsewhere(connection, driver, rows)
         try:
             return driver.executemany(self._text, self._filled(rows)).rowcount
         except sqlite3.Error as error:
-            raise _translated(error, connection) from error
+            raise translated(error, connection) from error
 
     def _filled(self, rows: Sequence[Parameters]) -> Sequence[Parameters]:
         """Return rows with what the statement itself fixes, if it fixes anything."""
@@ -78,7 +78,7 @@ class Direct:
                 self._for_postgres(), {**self._fixed, **parameters}
             ).fetchone()
         except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(error, connection) from error
+            raise translated(error, connection) from error
         return row
 
     def _change_elsewhere(
@@ -95,7 +95,7 @@ class Direct:
                 cursor.executemany(self._for_postgres(), self._filled(rows))
                 return int(cursor.rowcount)
         except connection.dialect.loaded_dbapi.Error as error:
-            raise _translated(error, connection) from error
+            raise translated(error, connection) from error
 
     def _for_postgres(self) -> str:
         """Return the statement as psycopg takes it, made when it is first asked for."""
@@ -104,12 +104,12 @@ class Direct:
         return self._text_for_postgres
 
 
-def _driver_of(connection: sa.Connection) -> Any:  # noqa: ANN401 - a connection of either driver
+def driver_of_transaction(connection: sa.Connection) -> Any:  # noqa: ANN401 - a connection of either driver
     """Return the driver's own connection within a transaction; None elsewhere."""
     return connection.connection.driver_connection if connection.in_transaction() else None
 
 
-def _translated(error: Exception, connection: sa.Connection) -> BaseException:
+def translated(error: Exception, connection: sa.Connection) -> BaseException:
     """Return an error as SQLAlchemy raises it, without any parameter in it."""
     return sa.exc.DBAPIError.instance(
         None,

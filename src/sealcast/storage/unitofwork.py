@@ -3,6 +3,7 @@
 ```
 run(work) ──► bounded queue ──► BEGIN ─ n times (SAVEPOINT ─ work ─ RELEASE) ─ COMMIT ──► results
 ```
+Items that wait for the same work (`run_together`) are given to it all at once, in one savepoint.
 A transaction takes units until the queue is empty, at most for `GATHER_NS` after its first; a result is
 given out only after the commit. A unit that raises is undone alone. While PostgreSQL does not answer, whoever
 waits is refused, and the connection is made anew with a later unit.
@@ -14,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -46,6 +47,12 @@ RECONNECT_NS = 500_000_000
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+Item = TypeVar("Item")
+Together = Callable[[sa.Connection, Sequence[Item]], Sequence[T]]
+"""Work on many items at once: a result for each, in their order."""
+
+TOGETHER_MAX = 128
+"""Items carried out at once: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +64,12 @@ class Batch:
 
 
 class _Unit(Generic[T]):
-    """One unit on its way: what to do, where the result goes, and what came of it."""
+    """One unit on its way: what to do, where the result goes, and what came of it.
 
-    __slots__ = ("error", "future", "is_light", "loop", "result", "work")
+    `together` is given `item` with those of others; where it is None, `work` is all there is to do.
+    """
+
+    __slots__ = ("error", "future", "item", "loop", "result", "together", "work")
 
     def __init__(
         self,
@@ -67,9 +77,10 @@ class _Unit(Generic[T]):
         future: "asyncio.Future[T] | Future[T]",
         loop: asyncio.AbstractEventLoop | None,
         *,
-        is_light: bool = False,
+        together: Together[Any, T] | None = None,
+        item: Any = None,  # noqa: ANN401 - whatever `together` takes
     ) -> None:
-        self.work, self.future, self.loop, self.is_light = work, future, loop, is_light
+        self.work, self.future, self.loop, self.together, self.item = work, future, loop, together, item
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -128,18 +139,26 @@ class UnitOfWork:
         """Whether the last write did not fail for the disk or the connection."""
         return not self._is_failing
 
-    async def run(self, work: Callable[[sa.Connection], T], *, is_light: bool = False) -> T:
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` and return its result once it is durable; raises what `work` raises.
-
-        Light units share a savepoint, because that costs more than their own work: where one of them raises,
-        all of them are undone and carried out once more, each by itself.
 
         Raises RefusedError `busy` if too many wait, the disk takes no commit or the database does not answer
         (then it may have been written all the same), LocalError if the database does not take it.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Unit(work, future, loop, is_light=is_light))
+        self._put(_Unit(work, future, loop))
+        return await future
+
+    async def run_together(self, together: Together[Item, T], item: Item) -> T:
+        """Do as `run` for an item of many that wait for the same work.
+
+        Those that do are given to `together` at once, in one savepoint. Where it raises, all of them are
+        undone, and each is given to it by itself. Equal functions are the same work.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Unit(lambda c: together(c, (item,))[0], future, loop, together=together, item=item))
         return await future
 
     def run_blocking(self, work: Callable[[sa.Connection], T]) -> T:
@@ -185,8 +204,8 @@ class UnitOfWork:
                 if self._on_begin is not None:
                     self._on_begin(self._connection)
                 while not isinstance(following, _Signal):
-                    if following.is_light:
-                        following = self._run_light(following, units, began_ns)
+                    if following.together is not None:
+                        following = self._run_together(following, units, began_ns)
                         continue
                     units.append(following)
                     self._run_in_savepoint(following)
@@ -226,25 +245,30 @@ class UnitOfWork:
         except queue.Empty:
             return _Signal.PAUSE
 
-    def _run_light(self, first: _Unit[Any], units: list[_Unit[Any]], began_ns: int) -> _Unit[Any] | _Signal:
-        """Run light units in one savepoint, and append them to `units`; return what comes behind them."""
-        following: _Unit[Any] | _Signal = first
-        begin = len(units)
-        self._driver.execute("SAVEPOINT light")
+    def _run_together(
+        self, first: _Unit[Any], units: list[_Unit[Any]], began_ns: int
+    ) -> _Unit[Any] | _Signal:
+        """Run `first` and those behind it that are alike, and append them to `units`; return what follows."""
+        some, following, together = [first], self._next(began_ns), first.together
+        while (
+            not isinstance(following, _Signal) and following.together == together and len(some) < TOGETHER_MAX
+        ):
+            some.append(following)
+            following = self._next(began_ns)
+        units += some
+        self._driver.execute("SAVEPOINT together")
         try:
-            while not isinstance(following, _Signal) and following.is_light:
-                units.append(following)
-                following.result = following.work(self._connection)
-                following = self._next(began_ns)
+            results = together(self._connection, [unit.item for unit in some])  # type: ignore[misc] # it has one
+            for unit, result in zip(some, results, strict=True):
+                unit.result = result
         except Exception:
             if not is_in_transaction(self._driver):
                 raise  # As in a savepoint of its own.
-            self._driver.execute("ROLLBACK TO light")
+            self._driver.execute("ROLLBACK TO together")
             self._undone()
-            for unit in units[begin:]:
+            for unit in some:
                 self._run_in_savepoint(unit)
-            following = self._next(began_ns)
-        self._driver.execute("RELEASE light")
+        self._driver.execute("RELEASE together")
         return following
 
     def _run_in_savepoint(self, unit: _Unit[Any]) -> None:

@@ -1,5 +1,6 @@
 """Owns the allow list: which device may have the keys of which channel, since when and until when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 
 from sealcast.core.ids import ChannelNumber
 from sealcast.storage.direct import Direct
+from sealcast.storage.manyrows import finding
 from sealcast.storage.upsert import insert
 from sealcast.subscribers.tables import subscriptions
 
@@ -21,6 +23,7 @@ _IS_LISTED = Direct(
         _LIVE,
     )
 )
+_LISTED = finding((subscriptions.c.channel, subscriptions.c.device), _LIVE)
 _ADD = (
     insert(subscriptions)
     .on_conflict_do_nothing(
@@ -99,6 +102,13 @@ class Subscription:
 def is_listed(connection: sa.Connection, channel: ChannelNumber, device: str) -> bool:
     """Return whether a device is on the allow list of a channel."""
     return _IS_LISTED.first(connection, {"channel_number": channel, "device_id": device}) is not None
+
+
+def listed(
+    connection: sa.Connection, pairs: Sequence[tuple[ChannelNumber, str]]
+) -> set[tuple[ChannelNumber, str]]:
+    """Return those of `pairs` of channel and device that are on the channel's allow list."""
+    return set(_LISTED.all(connection, pairs))
 
 
 def add(connection: sa.Connection, subscription: Subscription) -> bool:

@@ -103,6 +103,16 @@ _VOID = Direct(
     )
     .values(void_at_ms=sa.bindparam("now_ms"))
 )
+_VOID_ONE = Direct(
+    erasures.update()
+    .where(
+        erasures.c.device == sa.bindparam("device_id"),
+        erasures.c.channel == sa.bindparam("channel_number"),
+        erasures.c.epoch == sa.bindparam("turn"),
+        erasures.c.void_at_ms.is_(None),
+    )
+    .values(void_at_ms=sa.bindparam("now_ms"))
+)
 _OF_CHAIN = sa.and_(
     erasures.c.device == sa.bindparam("device_id"),
     erasures.c.channel == sa.bindparam("channel_number"),
@@ -239,6 +249,17 @@ def void_erasures(
     for begin in range(0, len(wanted), AT_ONCE):
         first, second, third = (wanted[begin : begin + AT_ONCE] * AT_ONCE)[:AT_ONCE]
         _VOID.change(connection, [{**asked, "wanted_0": first, "wanted_1": second, "wanted_2": third}])
+
+
+def void_all(
+    connection: sa.Connection, given: Iterable[tuple[str, ChannelNumber, Epoch]], now_ms: int
+) -> None:
+    """Do as `void_erasures` for many devices, each with a channel and an epoch."""
+    rows = [
+        {"device_id": device, "channel_number": channel, "turn": epoch, "now_ms": now_ms}
+        for device, channel, epoch in given
+    ]
+    _VOID_ONE.change(connection, rows)
 
 
 def has_erased(

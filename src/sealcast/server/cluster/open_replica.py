@@ -230,7 +230,11 @@ def _handlers(parts: _Parts, keys: KeyDesk, applier: Applier) -> tuple[Handler, 
     ]
     ahead = partial(_known_first, parts.freshness, receptions.ahead.get("keys"))
     status = status_handler_of(partial(_status, parts, applier))
-    return (*others, status, Handler(operations.KEYS, keys.request, keys.repeat, ahead, is_light=True))
+    return (
+        *others,
+        status,
+        Handler(operations.KEYS, keys.request, keys.repeat, ahead, together=keys.request_all),
+    )
 
 
 def _status(parts: _Parts, applier: Applier, call: Call) -> ClusterStatus:
