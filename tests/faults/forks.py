@@ -11,7 +11,13 @@ import sys
 import traceback
 from typing import Any
 
+import sealcast.agent.run
+import sealcast.cli.buy
+import sealcast.cli.buying
 import sealcast.cli.channel
+import sealcast.cli.escrow
+import sealcast.cli.order
+import sealcast.cli.package
 import sealcast.cli.receive
 import sealcast.cli.registry
 import sealcast.cli.send
@@ -21,6 +27,7 @@ import sealcast.client.transfer
 import sealcast.config.logs
 import sealcast.receiver.run
 import sealcast.sender.run
+import sealcast.server.escrow.serve
 import sealcast.server.run  # noqa: F401 - imported here so that no child has to
 from sealcast.cli.main import run
 

@@ -138,7 +138,7 @@ class Nursery:
     """Starts the processes of one test, in one terminal; used in a `with`, at whose end all are gone."""
 
     def __init__(self, terminal: Terminal, forks: Forks) -> None:
-        self._terminal = terminal
+        self.terminal = terminal
         self._forks = forks
         self._numbers = itertools.count(1)
         self._children: list[Child] = []
@@ -160,14 +160,14 @@ class Nursery:
 
     def start(self, *arguments: str, **environment: str) -> Child:
         """Start `sealcast ARGUMENTS` in the terminal's folder."""
-        folder = self._terminal.folder
+        folder = self.terminal.folder
         number = next(self._numbers)
         out, err = folder / f"{number}.out", folder / f"{number}.err"
         out.touch()
         err.touch()
         order = {
             "arguments": arguments,
-            "environment": {**self._terminal.environment, **environment},
+            "environment": {**self.terminal.environment, **environment},
             "folder": str(folder),
             "out": str(out),
             "err": str(err),
