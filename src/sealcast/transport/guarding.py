@@ -17,6 +17,9 @@ from pathlib import Path
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 SO_PEERGROUPS = 59
+OPTION_BYTES_MAX = 1_024
+"""What Python gives an option at most: 256 groups."""
+
 CAP_IPC_LOCK = 14
 
 
@@ -76,7 +79,7 @@ def peer_of(sock: socket.socket) -> Peer:
     pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     groups = array.array("I")
     try:
-        groups.frombytes(sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 1_024))
+        groups.frombytes(sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, OPTION_BYTES_MAX))
     except OSError:  # an old kernel, or a member of more groups than that
         groups = array.array("I")
     return Peer(pid, uid, frozenset((gid, *groups)))
