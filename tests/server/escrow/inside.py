@@ -33,6 +33,7 @@ from sealcast.server.escrow.state import create_escrow_state
 from sealcast.server.issuing import Issuer
 from sealcast.server.state import load_server_state
 from sealcast.testing import SimClock
+from sealcast.testing.clock import FIRST_WALL_NS
 from server.inprocess import MEMORY, Guest, template
 from server.running import RANDOM, Reply
 from storage.places import address
@@ -58,11 +59,11 @@ class Party:
 class Market:
     """An operator: its issuing CA, its clock, its escrows, and who was certified."""
 
-    def __init__(self, *escrows: str, **settings: Any) -> None:
+    def __init__(self, *escrows: str, wall_ns: int = FIRST_WALL_NS, **settings: Any) -> None:
         """Begin with escrows of these ids, in memory; `settings` are theirs."""
         made, self.credential = template()
         self._kept = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-        self.folder, self.clock = Path(self._kept.name), SimClock()
+        self.folder, self.clock = Path(self._kept.name), SimClock(wall_ns=wall_ns)
         self.keys = load_server_state(made)
         self.issuer = Issuer(self.keys.issuer, self.keys.operator, RANDOM, days=DAYS)
         self.crl, self.revoked = self.folder / "crl.der", list[Revoked]()

@@ -7,6 +7,7 @@ The age of a list counts from what it says itself (`thisUpdate`, RFC 5280 §5.1.
 that is sent again stays old. While none is young enough, nothing is opened.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -26,6 +27,20 @@ AHEAD_MS = 60_000
 RETRY_AFTER_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list that was checked: when it was made, its number (RFC 5280 §5.2.3), and who stands on it."""
+
+    made_ms: int
+    number: int
+    serials: frozenset[int]
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What rises from list to list, also within a second."""
+        return self.made_ms, self.number
+
+
 class RevokedParties:
     """The present list. The loop's thread takes lists, the writer's asks; each sees a whole one."""
 
@@ -34,7 +49,7 @@ class RevokedParties:
         self._issuer = x509.load_pem_x509_certificate(issuer_pem.encode())
         self.max_age_ms = max_age_ms
         self._kept = kept
-        self._list: tuple[int, frozenset[int]] | None = None
+        self._list: _List | None = None
         if kept is not None and kept.exists():
             try:
                 self._list = self._read(read_private(kept))
@@ -44,12 +59,12 @@ class RevokedParties:
     @property
     def this_update_ms(self) -> int | None:
         """When the present list was made, None without one."""
-        return None if self._list is None else self._list[0]
+        return None if self._list is None else self._list.made_ms
 
     @property
     def serials(self) -> frozenset[int]:
         """Serial numbers of the certificates that are revoked and have not expired."""
-        return frozenset() if self._list is None else self._list[1]
+        return frozenset() if self._list is None else self._list.serials
 
     def has(self, serial: str) -> bool:
         """Whether a certificate, by its serial number in hexadecimal, is on the list."""
@@ -62,19 +77,19 @@ class RevokedParties:
         the future, FormatError for what is no list, LocalError where it cannot be kept. One that is not newer
         than ours changes nothing.
         """
-        made_ms, serials = self._read(der)
-        if made_ms > wall_ms + AHEAD_MS:
+        found = self._read(der)
+        if found.made_ms > wall_ms + AHEAD_MS:
             raise AuthenticationError("the list of revoked certificates is of the future: look at the clocks")
         before = self._list
-        if before is not None and made_ms <= before[0]:
+        if before is not None and found.order <= before.order:
             return frozenset()
         if self._kept is not None:
             try:
                 replace_private(self._kept, der)
             except UsageError as error:
                 raise LocalError(str(error)) from error
-        self._list = made_ms, serials
-        return serials - before[1] if before is not None else serials
+        self._list = found
+        return found.serials - before.serials if before is not None else found.serials
 
     def check_fresh(self, wall_ms: int) -> None:
         """Raise the refusal `revocation-unknown` while the list is too old to rely on."""
@@ -88,13 +103,14 @@ class RevokedParties:
         )
         raise RefusedError(no.type, no.detail, no.status, retry_after_s=RETRY_AFTER_S)
 
-    def _read(self, der: bytes) -> tuple[int, frozenset[int]]:
+    def _read(self, der: bytes) -> "_List":
         if len(der) > CRL_BYTES_MAX:
             raise FormatError(f"a list of revoked certificates has at most {CRL_BYTES_MAX} bytes")
         try:
             found = x509.load_der_x509_crl(der)
             made = found.last_update_utc
             serials = frozenset(each.serial_number for each in found)
+            number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         except Exception as error:
             # The library has an error of its own for each fault of a list.
             raise FormatError("not a list of revoked certificates (DER)") from error
@@ -102,4 +118,4 @@ class RevokedParties:
         kinds = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
         if not isinstance(key, kinds) or not found.is_signature_valid(key):
             raise AuthenticationError("the list of revoked certificates is not by this operator's issuing CA")
-        return int(made.timestamp()) * 1_000, serials
+        return _List(int(made.timestamp()) * 1_000, number, serials)
