@@ -102,6 +102,7 @@ def move_here(connection: sa.Connection, order: Order, now_ms: int) -> Event:
         if not is_covered(connection, terms):
             return Event.NOT_COVERED
         _record(connection, _entry(terms, "hold", (buyer_account(terms.buyer), _held(terms))), now_ms)
+        _check_not_overdrawn(connection, buyer_account(terms.buyer), terms.currency)
         return Event.HELD
     if order.state not in {OrderState.CONFIRMED, OrderState.REFUNDING}:
         raise LocalError(f"an order that is {order.state} moves no money")
@@ -152,7 +153,9 @@ def payout(connection: sa.Connection, entry_id: str, paid: Posting, currency: st
         has_micro = -reading.balance(connection, paid.account, currency)
         if has_micro < paid.amount_micro:
             raise refused("not-covered", f"{paid.account} has {has_micro} micro-units in {currency}")
-    return _once(connection, entry, now_ms)
+    is_new = _once(connection, entry, now_ms)
+    _check_not_overdrawn(connection, paid.account, currency)
+    return is_new
 
 
 def _once(connection: sa.Connection, entry: Entry, now_ms: int) -> bool:
@@ -163,6 +166,16 @@ def _once(connection: sa.Connection, entry: Entry, now_ms: int) -> bool:
         return False
     _record(connection, entry, now_ms)
     return True
+
+
+def _check_not_overdrawn(connection: sa.Connection, account_name: str, currency: str) -> None:
+    """Raise LocalError, which undoes the unit of work, if an account has less than nothing by now.
+
+    Entries have numbers without gaps: where two programs write to one database, whoever is second either sees
+    here what the first one took, or is refused the number that both wanted.
+    """
+    if reading.balance(connection, account_name, currency) > 0:
+        raise LocalError(f"{account_name} was drawn on by somebody else at the same moment; ask again")
 
 
 def _id(terms: Terms, what: str) -> str:
