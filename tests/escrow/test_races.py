@@ -75,7 +75,7 @@ def balance(engine: sa.Engine, account: str) -> int:
 
 
 def test_everybody_ends_the_same_order(engine: sa.Engine, pool: ThreadPoolExecutor) -> None:
-    """Buyer, seller, device and silence end an order at once: it ends one way, and the money goes that way."""
+    """Buyer, seller, device and silence end an order at once: it ends one way, and the money with it."""
     released = 0
     with engine.begin() as connection:
         pay_in(connection, BUYER, ORDERS * PRICE, "more")
