@@ -107,6 +107,13 @@ def test_a_heavy_loss_takes_rounds_and_no_memory(opened: Open, packets: list[byt
     all_there(tmp_path)
 
 
+def test_a_gap_is_repaired(opened: Open, packets: list[bytes], tmp_path: Path) -> None:
+    """480 packets in a row are no more than the blocks of a segment can repair together."""
+    report = opened().take([*packets[:600], *packets[600 + 480 :]])
+    all_there(tmp_path)
+    assert report.repaired_blocks >= 16
+
+
 def test_who_comes_late_gets_the_rest_in_the_next_round(
     opened: Open, packets: list[bytes], tmp_path: Path
 ) -> None:

@@ -162,3 +162,12 @@ def test_what_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
         CarouselSource(tmp_path, 0)
     with pytest.raises(UsageError, match="--repair"):
         CarouselSource(tmp_path, RATE, 28)
+
+
+def test_a_sender_that_starts_anew_sends_the_same_symbols(tmp_path: Path) -> None:
+    """Receivers go on with what they have: sessions and symbols follow from the files alone."""
+    (tmp_path / "f").write_bytes(b"f" * 100_000)
+    runs = [asyncio.run(runs_of(CarouselSource(tmp_path, RATE), 90)) for _ in range(2)]
+    first, second = ({packet for packet in packets_of(of) if read_symbol(memoryview(packet))} for of in runs)
+    assert first == second
+    assert len(first) == 78 + 12

@@ -5,6 +5,7 @@ here: of what came from the network it sees nothing but symbols. Its own receive
 memory, write where a name from the network says, and print.
 """
 
+import logging
 import os
 import struct
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ class Repairer:
     def __init__(self) -> None:
         from flute import receiver  # noqa: PLC0415 - an extra
 
+        logging.getLogger("flute").setLevel(logging.ERROR)  # Else it tells of each block.
         self._module: Any = receiver
         self._fd = os.memfd_create("sealcast-block", os.MFD_CLOEXEC)
         self._writer: Any = receiver.ObjectWriterBuilder("/proc/self/fd")

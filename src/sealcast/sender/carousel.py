@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sealcast.sender.carouselpackets import Packer
 
 REPAIR_PERCENT = 15
-"""At 5 % loss one block of many millions is not repaired in its first round (docs/decisions/0043)."""
+"""At 5 % loss one block in 1.6 million is not repaired in its first round (docs/decisions/0043)."""
 
 RUN_PACKETS = 256
 CONTENTS_SHARE = 100

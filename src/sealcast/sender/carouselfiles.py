@@ -55,7 +55,7 @@ class CarouselFolder:
             raise UsageError(f"cannot read {self._path}: {error.strerror}") from error
 
     def scan(self) -> list[CarouselFile]:
-        """Return the files that are there now, by name; digests those that are new, 1 GB in 1 to 2 s."""
+        """Return the files that are there now, by name; digests those that are new, 1 GB in 2 to 6 s."""
         known, self._known = self._known, {}
         for name, version in self._found():
             before = known.get(name)

@@ -4,6 +4,7 @@ The library encodes and makes the packets (RFC 6726, RFC 5775, RFC 5510); how th
 read is `wire.alc`'s.
 """
 
+import logging
 from typing import Any
 
 from sealcast.core.errors import LocalError
@@ -30,6 +31,7 @@ class Packer:
         """With `self_contained` each packet says what its object is (EXT_FTI)."""
         from flute import sender  # noqa: PLC0415 - an extra: whoever sends no carousel does not need it
 
+        logging.getLogger("flute").setLevel(logging.ERROR)  # Else it tells of each object.
         self._module: Any = sender
         self._repair_percent = repair_percent
         self._self_contained = self_contained
