@@ -73,6 +73,9 @@ def _fork(order: dict[str, Any]) -> int:
             os.dup2(opened, descriptor)
             os.close(opened)
         status = run(order["arguments"])
+        if order.get("holds"):
+            sys.stdout.flush()
+            signal.pause()
     except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
         traceback.print_exc()
     finally:

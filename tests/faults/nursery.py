@@ -158,8 +158,8 @@ class Nursery:
             except AssertionError:
                 child.kill()
 
-    def start(self, *arguments: str, **environment: str) -> Child:
-        """Start `sealcast ARGUMENTS` in the terminal's folder."""
+    def start(self, *arguments: str, holds: bool = False, **environment: str) -> Child:
+        """Start `sealcast ARGUMENTS` in the terminal's folder; one that `holds` stays until a signal."""
         folder = self.terminal.folder
         number = next(self._numbers)
         out, err = folder / f"{number}.out", folder / f"{number}.err"
@@ -171,6 +171,7 @@ class Nursery:
             "folder": str(folder),
             "out": str(out),
             "err": str(err),
+            "holds": holds,
         }
         child = Child(self._forks, int(self._forks.ask(**order)["pid"]), out, err)
         self._children.append(child)

@@ -14,6 +14,7 @@ import pytest
 
 from faults.marketplace import AGENT_LINE, ESCROW_LINE, Marketplace
 from faults.nursery import Child, Forks
+from sealcast.sealpack.reading import PackageFile
 
 PRICE, FEE, DEPOSIT = 4_990_000, 499_000, 1_000_000_000
 BEFORE_KILL_S = (0.0, 1.5)
@@ -77,7 +78,9 @@ class Shopper:
         listed = self.until_done("order", "list", "--json")
         rows = listed["orders"]
         assert isinstance(rows, list)
-        found = [row["order"] for row in rows if row["title"] == package.stem and row["state"] in PAID]
+        with PackageFile(package) as file:
+            name = file.peek.id
+        found = [row["order"] for row in rows if row["package"] == name and row["state"] in PAID]
         assert len(found) == 1, rows
         return str(found[0])
 
