@@ -1,5 +1,6 @@
 """Shows that a carousel's files come out bit for bit, over losses and receivers, and nothing else does."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from faults.mounts import small_disk
 from receiver.rounds import Receiver, described, file_packets, list_packets, one_round
-from sealcast.core.errors import UsageError
+from sealcast.core.errors import LocalError, UsageError
 from sealcast.receiver.carousel import COMPLETE, CarouselSink
 from sealcast.receiver.pipes import SinkClosed
 from sealcast.receiver.values import Slab
@@ -232,6 +234,38 @@ def test_a_carousel_larger_than_wanted_is_taken_as_far_as_it_goes(opened: Open, 
     report = opened(limit_bytes=1500).take(one_round({"a": b"a" * 1000, "b": b"b" * 1000, "c": b"c" * 400}))
     assert [file.state for file in report.listing] == ["complete", "refused", "complete"]
     assert names(tmp_path) == {"a", "c"}
+
+
+def test_a_disk_without_hard_links(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stick's file system files are renamed into place; what is in the way stays there, too."""
+
+    def no_links(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "mine").write_bytes(b"mine")
+    report = opened().take(one_round({"a": b"a", "mine": b"other"}))
+    assert [file.state for file in report.listing] == ["complete", "refused"]
+    all_there(tmp_path, {"a": b"a", "mine": b"mine"})
+
+
+@pytest.mark.mounts
+def test_a_disk_without_room(tmp_path: Path) -> None:
+    """What does not fit is refused before it is begun; a disk that fills meanwhile ends it in one line."""
+    folder = tmp_path / "disk"
+    with small_disk(folder, "70m") as disk:
+        receiver = Receiver(folder)
+        report = receiver.take(one_round({"big": BIG * 2, "small": b"small"}))
+        assert [file.state for file in report.listing] == ["refused", "complete"]
+        assert "no room" in str(report.listing[0].reason)
+        packets = one_round({"big": BIG})
+        receiver.take(packets[:20])
+        disk.fill()
+        with pytest.raises(LocalError, match=r"cannot write .* no space left"):
+            receiver.take(packets)
+        disk.free()
+        assert receiver.take(packets).is_done
+        receiver.close()
 
 
 def test_somebody_who_sends_other_symbols_gets_nothing_published(opened: Open, tmp_path: Path) -> None:
