@@ -27,6 +27,7 @@ from sealcast.messages.escrow import (
 from sealcast.messages.jwk import new_signing_pair
 from server.escrow.inside import EURO, Inside, Market, Party
 from server.running import RANDOM
+from storage.places import files
 
 PRICE, DEAR = 5 * EURO, 50 * EURO
 
@@ -51,8 +52,10 @@ class Sale:
 
 
 @pytest.fixture(scope="module")
-def sale() -> Iterator[Sale]:
-    """Make the escrows and the parties once; each test has orders of its own."""
+def sale(both_databases: str) -> Iterator[Sale]:
+    """Make the escrows and the parties once for each database; each test has orders of its own."""
+    _ = both_databases
+    _order_id.cache_clear()
     market = Market("lead", "other")
     lead, other = market.escrows["lead"], market.escrows["other"]
     seller, rival, buyer = (
@@ -354,7 +357,8 @@ def test_what_an_escrow_keeps_of_an_opening_is_blinded(sale: Sale) -> None:
     answer = sale.lead.open(sale.buyer, order.order, sale.cheap, given).answer
     assert int.from_bytes(answer.opened, "big") * pow(r, -1, modulus) % modulus == z
     prime = next(prime for found, prime in _private_keys(sale) if found == modulus)
-    kept = b"".join(each.read_bytes() for each in sale.lead.folder.rglob("*") if each.is_file())
+    places = {*sale.lead.folder.rglob("*"), *files(sale.lead.folder / "escrow.sqlite")}
+    kept = b"".join(each.read_bytes() for each in places if each.is_file())
     assert given in kept
     for secret in (z.to_bytes(384, "big"), r.to_bytes(384, "big"), prime.to_bytes(192, "big")):
         assert secret not in kept
