@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, UsageError
 from sealcast.messages.package import CHUNK_BYTES
@@ -313,3 +315,22 @@ def test_terms_that_no_reader_would_believe(changed: dict[str, object], match: s
     """What a buyer would refuse is refused before a byte is written."""
     with pytest.raises(RemoteError, match=match):
         a_draft(10, **changed)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return a package of two chunks."""
+    return packed(tmp_path_factory.mktemp("small"), bytes(70_000))[0].read_bytes()
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_change_goes_unseen(small: bytes, data: st.DataObject) -> None:
+    """Whichever byte of a package is changed, in prefix, header, hashes or content, it is refused."""
+    place = data.draw(st.one_of(st.integers(0, len(small) - 1), st.integers(0, 10_000)))
+    changed = bytearray(small)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    descriptor = os.memfd_create("package")
+    os.write(descriptor, changed)
+    with pytest.raises(RemoteError), PackageFile(descriptor) as package:
+        package.verify(package.believe(CA))

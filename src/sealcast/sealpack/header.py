@@ -68,6 +68,7 @@ def peek_header(token: str | bytes) -> PackageHeader:
     """Return what a header says, by nobody's word; raises FormatError."""
     header = decode(jose.unverified_payload(token), PackageHeader)
     _check_form(header)
+    _check_end(token)
     return header
 
 
@@ -133,6 +134,14 @@ def _check_form(header: PackageHeader) -> None:
     for text in (header.title, header.media_type, header.seller):
         if not text.isprintable():
             raise FormatError("a text in the package's header has characters that do not print")
+
+
+def _check_end(token: str | bytes) -> None:
+    """Raise FormatError unless the signature is written in the one way; all else is signed as written."""
+    text = token if isinstance(token, str) else _ascii(token)
+    signature = text.rpartition(".")[2]
+    if b64url_encode(b64url_decode(signature)) != signature:
+        raise FormatError("the package's signature is not written as base64url is")
 
 
 def check_package_id(text: str) -> bytes:
