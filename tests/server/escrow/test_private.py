@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from math import gcd
 from pathlib import Path
 
@@ -15,15 +16,21 @@ from device.softhsm import PIN, VARIABLE, make_token
 from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.core.secret import Secret
 from sealcast.device.token import parse_token_uri
-from sealcast.messages.encoding import b64url_encode
-from sealcast.messages.escrow import PUBLIC_EXPONENT
+from sealcast.escrow import store_keys
+from sealcast.messages import jose
+from sealcast.messages.encoding import b64url_encode, decode
+from sealcast.messages.escrow import PUBLIC_EXPONENT, KeyDocument
 from sealcast.messages.jwk import jwk_of, thumbprint
 from sealcast.server.escrow.blinding import open_blinded, read_blinded
 from sealcast.server.escrow.keyring import Keyring
+from sealcast.server.escrow.open_escrow import open_escrow
 from sealcast.server.escrow.power import Power, gmp_power, openssl_power
 from sealcast.server.escrow.private import Made, SoftKey, key_id, make_key
+from sealcast.server.escrow.settings import TokenSettings
 from sealcast.server.escrow.token import EscrowToken, HeldKey
+from sealcast.server.state import load_server_state
 from sealcast.testing import SimRandom
+from server.escrow.inside import EURO, Market
 from server.running import RANDOM
 
 POWERS = {"openssl": openssl_power(), "gmp": gmp_power()}
@@ -167,3 +174,26 @@ class TestInAToken:
         assert done.returncode != 0
         assert UsageError.__name__ in done.stderr
         assert "does not take this PIN" in done.stderr
+
+
+def test_an_escrow_opens_with_a_token(token: tuple[EscrowToken, Path, str]) -> None:
+    """With a token the escrow's new keys are made there, and a paid order opens with what never left it."""
+    place = TokenSettings(parse_token_uri(token[2]), Secret(PIN.encode()))
+    market = Market("lead", token=place)
+    lead, buyer, seller = market.escrows["lead"], market.party("TV-1"), market.party("ACME", "seller")
+    lead.admit(seller)
+    assert lead.join(buyer).status == 200
+    lead.pay_in(buyer, 5 * EURO, "bank-1")
+    key = lead.add_key(seller, "film", 5 * EURO)
+    modulus = int.from_bytes(decode(jose.unverified_payload(key.document), KeyDocument).modulus, "big")
+    number = 2 + RANDOM.below(modulus - 3)
+    given = pow(number, PUBLIC_EXPONENT, modulus).to_bytes(384, "big")
+    order = lead.place(buyer, key)
+    assert lead.open(buyer, order.order, key, given).answer.opened == number.to_bytes(384, "big")
+    (stored,) = lead.run(lead.server.unit_of_work.run(store_keys.keys))
+    assert (stored.wrapped, stored.token_object is None) == (None, False)
+    lead.run(lead.server.close())
+    without = replace(lead.settings, token=None)
+    with pytest.raises(UsageError, match="PKCS#11 token"):
+        open_escrow(load_server_state(lead.folder), without, market.clock, RANDOM)
+    market.close()
