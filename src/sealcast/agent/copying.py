@@ -137,18 +137,20 @@ class Copying:
         sealed, content = memoryview(segment.sealed), memoryview(segment.content)
         good = 0
         try:
-            cipher = package.cipher
+            cipher, last = package.cipher, layout.chunks - 1
+            at, length = layout.chunk_span(segment.first)[0], SEALED_BYTES
             for chunk in range(segment.first, segment.last + 1):
-                at, length = layout.chunk_span(chunk)
+                if chunk == last:
+                    length = layout.chunk_span(chunk)[1]
                 piece = sealed[:length]
                 read_into(self._source, at, piece, f"chunk {chunk}")
                 tree.check_chunk(chunk, piece, segment.leaves)
                 into = content[good : good + length - TAG_BYTES]
                 try:
-                    cipher.open(chunk, piece, into, is_last=layout.is_last(chunk))
+                    cipher.open(chunk, piece, into, is_last=chunk == last)
                 except AuthenticationError as error:
                     return _Opened(segment, good, error, chunk)
-                good += len(into)
+                good, at = good + length - TAG_BYTES, at + length
         except SealcastError as error:
             return _Opened(segment, good, error)
         return _Opened(segment, good)

@@ -4,6 +4,7 @@ The pair has the shape of any other (`messages.jwk.HeldPair`), so `client.keyser
 escrow as the agent's device: `credential` and `keys` are what it takes. No secret is ever on this side.
 """
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -195,7 +196,9 @@ class AgentClient:
     def _exchange(self, ask: agent.Ask, descriptors: Sequence[int], wait_s: float | None) -> agent.Answer:
         with self._lock:
             self._socket.settimeout(wait_s)
-            send_frame(self._socket, msgspec.json.encode(ask), descriptors)
+            # Who is turned away hears why, though nobody reads the question.
+            with contextlib.suppress(UnreachableError):
+                send_frame(self._socket, msgspec.json.encode(ask), descriptors)
             frame = receive_frame(self._socket)
         if frame is None:
             raise UnreachableError("the device agent has ended the connection")
