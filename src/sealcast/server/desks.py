@@ -86,12 +86,7 @@ class Desks:
         self._enrolment = EnrolmentDesk(
             registry=self._registry, assignments=assignments, issuer=issuer, random=shared.random
         )
-        self.certificates = CertificateDesk(
-            issuer=issuer,
-            register=self._registry.register_certified,
-            forget=shared.principals.forget,
-            shut_out=assignments.shut_out,
-        )
+        self.certificates = _certificates(shared, issuer, self._registry, assignments)
         self._identifying = _identifying(shared, issuer, self._registry, self.certificates)
         self._keys = KeyDesk(
             views=views,
@@ -169,6 +164,17 @@ def _evictions(shared: Shared) -> Evictions:
         receptions=shared.receptions,
         on_notice=shared.on_notice,
         is_distributed=shared.is_distributed,
+    )
+
+
+def _certificates(
+    shared: Shared, issuer: Issuer, registry: RegistryDesk, assignments: Assignments
+) -> CertificateDesk:
+    return CertificateDesk(
+        issuer=issuer,
+        register=registry.register_certified,
+        forget=shared.principals.forget,
+        shut_out=assignments.shut_out,
     )
 
 
