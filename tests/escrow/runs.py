@@ -205,7 +205,8 @@ class Run:
         became = self.treasury.ask(order)
         yield
         assert became is not None
-        self.tally.refusals[became] += became is Event.NOT_COVERED
+        if became is Event.NOT_COVERED:
+            self.tally.refusals[became.value] += 1
         self._unit(lambda connection: self.treasury.note(connection, order, became, self.now_ms))
 
     def _unit(self, work: Callable[[sa.Connection], Order]) -> Order | None:

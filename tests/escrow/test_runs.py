@@ -17,7 +17,7 @@ from storage.places import is_on_postgres, upgraded_engine
 
 pytestmark = pytest.mark.usefixtures("both_databases")
 
-RUNS, RUNS_ON_POSTGRES, RUNS_OF_SOAK = 100, 25, 5_000
+RUNS, RUNS_ON_POSTGRES, RUNS_OF_SOAK = 100, 20, 5_000
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 SEED = int(os.environ.get("SEALCAST_SEED", "0"))
 
@@ -55,7 +55,7 @@ def check(engine: sa.Engine, tally: Tally) -> None:
         ("paid", "refunded"),
     }
     assert wanted <= set(tally.steps)
-    assert set(+tally.refusals) == {"order-state", "not-covered"}
+    assert set(tally.refusals) == {"order-state", "not-covered"}
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "elsewhere"])

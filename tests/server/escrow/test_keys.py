@@ -92,7 +92,7 @@ def test_only_admitted_sellers_have_keys(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"currency": "XXX"},
+        {"currency": "XTS"},
         {"currency": "eur"},
         {"bits": 2_048},
         {"bits": 3_073},
