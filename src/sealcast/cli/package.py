@@ -27,6 +27,23 @@ CaFile = Annotated[
 CaVault = Annotated[
     str | None, typer.Option(metavar="FILE.vault", help="A vault of the operator, for its CA certificate.")
 ]
+Escrows = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="KEYFILE",
+        help="An escrow's key, as `escrow key add --output` saves it (again for more); the first escrow"
+        " holds the money.",
+        show_default=False,
+    ),
+]
+Threshold = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="How many shares open it; else those of all escrows, with --licensed 2.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
@@ -41,29 +58,14 @@ def pack(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What is sold.", show_default=False)],
     *,
-    escrow: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="KEYFILE",
-            help="An escrow's key, as `escrow key add --output` saves it (again for more); the first escrow"
-            " holds the money.",
-            show_default=False,
-        ),
-    ],
+    escrow: Escrows,
     title: Annotated[
         str | None, typer.Option(help="What buyers read; else the file's name without its ending.")
     ] = None,
     media_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="For instance video/mp4; else by the file's name.")
     ] = None,
-    threshold: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="How many shares open it; else those of all escrows, with --licensed 2.",
-            show_default=False,
-        ),
-    ] = None,
+    threshold: Threshold = None,
     licensed: Annotated[
         bool, typer.Option("--licensed", help="Each order needs a licence, with a share for its device.")
     ] = False,
