@@ -147,7 +147,9 @@ def look_again(place: TokenPlace) -> None:
     try:
         library.lib(place.module).reinitialize()
     except (library.exceptions.PKCS11Error, OSError, RuntimeError) as error:
-        raise UsageError(f"the module {place.module} finds no token: {_reason(error)}; is it plugged in?") from error
+        raise UsageError(
+            f"the module {place.module} finds no token: {_reason(error)}; is it plugged in?"
+        ) from error
 
 
 def open_left_keys(place: TokenPlace, pin: Secret, signing: Jwk, kek: Jwk) -> TokenKeys:
