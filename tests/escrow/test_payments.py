@@ -22,7 +22,7 @@ from escrow.shop import (
     treasury,
 )
 from sealcast.core.errors import LocalError, RefusedError
-from sealcast.escrow import store_orders
+from sealcast.escrow import payments, store_orders
 from sealcast.escrow.orders import CLAIMS, Event, Order, OrderState
 from sealcast.escrow.payments import buyer_account, deposit, move_here, payout, seller_account
 from sealcast.escrow.rules import DAY_MS, Actor
@@ -162,6 +162,15 @@ def test_deposits_and_payouts(connection: sa.Connection) -> None:
     assert owed(connection) == [0, 0, 0, 0]
     with pytest.raises(RefusedError, match="has 0 micro-units"):
         payout(connection, "payout-y", Posting(paid.account, 1), "EUR", NOW_MS)
+
+
+def test_nobody_is_overdrawn(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Money that another program spent after a look at the balance is not spent again: all of it is undone."""
+    monkeypatch.setattr(payments, "is_covered", lambda *_: True)
+    order = place(connection, key=OTHER)
+    claim = store_orders.change(connection, order, Event.PAY, NOW_MS, HOUSE)
+    with pytest.raises(LocalError, match="drawn on by somebody else"):
+        move_here(connection, claim, NOW_MS)
 
 
 def test_somebody_elses_entry(connection: sa.Connection) -> None:
