@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealcast.core.errors import AuthenticationError, FormatError, RemoteError, UsageError
+from sealcast.messages.jwk import new_p256_pair
 from sealcast.messages.package import CHUNK_BYTES
 from sealcast.sealpack.chunks import ChunkCipher
 from sealcast.sealpack.header import CheckedHeader
 from sealcast.sealpack.layout import GROUP_CHUNKS, PREFIX_BYTES, SEALED_BYTES
+from sealcast.sealpack.licence import open_content_key, seal_content_key
 from sealcast.sealpack.newfile import NewFile
 from sealcast.sealpack.packing import Draft, Seller, Terms, content_size, draft, write_package
 from sealcast.sealpack.reading import ContentReader, PackageFile
@@ -96,6 +98,26 @@ def test_it_is_read_from_any_place(large: tuple[Path, Draft], content: bytes) ->
             (len(content), 10),
         ):
             assert reader.read(offset, length) == content[offset : offset + length]
+
+
+def test_a_seller_with_p256_keys_packs(tmp_path: Path) -> None:
+    """Signatures that differ each time, as a token makes them, still leave the header's length as it was."""
+    signing, kek = new_p256_pair(RANDOM), new_p256_pair(RANDOM)
+    issued = operator().issuer.certify(
+        id="studio", role="seller", signing=signing.public(), kek=kek.public(), wall_ms=WALL_MS
+    )
+    who = Seller("studio", OPERATOR, issued.certificates, signing, CA)
+    terms = Terms("A film", "film.mp4", "video/mp4", (escrow().packed(),), 1)
+    source, target = tmp_path / "film.mp4", tmp_path / "film.sealpack"
+    source.write_bytes(b"content")
+    made = draft(terms, 7, who, RANDOM, WALL_MS)
+    with NewFile(target) as file:
+        write_package(made, source, file)
+        file.keep()
+    with PackageFile(target) as package:
+        assert reader_of(package, made).read(0, 7) == b"content"
+    kept = seal_content_key(made.content_key, made.header.id, kek.public(), "studio")
+    assert open_content_key(kept, made.header.id, kek) == made.content_key
 
 
 def test_packed_twice_has_nothing_in_common(tmp_path: Path) -> None:
