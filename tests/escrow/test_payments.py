@@ -165,7 +165,7 @@ def test_deposits_and_payouts(connection: sa.Connection) -> None:
 
 
 def test_nobody_is_overdrawn(connection: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Money that another program spent after a look at the balance is not spent again: all of it is undone."""
+    """Money that another program spent after a look at the balance is not spent again: all is undone."""
     monkeypatch.setattr(payments, "is_covered", lambda *_: True)
     order = place(connection, key=OTHER)
     claim = store_orders.change(connection, order, Event.PAY, NOW_MS, HOUSE)
