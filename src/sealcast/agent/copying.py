@@ -61,7 +61,7 @@ class Copying:
     def run(self, offset: int, length: int, sink: int) -> None:
         """Write content from `offset` on; raises FormatError beyond its end, and what ended it early.
 
-        More than 1 GB/s to /dev/null on two cores of 2023; memory: 6 MiB.
+        Costs 1.25 s of processor time for each GB (2.5 GHz, on a busy machine), and 6 MiB of memory.
         """
         size = self._package.layout.size
         if offset + length > size:
