@@ -17,6 +17,7 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages.escrow import PUBLIC_EXPONENT
 from sealcast.server.escrow.private import PrivateKey
 
+
 def read_blinded(blinded: bytes, modulus: int) -> int:
     """Return c' as a number; raises the refusals `bad-request` and `opening-refused`, saying what is wrong.
 
