@@ -16,10 +16,10 @@ from typing import Any, NoReturn, Self, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from sealcast.core import errors
 from sealcast.core.errors import FormatError, LocalError, RefusedError, SealcastError, UnreachableError
+from sealcast.device.heldkeys import KeptEcKey, KeptKey, der_signature
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
 from sealcast.messages import agent
@@ -224,67 +224,44 @@ def _unexpected(answer: agent.Answer, ask: agent.Ask) -> FormatError:
 
 
 Ask = Callable[[bytes], bytes]
+PLACE = "the device agent"
 
 
-class _Kept:
-    """What both kinds of key refuse: their private half is in the agent."""
+class _Ed25519Key(KeptKey, Ed25519PrivateKey):
+    """An Ed25519 key whose work is done by the agent."""
 
-    def private_bytes(self, *_: object) -> NoReturn:
-        """Refuse: the key never leaves the agent."""
-        raise LocalError("this key never leaves the device agent")
-
-    def private_bytes_raw(self) -> NoReturn:
-        """Refuse: the key never leaves the agent."""
-        raise LocalError("this key never leaves the device agent")
-
-    def private_numbers(self) -> NoReturn:
-        """Refuse: the key never leaves the agent."""
-        raise LocalError("this key never leaves the device agent")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        return self
-
-
-class _Ed25519Key(_Kept, Ed25519PrivateKey):
-    """An Ed25519 key as the `cryptography` library knows it, whose work is done by the agent."""
+    place = PLACE
 
     def __init__(self, ask: Ask, public: Ed25519PublicKey) -> None:
         self._ask, self._public = ask, public
 
     def sign(self, data: Any) -> bytes:  # noqa: ANN401 - as the library has it
+        """Return the agent's signature."""
         return self._ask(bytes(data))
 
     def public_key(self) -> Ed25519PublicKey:
+        """Return the public half."""
         return self._public
 
 
-class _EcKey(_Kept, ec.EllipticCurvePrivateKey):
-    """A P-256 key as the `cryptography` library knows it, whose work is done by the agent."""
+class _EcKey(KeptEcKey):
+    """A P-256 key whose work is done by the agent."""
+
+    place = PLACE
 
     def __init__(self, ask: Ask, public: ec.EllipticCurvePublicKey) -> None:
-        self._ask, self._public = ask, public
+        super().__init__(public)
+        self._ask = ask
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # noqa: ANN401 - as the library has it
+        """Return the agent's signature, as DER."""
         _ = signature_algorithm
-        raw, size = self._ask(bytes(data)), EC_COORDINATE_BYTES
-        if len(raw) != 2 * size:
+        raw = self._ask(bytes(data))
+        if len(raw) != 2 * EC_COORDINATE_BYTES:
             raise FormatError("the device agent answered with no signature on P-256")
-        return encode_dss_signature(int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big"))
+        return der_signature(raw)
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+        """Refuse: it signs."""
         _ = algorithm, peer_public_key
         raise LocalError("this key signs, and agrees upon nothing")
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._public
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        return self._public.curve
-
-    @property
-    def key_size(self) -> int:
-        return self._public.key_size

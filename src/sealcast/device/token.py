@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from sealcast.core.errors import LocalError, UsageError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
+from sealcast.device.heldkeys import KeptEcKey, der_signature
 from sealcast.messages.jwk import EC_COORDINATE_BYTES, HeldPair, Jwk, jwk_of, native_public_key
 
 if TYPE_CHECKING:
@@ -185,21 +185,21 @@ class _Gone:
         raise LocalError("this key was destroyed in its token")
 
 
-class _HeldKey(ec.EllipticCurvePrivateKey):
-    """A private key as the `cryptography` library knows it, whose work is done in the token."""
+class _HeldKey(KeptEcKey):
+    """A private key whose work is done in the token."""
+
+    place = "its token"
 
     def __init__(self, object_: Any, public: ec.EllipticCurvePublicKey) -> None:  # noqa: ANN401 - untyped library
+        super().__init__(public)
         self._object = object_
-        self._public = public
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:  # noqa: ANN401
         """Return ECDSA over SHA-256 as DER (FIPS 186-5 §6)."""
         _ = signature_algorithm
         library = _library()
         digest = hashlib.sha256(data).digest()
-        raw = self._ask(lambda: self._object.sign(digest, mechanism=library.Mechanism.ECDSA))
-        half = len(raw) // 2
-        return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
+        return der_signature(self._ask(lambda: self._object.sign(digest, mechanism=library.Mechanism.ECDSA)))
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> bytes:
         """Return the agreed secret; it alone leaves the token, for one message (SP 800-56A §5.7.1.2)."""
@@ -221,34 +221,6 @@ class _HeldKey(ec.EllipticCurvePrivateKey):
             return bytes(derived[attribute.VALUE])
 
         return self._ask(agree)
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """Return the public half."""
-        return self._public
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        """P-256."""
-        return self._public.curve
-
-    @property
-    def key_size(self) -> int:
-        """In bits."""
-        return self._public.key_size
-
-    def private_numbers(self) -> NoReturn:
-        """Refuse: the key never leaves the token."""
-        raise LocalError("this key never leaves its token")
-
-    def private_bytes(self, *_: object) -> NoReturn:
-        """Refuse: the key never leaves the token."""
-        raise LocalError("this key never leaves its token")
-
-    def __copy__(self) -> "_HeldKey":
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "_HeldKey":
-        return self
 
     def _ask(self, work: Any) -> bytes:  # noqa: ANN401 - a call into an untyped library
         try:

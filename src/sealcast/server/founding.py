@@ -9,6 +9,7 @@ from sealcast.core.errors import SealcastError
 from sealcast.core.ports import Clock
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import OperatorDocument
+from sealcast.server.app import Public
 from sealcast.server.metrics import Metrics
 from sealcast.server.newcomers import ReadNewcomer, read_newcomer
 from sealcast.server.pipeline import Pipeline
@@ -64,6 +65,20 @@ def pipeline_of(
         metrics=metrics,
         read_newcomer=read_newcomer,
     )
+
+
+def public_without_certificates(
+    state: ServerState, urls: tuple[str, ...], unit_of_work: UnitOfWork, metrics: Metrics
+) -> Public:
+    """Return what a server tells everybody that certifies nobody: its list of revoked ones is empty."""
+
+    async def crl() -> bytes:
+        return b""
+
+    def render_metrics() -> bytes:
+        return metrics.render(channels_on_air=0, stale_reports=0)
+
+    return Public(health_of(unit_of_work), render_metrics, operator_document(state, urls), crl)
 
 
 def operator_document(state: ServerState, urls: tuple[str, ...]) -> bytes:

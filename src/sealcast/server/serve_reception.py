@@ -10,8 +10,8 @@ import structlog
 from sealcast.core.ports import Clock
 from sealcast.messages import operations
 from sealcast.reception.manager import ReceptionManager
-from sealcast.server.app import Public, make_app
-from sealcast.server.founding import health_of, open_database, operator_document, pipeline_of
+from sealcast.server.app import make_app
+from sealcast.server.founding import open_database, pipeline_of, public_without_certificates
 from sealcast.server.front import Application
 from sealcast.server.keeping import Keeper
 from sealcast.server.listening import Listener
@@ -79,7 +79,7 @@ def open_manager(state: ServerState, settings: KeyserverSettings, clock: Clock) 
     app = make_app(
         pipeline,
         managing_handlers(ManagingDesk(manager)),
-        public=_public(state, settings, unit_of_work, metrics),
+        public=public_without_certificates(state, settings.urls or state.urls, unit_of_work, metrics),
         silence=Silence(is_on=False),
         served=operations.RECEPTION_MANAGER,
     )
@@ -133,18 +133,3 @@ class _Service:
         log.info("reloaded", operators=len(state.operators), key_servers=len(state.peers))
         if (settings.host, settings.port) != self._address:
             log.warning("the listening address changes with a restart only", listens_on=url_of(self._address))
-
-
-def _public(
-    state: ServerState, settings: KeyserverSettings, unit_of_work: UnitOfWork, metrics: Metrics
-) -> Public:
-    """Return what the manager tells everybody; it revokes nothing, so its list of that is empty."""
-
-    async def crl() -> bytes:
-        return b""
-
-    def render_metrics() -> bytes:
-        return metrics.render(channels_on_air=0, stale_reports=0)
-
-    document = operator_document(state, settings.urls or state.urls)
-    return Public(health_of(unit_of_work), render_metrics, document, crl)

@@ -29,7 +29,12 @@ from sealcast.server.escrow.shared import EscrowShared
 from sealcast.server.escrow.sweeping import Sweeper
 from sealcast.server.escrow.token import EscrowToken
 from sealcast.server.escrow.watching import RevocationWatch
-from sealcast.server.founding import health_of, open_database, operator_document, pipeline_of
+from sealcast.server.founding import (
+    open_database,
+    operator_document,
+    pipeline_of,
+    public_without_certificates,
+)
 from sealcast.server.front import Application
 from sealcast.server.metrics import Metrics
 from sealcast.server.principals import Principals
@@ -124,8 +129,10 @@ def open_escrow(
     handlers = (join_handler(joining), *key_handlers(keys), opening_handler(opening), *_of_orders(shared))
     reading = Voucher.of(state).read_newcomer
     pipeline = pipeline_of(state, principals, unit_of_work, clock, metrics, read_newcomer=reading)
-    public, served = _public(state, settings, unit_of_work, metrics), operations_escrow.ESCROW
-    app = make_app(pipeline, handlers, public=public, silence=Silence(is_on=False), served=served)
+    public = public_without_certificates(state, settings.urls or state.urls, unit_of_work, metrics)
+    app = make_app(
+        pipeline, handlers, public=public, silence=Silence(is_on=False), served=operations_escrow.ESCROW
+    )
     return EscrowServer(app, unit_of_work, principals, sweeper, watch, keyring, public, keys)
 
 
@@ -157,18 +164,3 @@ def _check_token(engine: sa.Engine, settings: EscrowSettings) -> None:
         held = [each for each in store_keys.keys(connection) if each.token_object is not None]
     if held and settings.token is None:
         raise UsageError(f"{len(held)} keys of this escrow are in a PKCS#11 token: name it under [escrow]")
-
-
-def _public(
-    state: ServerState, settings: EscrowSettings, unit_of_work: UnitOfWork, metrics: Metrics
-) -> Public:
-    """Return what the escrow tells everybody; it revokes nothing, so its list of that is empty."""
-
-    async def crl() -> bytes:
-        return b""
-
-    def render_metrics() -> bytes:
-        return metrics.render(channels_on_air=0, stale_reports=0)
-
-    document = operator_document(state, settings.urls or state.urls)
-    return Public(health_of(unit_of_work), render_metrics, document, crl)
