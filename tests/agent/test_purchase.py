@@ -156,8 +156,27 @@ def test_wrong_share_is_named(client: AgentClient, party, tmp_path: Path) -> Non
     assert word is not None
     fault = decode(jose.verify(word, party.signing.public(), typ=TYP_FAULT), Fault)
     assert fault == Fault(
-        order=order, package=lost.header.header.id, what="share", number=2, device="TV-0001"
+        order=order,
+        key=lost.header.lead.document.key,
+        package=lost.header.header.id,
+        what="share",
+        number=2,
+        device="TV-0001",
     )
+
+
+def test_an_order_is_for_one_package(client: AgentClient, tmp_path: Path) -> None:
+    """What an order has opened keeps it: no c' and no word on a fault of another package under that order.
+
+    The seller of the other one may be a friend of the buyer, with a wrong share and the first one's id.
+    """
+    order = new_order()
+    first, second = pack(tmp_path / "first", CONTENT), pack(tmp_path / "second", CONTENT)
+    assert buy(client, first, {1: escrow(0)}, order).complete
+    with pytest.raises(RefusedError, match="has opened another package") as no:
+        client.blind(second.token, 1, order, jti=new_jti())
+    assert no.value.type == "order-used"
+    assert client.fault(order) is None
 
 
 def test_licence(client: AgentClient, party, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from sealcast.client import KeyServerClient
 from sealcast.device.files import write_private
 from sealcast.device.vault import load_vault
 from sealcast.messages import operations_escrow as operations
-from sealcast.messages.escrow import BalanceList, EscrowKeyList, OrderList, SellerList
+from sealcast.messages.escrow import BalanceList, EscrowKeyList, EscrowKeyRow, LeadKey, OrderList, SellerList
 from sealcast.messages.package import PackageEscrow
 from sealcast.sealpack.header import read_header, sign_header
 from sealcast.sealpack.licence import seal_content_key
@@ -174,11 +174,15 @@ class Market:
         """Pack a film for the first `count` escrows; `is_forged`: its shares are none."""
         credential = load_vault(self.shop.folder / "sealcast.vault")
         assert credential.certificates is not None
-        terms = {"price_class": "film", "price_micro": PRICE, "currency": "EUR"}
-        keys = [
-            self.as_seller(house, operations.ESCROW_KEY_ADD, EscrowKeyList, **terms).keys[0]
-            for house in self.houses[:count]
-        ]
+        terms: dict[str, Any] = {"price_class": "film", "price_micro": PRICE, "currency": "EUR"}
+        keys: list[EscrowKeyRow] = []
+        for house in self.houses[:count]:
+            if keys:
+                terms |= {
+                    "price_class": "share",
+                    "upon": LeadKey(escrow=self.houses[0].name, key=keys[0].key),
+                }
+            keys += self.as_seller(house, operations.ESCROW_KEY_ADD, EscrowKeyList, **terms).keys
         seller = Seller(
             credential.id,
             credential.operator,

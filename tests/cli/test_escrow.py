@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cli.terminal import Terminal, Typist, free_port
 from sealcast.messages import jose
-from sealcast.messages.encoding import decode
-from sealcast.messages.escrow import EscrowKeyRow, KeyDocument
+from sealcast.messages.encoding import decode, encode
+from sealcast.messages.escrow import TYP_ESCROW_KEY, EscrowKeyRow, KeyDocument, LeadKey
+from sealcast.messages.jwk import new_signing_pair
+from sealcast.transport.system import SystemRandom
 
 READY = "escrow listens on "
 
@@ -75,6 +78,15 @@ def test_a_seller_from_admission_to_a_key_in_a_file(office: Office, type_at: Typ
     assert json.loads(again.out)["keys"][0]["key"] == row.key
     over = type_at(office.terminal, *key, "--output", "film.escrow")
     assert (over.status, "never overwritten" in over.err) == (2, True)
+    share = ("escrow", "key", "add", "share", "4.99", "EUR", *seller, "--upon")
+    loop = type_at(office.terminal, *share, "film.escrow")
+    assert (loop.status, "orders at another escrow" in loop.err) == (4, True)
+    elsewhere = encode(replace(document, escrow="Other"))
+    token = jose.sign(elsewhere, new_signing_pair(SystemRandom()), kid="Other", typ=TYP_ESCROW_KEY)
+    (office.terminal.folder / "other.escrow").write_bytes(encode(replace(row, document=token)))
+    shared = json.loads(type_at(office.terminal, *share, "other.escrow", "--json").out)["keys"][0]
+    upon = decode(jose.unverified_payload(shared["document"]), KeyDocument).upon
+    assert upon == LeadKey(escrow="Other", key=row.key)
     listed = type_at(office.terminal, "escrow", "key", "list", "--at", office.url)
     assert "4.99" in listed.out
     assert "ACME" in listed.out

@@ -12,7 +12,7 @@ from lab.hosts import wait_until
 from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential, load_vault, save_vault
 from sealcast.messages.encoding import encode
-from sealcast.messages.escrow import EscrowKeyRow
+from sealcast.messages.escrow import EscrowKeyRow, LeadKey
 from sealcast.messages.jwk import new_sealing_pair, new_signing_pair
 from sealcast.sealpack.chunks import ChunkCipher
 from sealcast.sealpack.header import CheckedHeader
@@ -43,9 +43,12 @@ def save(folder: Path, name: str, party: Party) -> None:
     save_vault(folder / f"{name}.vault", credential, RANDOM)
 
 
-def key_file(folder: Path, number: int, seller_id: str = "studio", *, is_open: bool = True) -> None:
-    """Save an escrow's key as `escrow key list --output` does."""
-    packed = escrow(number).packed(seller=seller_id)
+def key_file(
+    folder: Path, number: int, seller_id: str = "studio", *, is_open: bool = True, upon: int | None = None
+) -> None:
+    """Save an escrow's key as `escrow key list --output` does, one that goes with that of `upon`."""
+    lead = None if upon is None else LeadKey(escrow=escrow(upon).id, key=escrow(upon).public.key_id)
+    packed = escrow(number).packed(seller=seller_id, upon=lead)
     row = EscrowKeyRow(
         key=escrow(number).public.key_id,
         seller=seller_id,
@@ -58,7 +61,8 @@ def key_file(folder: Path, number: int, seller_id: str = "studio", *, is_open: b
         document=packed.key,
         certificate=packed.certificate,
     )
-    (folder / f"{seller_id}-{number}{'' if is_open else '-closed'}.escrow").write_bytes(encode(row))
+    name = f"{seller_id}-{number}{'' if is_open else '-closed'}{'' if upon is None else '-upon'}"
+    (folder / f"{name}.escrow").write_bytes(encode(row))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     save(folder, "tv", device)
     for number in (0, 1):
         key_file(folder, number)
+    for number in (1, 2):
+        key_file(folder, number, upon=0)
     key_file(folder, 1, "another")
     key_file(folder, 0, is_open=False)
     (folder / "tv.json").write_bytes(encode(device.certificates))
@@ -120,8 +126,9 @@ def test_beside_the_file(desk: Terminal, type_at: Typist) -> None:
     other = desk.folder / "notes.txt"
     other.write_text("")
     done = type_at(
-        desk, "package", "pack", "notes.txt", "--escrow", "studio-0.escrow", "--escrow", "studio-1.escrow",
-        "--threshold", "1", "--title", "All my notes", "--media-type", "text/x-notes", "--sync",
+        desk, "package", "pack", "notes.txt", "--escrow", "studio-0.escrow",
+        "--escrow", "studio-1-upon.escrow", "--threshold", "2", "--title", "All my notes",
+        "--media-type", "text/x-notes", "--sync",
         "--credential", "studio.vault", "--json",
     )  # fmt: skip
     told = json.loads(done.out)
@@ -129,7 +136,7 @@ def test_beside_the_file(desk: Terminal, type_at: Typist) -> None:
     assert told["escrows"] == ["escrow-0", "escrow-1"]
     seen = json.loads(type_at(desk, "package", "inspect", "notes.sealpack", "--json").out)
     assert (seen["title"], seen["media_type"], seen["name"]) == ("All my notes", "text/x-notes", "notes.txt")
-    assert (seen["threshold"], seen["shares"], seen["package"]) == (1, 2, told["package"])
+    assert (seen["threshold"], seen["shares"], seen["package"]) == (2, 2, told["package"])
 
 
 def test_inspect_says_what_is_vouched_for(desk: Terminal, type_at: Typist) -> None:
@@ -208,6 +215,19 @@ def test_without_output_a_licence_has_the_orders_name(desk: Terminal, type_at: T
         (("pack", ".", *usual("x")[1:]), "is not a file"),
         (("pack", *usual("absent/x")), "No such file"),
         (("pack", *usual("x", "--threshold", "2")), "threshold of 2"),
+        (("pack", *usual("x", "--escrow", "studio-1.escrow")), "does not go with that of escrow-0"),
+        (
+            ("pack", "film.mp4", "--escrow", "studio-1-upon.escrow", *usual("x")[3:]),
+            "the first key, of the escrow escrow-1, takes no orders",
+        ),
+        (
+            ("pack", *usual("x", "--escrow", "studio-1-upon.escrow", "--threshold", "1")),
+            "one order would open two packages",
+        ),
+        (
+            ("pack", *usual("x", "--escrow", "studio-1-upon.escrow", "--licensed", "--threshold", "2")),
+            "one order would open two packages",
+        ),
         (("pack", *usual("x", "--title", "a\x1b[31m")), "do not print"),
         (("pack", *usual("x", "--escrow", "studio-0.escrow")), "twice"),
         (("pack", *usual("x", "--escrow", "no.escrow")), "no file of an escrow's key"),

@@ -47,6 +47,7 @@ UNKNOWN_ORDER, OPENED_ALREADY, OTHER_PACKAGE = "unknown-order", "opened-already"
 class Found:
     """What was wrong with an order."""
 
+    key: str
     package: str
     what: Literal["share", "chunk"]
     number: int
@@ -84,6 +85,8 @@ def blind_part(ask: agent.Blind, held: Held, secrets: Secrets, random: Random) -
         raise RefusedError(OPENED_ALREADY, "the package opens on this device already")
     pending = secrets.pending(ask.order, held)
     if pending is None:
+        if any(each.order == ask.order for each in secrets.all_entitlements(held)):
+            raise RefusedError(OTHER_PACKAGE, f"the order {ask.order} has opened another package here")
         pending = _new_pending(ask, found, digest, held)
         _check_enough(pending, found, held, secrets)
     elif (pending.state.digest, pending.licence) != (digest, ask.licence):
@@ -151,12 +154,14 @@ def find_fault(order: str, held: Held, secrets: Secrets) -> Found | None:
     pending = secrets.pending(order, held)
     if pending is not None:
         wrong = _wrong_numbers(pending)
-        parts = _parts(pending.header, pending.licence, order, held).parts
-        is_lost = len(parts) - len(wrong) < pending.state.threshold
-        return Found(pending.state.package, "share", wrong[0]) if wrong and is_lost else None
+        found = _parts(pending.header, pending.licence, order, held)
+        is_lost = len(found.parts) - len(wrong) < pending.state.threshold
+        if not wrong or not is_lost:
+            return None
+        return Found(found.header.lead.document.key, pending.state.package, "share", wrong[0])
     for entitlement in secrets.all_entitlements(held):
         if entitlement.order == order and entitlement.wrong_chunk is not None:
-            return Found(entitlement.package, "chunk", entitlement.wrong_chunk)
+            return Found(entitlement.key, entitlement.package, "chunk", entitlement.wrong_chunk)
     return None
 
 
@@ -277,6 +282,7 @@ def _combine(pending: Pending, found: _Parts, held: Held, secrets: Secrets) -> a
         return agent.Progress(have=gathered.good, threshold=state.threshold, complete=False)
     entitlement = Entitlement(
         order=state.order,
+        key=found.header.lead.document.key,
         package=state.package,
         digest=state.digest,
         title=state.title,

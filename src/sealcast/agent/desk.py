@@ -123,6 +123,7 @@ class Desk:
                 return agent.FaultWord(fault=None)
             fault = Fault(
                 order=ask.order,
+                key=found.key,
                 package=found.package,
                 what=found.what,
                 number=found.number,

@@ -62,9 +62,13 @@ class PendingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
-    """The content key of one package; `wrong_chunk` is one that the seller signed and that does not open."""
+    """The content key of one package, bought under the lead's `key`.
+
+    `wrong_chunk` is one that the seller signed and that does not open.
+    """
 
     order: str
+    key: str
     package: PackageId
     digest: str
     title: str

@@ -36,6 +36,8 @@ Output = Annotated[
     epilog=examples(
         "sealcast escrow key add film 4.99 EUR --credential acme.vault --output film.escrow",
         "sealcast escrow key add gift 0 EUR --credential acme.vault --at https://escrow.example:8446",
+        "sealcast escrow key add film 4.99 EUR --upon film.escrow --credential acme.vault"
+        " --output two.escrow --at https://two.example:8446",
     )
 )
 def add(
@@ -47,6 +49,15 @@ def add(
     currency: CurrencyCode,
     *,
     bits: Annotated[int, typer.Option(metavar="N", help="Length of the RSA key.")] = 3_072,
+    upon: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEYFILE",
+            help="The key of another escrow, where orders are placed: this one opens a further share of the"
+            " same packages.",
+            show_default=False,
+        ),
+    ] = None,
     output: Output = None,
     at: At = None,
     credential: Credential = None,
@@ -55,8 +66,9 @@ def add(
     """Have the escrow make a key for a price; asked again with the same terms, get the same key.
 
     The price of a class never changes: another price wants another class. Packages under a key are sold at
-    its price, whatever else they say.
+    its price, whatever else they say. With --upon it takes no orders itself.
     """
+    from sealcast.cli import packaging
     from sealcast.cli.escrowoptions import asker_of, servers_of
     from sealcast.core.errors import UsageError
     from sealcast.ledger.money import parse_amount
@@ -68,6 +80,7 @@ def add(
         "price_micro": parse_amount(price),
         "currency": currency,
         "bits": bits,
+        "upon": None if upon is None else packaging.lead_in(upon),
     }
     if output is not None and output.exists():
         raise UsageError(f"{output} exists and is never overwritten")

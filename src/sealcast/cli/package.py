@@ -32,7 +32,7 @@ Escrows = Annotated[
     typer.Option(
         metavar="KEYFILE",
         help="An escrow's key, as `escrow key add --output` saves it (again for more); the first escrow"
-        " holds the money.",
+        " holds the money, and the keys of the others were made with --upon its own.",
         show_default=False,
     ),
 ]
@@ -40,7 +40,7 @@ Threshold = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="How many shares open it; else those of all escrows, with --licensed 2.",
+        help="How many shares open it, else all; those of more than half of the escrows.",
         show_default=False,
     ),
 ]

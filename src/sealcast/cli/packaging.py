@@ -28,10 +28,10 @@ from sealcast.device.vault import open_vault
 from sealcast.ledger.money import format_micro
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import Certificates
-from sealcast.messages.escrow import EscrowKeyRow, KeyDocument
+from sealcast.messages.escrow import EscrowKeyRow, KeyDocument, LeadKey
 from sealcast.messages.jose import unverified_payload
 from sealcast.messages.package import PackageEscrow
-from sealcast.sealpack.header import check_is_whole
+from sealcast.sealpack.header import check_is_whole, check_one_order
 from sealcast.sealpack.licence import make_licence, open_content_key, seal_content_key
 from sealcast.sealpack.newfile import NewFile
 from sealcast.sealpack.packing import Seller, Terms, content_size, draft, write_package
@@ -170,7 +170,7 @@ def pack(who: OpenSeller, order: Order) -> Packed:
     """Make a package, and keep its content key where licences need it; raises UsageError and RemoteError."""
     size = content_size(order.source)
     count = len(order.escrows)
-    threshold = order.threshold or (2 if order.is_licensed else count)
+    threshold = order.threshold or count + order.is_licensed
     terms = Terms(
         title=order.title or order.source.stem or order.source.name,
         name=order.source.name,
@@ -183,6 +183,10 @@ def pack(who: OpenSeller, order: Order) -> Packed:
         made = draft(terms, size, who.seller, SystemRandom(), SystemClock().wall_ns() // NS_PER_MS)
     except RemoteError as error:
         raise UsageError(f"no buyer would take this package: {error}") from error
+    try:
+        check_one_order(made.checked)
+    except FormatError as error:
+        raise UsageError(f"{error}; nothing was packed") from error
     header, key_file = made.header, order.target.with_suffix(KEY_SUFFIX)
     with NewFile(order.target) as file:
         with _bar(f"Packing {order.source.name}", made.checked.layout.groups) as progress:
@@ -206,6 +210,17 @@ def pack(who: OpenSeller, order: Order) -> Packed:
         threshold=threshold,
         key_file=str(key_file) if order.is_licensed else None,
     )
+
+
+def lead_in(path: Path) -> LeadKey:
+    """Return the key in an escrow's file as one that further escrows' keys go with; raises UsageError."""
+    try:
+        document = decode(unverified_payload(_escrow_in(path).key), KeyDocument)
+    except FormatError as error:
+        raise UsageError(f"{path} is not the file of an escrow's key: {error}") from error
+    if document.upon is not None:
+        raise UsageError(f"the key in {path} takes no orders itself: name that of {document.upon.escrow}")
+    return LeadKey(escrow=document.escrow, key=document.key)
 
 
 def inspect(path: Path, ca_pem: str | None) -> Seen:

@@ -6,6 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from sealcast.escrow.tables import escrow_keys
+from sealcast.messages import jose
+from sealcast.messages.encoding import decode
+from sealcast.messages.escrow import KeyDocument, LeadKey
 
 _ADD = escrow_keys.insert()
 _ALL = sa.select(escrow_keys).order_by(escrow_keys.c.seller, escrow_keys.c.price_class)
@@ -43,6 +46,11 @@ class EscrowKey:
     def is_open(self) -> bool:
         """Whether it takes new orders."""
         return self.closed_at_ms is None
+
+    @property
+    def upon(self) -> LeadKey | None:
+        """The key of another escrow upon whose orders it opens; None for one that takes orders itself."""
+        return decode(jose.unverified_payload(self.document), KeyDocument).upon
 
 
 def add(connection: sa.Connection, key: EscrowKey) -> None:

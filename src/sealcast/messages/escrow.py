@@ -107,10 +107,18 @@ class SellerList(msgspec.Struct, frozen=True, kw_only=True):
 # Keys: one for each seller and price class, used for nothing else
 
 
+class LeadKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The key under which orders are placed at another escrow, by that escrow's id and the key's."""
+
+    escrow: PartyId
+    key: KeyId
+
+
 class KeyDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An escrow's RSA key as it certifies it, with its address: signed by the escrow's signing key.
 
-    Price and payee are those of the escrow's record; what stands here is for people.
+    Price and payee are those of the escrow's record; what stands here is for people. With `upon` it opens
+    further shares of packages that are sold under that key of another escrow, and takes no orders itself.
     """
 
     version: int
@@ -125,18 +133,20 @@ class KeyDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     currency: str
     servers: list[str]
     created_at_ms: int
+    upon: LeadKey | None = None
 
 
 class EscrowKeyAddRequest(Request, frozen=True, kw_only=True):
     """Seller: a key for a new price class; asked again with the same terms, the same key.
 
-    Another price under the same name is refused: a price class never changes.
+    Another price under the same name is refused: a price class never changes. `upon` as in `KeyDocument`.
     """
 
     price_class: Name
     price_micro: Amount
     currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
     bits: Annotated[int, msgspec.Meta(ge=KEY_BITS_MIN, le=KEY_BITS_MAX)] = KEY_BITS_MIN
+    upon: LeadKey | None = None
 
 
 class EscrowKeyListRequest(Request, frozen=True, kw_only=True):
@@ -204,9 +214,14 @@ class OrderResolveRequest(OrderRequest, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device found wrong after an opening, signed by it: the seller's share, or a chunk."""
+    """What a device found wrong after an opening, signed by it: the seller's share, or a chunk.
+
+    `key` is the lead's key in the package's header. A seller chooses the ids of his packages, and only the
+    key says under whose price he may have packed them: an order is taken back by a fault under its own key.
+    """
 
     order: OrderId
+    key: KeyId
     package: PackageId
     what: Literal["share", "chunk"]
     number: int

@@ -11,6 +11,7 @@ from sealcast.device.certified import read_certificate
 from sealcast.device.chains import CertifiedParty, read_party
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_decode, b64url_encode, decode, encode
+from sealcast.messages.escrow import LeadKey
 from sealcast.messages.jwk import HeldPair, Jwk, jwk_of
 from sealcast.messages.package import (
     CHUNK_BYTES,
@@ -120,6 +121,29 @@ def check_escrow_keys(keys: tuple[EscrowKey, ...], seller: CertifiedParty) -> No
             )
         if key.escrow.operator != seller.operator:
             raise AuthenticationError(f"the escrow {key.id} is of another operator: {key.escrow.operator}")
+
+
+def check_one_order(checked: CheckedHeader) -> None:
+    """Raise FormatError for a package of which one order would open more than one.
+
+    An order opens one number at each escrow, which does not see of which package: so all keys must go with
+    the lead's, and two packages must not open with shares of different escrows.
+    """
+    lead = LeadKey(escrow=checked.lead.id, key=checked.lead.document.key)
+    if checked.lead.document.upon is not None:
+        raise FormatError(f"the first key, of the escrow {lead.escrow}, takes no orders")
+    for key in checked.keys[1:]:
+        if key.document.upon != lead:
+            raise FormatError(
+                f"the key of the escrow {key.id} does not go with that of {lead.escrow}: have it made with"
+                " escrow key add --upon"
+            )
+    of_escrows = checked.header.threshold - checked.header.needs_licence
+    if 2 * of_escrows <= len(checked.keys):
+        raise FormatError(
+            f"shares of {of_escrows} of {len(checked.keys)} escrows would open it: one order would open two"
+            " packages, choose a higher threshold"
+        )
 
 
 def _check_form(header: PackageHeader) -> None:

@@ -24,7 +24,7 @@ from sealcast.keyserver.store_certificates import Revoked
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.enrolment import Certificates
-from sealcast.messages.escrow import EscrowKeyRow, OrderRow
+from sealcast.messages.escrow import EscrowKeyRow, LeadKey, OrderRow
 from sealcast.messages.jwk import Jwk, new_sealing_pair, new_signing_pair
 from sealcast.messages.requests import Role
 from sealcast.server.escrow.open_escrow import EscrowServer, open_escrow
@@ -186,9 +186,11 @@ class Inside:
         assert self.join(party).status == 200
         self.must(None, operations.SELLER_ADMIT, seller=party.id, fee_per_mille=fee_per_mille)
 
-    def add_key(self, party: Party, price_class: str, price_micro: int) -> EscrowKeyRow:
+    def add_key(
+        self, party: Party, price_class: str, price_micro: int, upon: LeadKey | None = None
+    ) -> EscrowKeyRow:
         """Have a seller's key made."""
-        terms = {"price_class": price_class, "price_micro": price_micro, "currency": "EUR"}
+        terms = {"price_class": price_class, "price_micro": price_micro, "currency": "EUR", "upon": upon}
         (row,) = self.must(party, operations.ESCROW_KEY_ADD, **terms).keys
         return row
 

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import gcd
 from typing import Any
 
@@ -21,34 +21,15 @@ from sealcast.messages.escrow import (
     TYP_ESCROW_RECEIPT,
     EscrowKeyRow,
     KeyDocument,
+    LeadKey,
     OrderRow,
     Receipt,
 )
 from sealcast.messages.jwk import new_signing_pair
-from server.escrow.inside import EURO, Inside, Market, Party
+from server.escrow.inside import EURO, Market
+from server.escrow.selling import DEAR, PRICE, Sale, blinded, kinds, modulus_of, opened
 from server.running import RANDOM
 from storage.places import files
-
-PRICE, DEAR = 5 * EURO, 50 * EURO
-
-
-@dataclass
-class Sale:
-    """Two escrows, a seller with keys at both, another seller, and a buyer with money at the first."""
-
-    market: Market
-    lead: Inside
-    other: Inside
-    buyer: Party
-    cheap: EscrowKeyRow
-    dear: EscrowKeyRow
-    foreign: EscrowKeyRow
-    there: EscrowKeyRow
-    there_dear: EscrowKeyRow
-
-    def paid(self) -> OrderRow:
-        """Return a new order under the cheap key that is paid."""
-        return self.lead.place(self.buyer, self.cheap)
 
 
 @pytest.fixture(scope="module")
@@ -68,37 +49,17 @@ def sale(both_databases: str) -> Iterator[Sale]:
         assert each.join(buyer).status == 200
     lead.admit(rival)
     lead.pay_in(buyer, 1_000 * EURO, "bank-1")
+    film = lead.add_key(seller, "film", PRICE)
+    upon = LeadKey(escrow="lead", key=film.key)
     keys = (
-        lead.add_key(seller, "film", PRICE),
+        film,
         lead.add_key(seller, "premiere", DEAR),
         lead.add_key(rival, "film", PRICE),
-        other.add_key(seller, "film", PRICE),
-        other.add_key(seller, "premiere", DEAR),
+        other.add_key(seller, "film", PRICE, upon),
+        other.add_key(seller, "premiere", DEAR, upon),
     )
-    yield Sale(market, lead, other, buyer, *keys)
+    yield Sale(market, lead, other, seller, buyer, *keys)
     market.close()
-
-
-def modulus_of(key: EscrowKeyRow) -> int:
-    """Return a key's modulus as its document tells it."""
-    return int.from_bytes(decode(jose.unverified_payload(key.document), KeyDocument).modulus, "big")
-
-
-def blinded(key: EscrowKeyRow) -> tuple[int, bytes]:
-    """Return a number and what an escrow sees of it: its e-th power."""
-    modulus = modulus_of(key)
-    number = 2 + RANDOM.below(modulus - 3)
-    return number, pow(number, PUBLIC_EXPONENT, modulus).to_bytes(384, "big")
-
-
-def kinds(order: OrderRow) -> list[str]:
-    """Return what was attested of an order."""
-    return [decode(jose.unverified_payload(each), Receipt).kind for each in order.receipts]
-
-
-def opened(key: EscrowKeyRow, number: int) -> bytes:
-    """Return what an escrow has to answer."""
-    return number.to_bytes((modulus_of(key).bit_length() + 7) // 8, "big")
 
 
 def test_a_paid_order_opens_one_number_and_the_same_again(sale: Sale) -> None:
@@ -309,6 +270,25 @@ class TestUponAReceipt:
         (notice, *_) = reversed(sale.other.must(sale.buyer, operations.NOTICE_LIST).notices)
         assert (notice.order, notice.kind) == (fields["order"], "opened")
 
+    def test_one_price_opens_one_package(self, sale: Sale) -> None:
+        """A key that takes orders opens upon none of another escrow, whose price opened a package there."""
+        own = sale.other.add_key(sale.seller, "own", PRICE)
+        fields, before = self.upon(sale), sale.other.dump()
+        assert self.ask(sale, blinded(own)[1], own, **fields).problem == "opening-refused"
+        assert sale.other.dump() == before
+
+    def test_a_key_for_further_shares_takes_no_orders(self, sale: Sale) -> None:
+        """Orders are placed at the lead; what a key goes with never changes, and is at another escrow."""
+        placed = sale.other.ask(sale.buyer, operations.ORDER_PLACE, key=sale.there.key, package="p" * 22)
+        assert placed.problem == "unknown-key"
+        seller, terms = sale.seller, {"price_micro": PRICE, "currency": "EUR"}
+        for upon in (None, LeadKey(escrow="lead", key=sale.dear.key), LeadKey(escrow="third", key="k")):
+            again = sale.other.ask(seller, operations.ESCROW_KEY_ADD, price_class="film", upon=upon, **terms)
+            assert again.problem == "exists"
+        own = LeadKey(escrow="other", key=sale.cheap.key)
+        reply = sale.other.ask(seller, operations.ESCROW_KEY_ADD, price_class="loop", upon=own, **terms)
+        assert reply.problem == "bad-request"
+
     def test_a_receipt_that_is_not_the_one_is_refused(self, sale: Sale) -> None:
         """Forged, of another order, buyer, seller or kind, by no escrow of ours: nothing is opened."""
         fields = self.upon(sale)
@@ -328,6 +308,7 @@ class TestUponAReceipt:
             "of another buyer": ({"receipt": forged(buyer="TV-2")}, "not-your-order"),
             "of another seller": ({"receipt": forged(seller="Rival")}, "opening-refused"),
             "of a cheaper order": ({"receipt": forged(price_micro=PRICE - 1)}, "opening-refused"),
+            "of an order under another key": ({"receipt": forged(key=sale.dear.key)}, "opening-refused"),
             "in other money": ({"receipt": forged(currency="JPY")}, "opening-refused"),
             "of another escrow": ({"receipt": forged(escrow="third")}, "opening-refused"),
             "of another operator": ({"receipt": forged(operator="Else")}, "opening-refused"),

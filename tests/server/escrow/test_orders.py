@@ -84,7 +84,7 @@ class Shop:
     def fault(self, of: OrderRow, /, what: str = "share", by: Party | None = None, **fields: Any) -> str:
         """Return a device's word that what it was given does not open."""
         party = by or self.buyer
-        said = {"order": of.order, "package": of.package, "device": party.id, **fields}
+        said = {"order": of.order, "key": of.key, "package": of.package, "device": party.id, **fields}
         fault = Fault(what=what, number=3, **said)  # type: ignore[arg-type]
         return jose.sign(encode(fault), party.signing, kid=party.id, typ=TYP_FAULT)
 
@@ -228,6 +228,7 @@ def test_a_word_that_is_not_the_devices(shop: Shop) -> None:
         "signed by another": shop.fault(order, by=shop.friend),
         "in another's name": shop.fault(order, device="TV-2"),
         "on another order": shop.fault(order, order=NOWHERE),
+        "under another key": shop.fault(order, key=shop.dear.key),
         "on another package": shop.fault(order, package=b64url_encode(bytes(15) + b"\x01")),
         "of another kind": jose.sign(b"{}", shop.buyer.signing, kid="TV-1", typ=jose.TYP_REQUEST),
         "a receipt": order.receipts[0],

@@ -109,15 +109,15 @@ class KeyDesk:
     def add(self, call: Call, request: EscrowKeyAddRequest) -> Reply:
         """Record a key for a new price class; asked again with the same terms, return the same key."""
         seller = call.caller.id
-        terms = request.price_micro, request.currency
+        terms = request.price_micro, request.currency, request.upon
         found = self._find(call.connection, seller, request)
         if found is None:
             fresh = call.ahead.fresh if isinstance(call.ahead, Ahead) else None
             if fresh is None:
                 raise _busy("another request for this key was under way")
             found = self._record(call, request, fresh)
-        elif (found.price_micro, found.currency) != terms:
-            raise refusal("exists", f"{request.price_class} has another price, which never changes")
+        elif (found.price_micro, found.currency, found.upon) != terms:
+            raise refusal("exists", f"{request.price_class} has another price or lead, which never changes")
         return Reply(EscrowKeyList(keys=[self._row(call, found)]))
 
     def list(self, call: Call, request: EscrowKeyListRequest) -> Reply:
@@ -158,6 +158,8 @@ class KeyDesk:
             currency(request.currency)
         except UsageError as error:
             raise refusal("bad-request", str(error)) from error
+        if request.upon is not None and request.upon.escrow == self._house.id:
+            raise refusal("bad-request", "a further share is opened upon orders at another escrow")
         if request.bits % BITS_STEP:
             raise refusal("bad-request", f"the length of a key is a multiple of {BITS_STEP} bits")
         if len(store_keys.keys(connection, seller)) >= KEYS_MAX:
@@ -179,6 +181,7 @@ class KeyDesk:
             currency=request.currency,
             servers=list(self.urls),
             created_at_ms=call.wall_ms,
+            upon=request.upon,
         )
         key = EscrowKey(
             id=fresh.id,

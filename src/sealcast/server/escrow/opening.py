@@ -3,7 +3,7 @@
 ```
 certificate current, identified, not revoked? list of revoked ones young enough?
   ─► order here: the caller's, of this key, paid?        ─┐
-  ─► order at another escrow: its receipt, our key's seller and price? ─┴► opened before? same c': same m
+  ─► order at another escrow: its receipt, of the key that ours goes with? ─┴► opened before? same c': same m
   ─► c' fit? ─► c'^d, beside the writer ─► all asked once more, in the transaction ─► c', m, state, receipt
 ```
 One order opens one c' here, for ever; so whatever else is opened has been paid for as well.
@@ -31,7 +31,7 @@ from sealcast.keyserver import store_certificates
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
 from sealcast.messages import operations_escrow
-from sealcast.messages.escrow import OrderOpened, OrderOpenRequest, Receipt
+from sealcast.messages.escrow import LeadKey, OrderOpened, OrderOpenRequest, Receipt
 from sealcast.server.escrow.blinding import open_blinded, read_blinded
 from sealcast.server.escrow.keyring import Keyring
 from sealcast.server.escrow.leads import read_lead
@@ -239,6 +239,8 @@ def _check_receipt(receipt: Receipt, caller: Principal, key: EscrowKey) -> None:
         raise refusal("not-your-order", "the receipt is of another buyer's order")
     if receipt.seller != key.seller:
         raise refusal("opening-refused", f"the receipt is of {receipt.seller}'s order, not of {key.seller}'s")
+    if key.upon != LeadKey(escrow=receipt.escrow, key=receipt.key):
+        raise refusal("opening-refused", "this key does not open upon orders under the receipt's key")
     if receipt.currency != key.currency or receipt.price_micro < key.price_micro:
         raise refusal("opening-refused", "the receipt is of an order that costs less than this key's")
 

@@ -29,11 +29,13 @@ class OrderDesk:
     def place(self, call: Call, request: OrderPlaceRequest) -> Reply:
         """Take an order under a key that takes any.
 
-        Raises the refusals `unknown-key`, and `busy` while too many of the buyer's are not paid.
+        Raises the refusals `unknown-key`, `not-admitted`, and `busy` where too many are not paid.
         """
         key = store_keys.find(call.connection, request.key)
         if key is None or not key.is_open:
             raise refusal("unknown-key", "this escrow has no such key, or it takes no new orders")
+        if key.upon is not None:
+            raise refusal("unknown-key", f"this key takes no orders: they are placed at {key.upon.escrow}")
         seller = store_sellers.find(call.connection, key.seller)
         if seller is None:
             raise refusal("not-admitted", f"{key.seller} does not sell here")

@@ -83,14 +83,15 @@ def settling_handlers(shared: EscrowShared) -> tuple[Handler, ...]:
 def _read_fault(call: Call, order: Order, token: str | None) -> Fault | None:
     """Return what the buyer's device found wrong; AuthenticationError if it did not sign it.
 
-    Raises the refusal `bad-request` for a word on another order, package or device.
+    Raises the refusal `bad-request` for a word on another order, key, package or device.
     """
     if token is None:
         return None
     fault = decode(jose.verify(token, call.caller.signing, typ=TYP_FAULT), Fault)
     terms = order.terms
-    if (fault.order, fault.package, fault.device) != (terms.id, terms.package, terms.buyer):
-        raise refusal("bad-request", "the device's word is on another order, package or device")
+    said = fault.order, fault.key, fault.package, fault.device
+    if said != (terms.id, terms.key, terms.package, terms.buyer):
+        raise refusal("bad-request", "the device's word is on another order, key, package or device")
     return fault
 
 
