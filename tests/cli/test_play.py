@@ -249,6 +249,11 @@ def test_unpack(living: Living, type_at: Typist) -> None:
     )
     assert "never overwritten" in run("package", "unpack", "film.sealpack").complaint
     good("package", "unpack", "film.sealpack", "--force")
+    hidden = pack(folder / "hidden.sealpack", b"rc", name=".bash_profile")
+    with AgentClient(folder / "agent.sock") as client:
+        buy(client, hidden, {1: escrow(0)})
+    assert "would be hidden" in run("package", "unpack", "hidden.sealpack").complaint
+    assert not (folder / ".bash_profile").exists()
     damaged = bytearray(living.package.path.read_bytes())
     damaged[living.package.place_of(99)] ^= 1
     (folder / "bad.sealpack").write_bytes(damaged)

@@ -1,6 +1,7 @@
 """Shows that a carousel's files come out bit for bit, over losses and receivers, and nothing else does."""
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 from faults.mounts import small_disk
 from receiver.rounds import Receiver, described, file_packets, list_packets, one_round
 from sealcast.core.errors import LocalError, UsageError
+from sealcast.messages.carousel import CarouselFile
 from sealcast.receiver.carousel import COMPLETE, CarouselSink
+from sealcast.receiver.carouselfolder import CarouselFolder
 from sealcast.receiver.pipes import SinkClosed
 from sealcast.receiver.values import Slab
 from sealcast.testing import SimRandom
@@ -190,6 +193,21 @@ def test_nothing_is_overwritten_that_a_carousel_did_not_write(opened: Open, tmp_
     report = receiver.take(one_round({"changed": b"2"}))
     assert report.refused == 1
     assert (tmp_path / "changed").read_bytes() == b"changed by hand"
+
+
+def test_links_among_the_parts_are_not_followed(tmp_path: Path) -> None:
+    """Whoever else may write into the folder of parts has no file of ours cut or overwritten by a link."""
+    folder, mine = CarouselFolder(tmp_path), tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    for name in ("part", "marks.new"):
+        (tmp_path / WORK / name).symlink_to(mine)
+    empty = CarouselFile(name="empty", size=0, sha256=hashlib.sha256(b"").hexdigest())
+    with pytest.raises(LocalError):
+        folder.publish(empty, "part")
+    with pytest.raises(LocalError):
+        folder.write_marks("marks", b"other")
+    folder.close()
+    assert mine.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,12 @@ def unpack(
     from sealcast.cli.output import print_json, print_line
     from sealcast.cli.progress import progress_bar
     from sealcast.config.places import agent_socket
+    from sealcast.core.errors import UsageError
 
     with open_content(agent_socket(os.environ, agent), package) as content, progress_bar() as bar:
         about = content.about
+        if output is None and about.name.startswith("."):
+            raise UsageError(f"the content is called {about.name}, and would be hidden: say where, --output")
         path = output or Path(about.name)
         task = bar.add_task(about.title, total=about.size)
         began_s = time.monotonic()

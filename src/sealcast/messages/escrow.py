@@ -26,10 +26,10 @@ PUBLIC_EXPONENT = 65_537
 REASON_CHARS_MAX = 500
 
 PartyId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-OrderId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22}$")]
+OrderId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
 """16 random bytes of the lead escrow, in base64url."""
 
-KeyId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
+KeyId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+\Z")]
 """The RFC 7638 thumbprint of the RSA key: unique over all escrows."""
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
@@ -256,11 +256,11 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     `receipts` are the JWS that the escrow signed at each step, oldest first.
     """
 
-    order: str
+    order: OrderId
     number: int
     state: OrderState
-    key: str
-    package: str
+    key: KeyId
+    package: PackageId
     buyer: str
     seller: str
     price_class: str

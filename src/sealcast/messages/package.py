@@ -24,7 +24,7 @@ TITLE_CHARS_MAX, NAME_CHARS_MAX = 200, 200
 SIZE_MAX = 2**46
 """64 TiB of content: chunk numbers stay below 2^32."""
 
-PackageId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22}$")]
+PackageId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
 """16 random bytes in base64url: new for each packing, so that no two packages share a content key."""
 
 

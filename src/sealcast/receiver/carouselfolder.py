@@ -120,7 +120,9 @@ class CarouselFolder:
     def publish(self, file: CarouselFile, part: str) -> Place:
         """Put a whole part onto the disk and under its name; COMPLETE, or what is in the way."""
         with self._failing("write", file.name):
-            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666, dir_fd=self._work)
+            fd = os.open(
+                part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=self._work
+            )
             try:
                 os.ftruncate(fd, file.size)
                 os.fsync(fd)
@@ -243,9 +245,8 @@ class CarouselFolder:
         return {}
 
     def _write_work(self, name: str, data: bytes) -> None:
-        fd = os.open(
-            f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self._work
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(f"{name}.new", flags, 0o600, dir_fd=self._work)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
         os.replace(f"{name}.new", name, src_dir_fd=self._work, dst_dir_fd=self._work)

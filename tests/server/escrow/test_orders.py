@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sealcast.core.errors import FormatError
 from sealcast.device.chains import read_escrow
 from sealcast.messages import jose
 from sealcast.messages import operations_escrow as operations
@@ -19,6 +20,7 @@ from sealcast.messages.escrow import (
     Fault,
     KeyDocument,
     NoticeList,
+    OrderList,
     OrderRow,
     Receipt,
 )
@@ -382,3 +384,11 @@ def test_silence(shop: Shop) -> None:
     assert states_after(6) == ["expired", "refunded", "released", "disputed"]
     assert states_after(23) == ["expired", "refunded", "released", "released"]
     assert shop.has(None).get("held", 0) == 0
+
+
+@pytest.mark.parametrize("id_", ["../../../../home/ada/.ssh/x", "A" * 22 + "\n", "A" * 21 + "\x1b", ""])
+def test_an_escrow_names_no_files(shop: Shop, id_: str) -> None:
+    """An order's id, by which programs call files, is read as one or not at all, whoever says it."""
+    order = msgspec.structs.replace(shop.paid(), order=id_)
+    with pytest.raises(FormatError):
+        decode(encode(OrderList(orders=[order])), OrderList)
