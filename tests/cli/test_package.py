@@ -302,7 +302,7 @@ def test_interrupted_it_leaves_nothing(desk: Terminal, number: signal.Signals, s
     with desk.running("package", "pack", *given) as process:
         wait_until(lambda: _is_writing(process.pid), "a file that is written", 20)
         process.send_signal(number)
-        assert process.wait(10) == status
+        assert process.wait(60) == status
     assert sorted(desk.folder.iterdir()) == before
 
 

@@ -62,7 +62,7 @@ def test_init_reception(operator: Terminal, type_at: Typist) -> None:
     again = type_at(operator, "init", "reception", "rm", "--from", "keyserver")
     assert (again.status, "never overwritten" in again.complaint) == (2, True)
     mixed = type_at(operator, "init", "reception", "rm2", "--from", "rm")
-    assert (mixed.status, "reception manager's" in mixed.complaint) == (2, True)
+    assert (mixed.status, "sealcast serve reception" in mixed.complaint) == (2, True)
     assert not (operator.folder / "rm2").exists()
     wrong = type_at(operator, "serve", "reception", "--state", "keyserver", "--listen", "127.0.0.1:9446")
     assert (wrong.status, "serve keyserver" in wrong.complaint) == (2, True)

@@ -96,7 +96,10 @@ def test_everybody_ends_the_same_order(engine: sa.Engine, pool: ThreadPoolExecut
             silence,
         ]
         assert set(at_once(engine, pool, works)) <= {"", "order-state"}
-        with engine.connect() as connection:
+        with engine.begin() as connection:
+            # Where all others read the order before the dispute was there, time ends it.
+            if store_orders.get(connection, order.id).state is OrderState.DISPUTED:
+                TREASURY.fall_silent(connection, order.id, NOW_MS + 99 * DAY_MS)
             ended = store_orders.get(connection, order.id)
             assert ended.state in {OrderState.RELEASED, OrderState.REFUNDED}
             kinds = {each.kind for each in store_receipts.page(connection, store_receipts.Whose(), 0, 999)}
@@ -121,10 +124,14 @@ def test_money_is_spent_once(engine: sa.Engine, pool: ThreadPoolExecutor) -> Non
 
         works: list[Work] = [saying(each, Event.PAY, Actor.BUYER) for each in orders]
         found = at_once(engine, pool, [*works, pay_out])
-        assert set(found) == {"", "not-covered"}
+        # What a payer saw may be gone by the time of his hold: his order is placed again, without a no.
+        assert set(found) <= {"", "not-covered"}
         left = balance(engine, account)
         assert 0 <= left < 15 * EURO
-        paid = found[:3].count("")
+        with engine.connect() as connection:
+            states = [store_orders.get(connection, each.id).state for each in orders]
+        assert set(states) <= {OrderState.PAID, OrderState.PLACED}
+        paid = states.count(OrderState.PAID)
         assert left == 25 * EURO - paid * PRICE - (found[3] == "") * 15 * EURO
         with engine.begin() as connection:
             for each in orders:
