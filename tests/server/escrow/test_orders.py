@@ -366,6 +366,14 @@ def test_sellers_are_paid_out(shop: Shop) -> None:
     assert shop.has(shop.seller) == {}
 
 
+@pytest.mark.parametrize("id_", ["../../../../home/ada/.ssh/x", "A" * 22 + "\n", "A" * 21 + "\x1b", ""])
+def test_an_escrow_names_no_files(shop: Shop, id_: str) -> None:
+    """An order's id, by which programs call files, is read as one or not at all, whoever says it."""
+    order = msgspec.structs.replace(shop.paid(), order=id_)
+    with pytest.raises(FormatError):
+        decode(encode(OrderList(orders=[order])), OrderList)
+
+
 def test_silence(shop: Shop) -> None:
     """States that nobody speaks in end by themselves, each its own way, also across a restart."""
     placed, paid = shop.lead.place(shop.buyer, shop.film, paid=False), shop.paid()
@@ -384,11 +392,3 @@ def test_silence(shop: Shop) -> None:
     assert states_after(6) == ["expired", "refunded", "released", "disputed"]
     assert states_after(23) == ["expired", "refunded", "released", "released"]
     assert shop.has(None).get("held", 0) == 0
-
-
-@pytest.mark.parametrize("id_", ["../../../../home/ada/.ssh/x", "A" * 22 + "\n", "A" * 21 + "\x1b", ""])
-def test_an_escrow_names_no_files(shop: Shop, id_: str) -> None:
-    """An order's id, by which programs call files, is read as one or not at all, whoever says it."""
-    order = msgspec.structs.replace(shop.paid(), order=id_)
-    with pytest.raises(FormatError):
-        decode(encode(OrderList(orders=[order])), OrderList)
