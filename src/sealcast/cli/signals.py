@@ -47,9 +47,13 @@ def expect_signals() -> None:
 
 
 def expect_interruption() -> None:
-    """Have signals end a program whose work is then not done: the status says so, for SIGTERM too."""
+    """Have signals end a program whose work is then not done: the status says so, for SIGTERM too.
+
+    Also where it was started in a shell's background, which has it ignore SIGINT.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def status_of(number: int) -> int:
