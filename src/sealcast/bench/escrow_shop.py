@@ -10,6 +10,7 @@ from sealcast.client.agent import AgentClient
 from sealcast.core.ports import NS_PER_MS, Clock, Random
 from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential, save_vault
+from sealcast.keys.rsakem import RsaPublic
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.escrow import PUBLIC_EXPONENT, TYP_ESCROW_KEY, KeyDocument, OrderOpenRequest
@@ -20,7 +21,7 @@ from sealcast.sealpack.newfile import NewFile
 from sealcast.sealpack.packing import Seller, Terms, content_size, draft, write_package
 from sealcast.sealpack.reading import PackageFile
 from sealcast.server.escrow.blinding import open_blinded, read_blinded
-from sealcast.server.escrow.private import SoftKey, key_id, make_key
+from sealcast.server.escrow.private import SoftKey, make_key
 from sealcast.server.escrow.state import create_escrow_state
 from sealcast.server.issuing import Issuer
 from sealcast.server.state import create_server_state, load_server_state
@@ -41,9 +42,9 @@ class Key:
     private: SoftKey
 
     @property
-    def size(self) -> int:
-        """How many bytes the modulus has."""
-        return (self.modulus.bit_length() + 7) // 8
+    def public(self) -> RsaPublic:
+        """The public half."""
+        return RsaPublic(self.modulus)
 
     def open(self, blinded: bytes, random: Random) -> bytes:
         """Open as an escrow does, checks and all."""
@@ -139,8 +140,8 @@ class Shop:
             version=1,
             escrow=ESCROW,
             operator=state.operator,
-            key=key_id(self.key.modulus),
-            modulus=self.key.modulus.to_bytes(self.key.size, "big"),
+            key=self.key.public.key_id,
+            modulus=self.key.public.pack(self.key.modulus),
             exponent=PUBLIC_EXPONENT,
             seller=SELLER,
             price_class="bench",

@@ -17,6 +17,7 @@ from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.core.secret import Secret
 from sealcast.device.token import parse_token_uri
 from sealcast.escrow import store_keys
+from sealcast.keys.rsakem import RsaPublic
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode
 from sealcast.messages.escrow import PUBLIC_EXPONENT, KeyDocument
@@ -25,7 +26,7 @@ from sealcast.server.escrow.blinding import open_blinded, read_blinded
 from sealcast.server.escrow.keyring import Keyring
 from sealcast.server.escrow.open_escrow import open_escrow
 from sealcast.server.escrow.power import Power, gmp_power, openssl_power
-from sealcast.server.escrow.private import Made, SoftKey, key_id, make_key
+from sealcast.server.escrow.private import Made, SoftKey, make_key
 from sealcast.server.escrow.settings import TokenSettings
 from sealcast.server.escrow.token import EscrowToken, HeldKey
 from sealcast.server.state import load_server_state
@@ -130,7 +131,7 @@ def test_a_key_shows_no_secret(made: Made) -> None:
 def test_a_keys_name_is_its_thumbprint(made: Made) -> None:
     """The name is that of RFC 7638, as everybody works it out from the document."""
     public = rsa.RSAPublicNumbers(PUBLIC_EXPONENT, made.modulus).public_key()
-    assert key_id(made.modulus) == b64url_encode(thumbprint(jwk_of(public)))
+    assert RsaPublic(made.modulus).key_id == b64url_encode(thumbprint(jwk_of(public)))
 
 
 class TestInAToken:
@@ -144,7 +145,7 @@ class TestInAToken:
         assert fresh.wrapped is None
         assert fresh.token_object is not None
         modulus = int.from_bytes(fresh.modulus, "big")
-        assert fresh.id == key_id(modulus)
+        assert fresh.id == RsaPublic(modulus).key_id
         held = HeldKey(opened, bytes.fromhex(fresh.token_object), modulus)
         number = RANDOM.below(modulus)
         given = pow(number, PUBLIC_EXPONENT, modulus)

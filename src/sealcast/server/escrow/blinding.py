@@ -13,6 +13,7 @@ import gmpy2
 
 from sealcast.core.errors import LocalError
 from sealcast.core.ports import Random
+from sealcast.keys.rsakem import RsaPublic
 from sealcast.keyserver.values import refusal
 from sealcast.messages.escrow import PUBLIC_EXPONENT
 from sealcast.server.escrow.private import PrivateKey
@@ -23,7 +24,7 @@ def read_blinded(blinded: bytes, modulus: int) -> int:
 
     A number below 2 or n - 1 is its own power or nothing's, one that shares a factor with n would tell it.
     """
-    size = (modulus.bit_length() + 7) // 8
+    size = RsaPublic(modulus).size
     if len(blinded) != size:
         raise refusal("bad-request", f"c' is as long as the key, {size} bytes, not {len(blinded)}")
     number = int.from_bytes(blinded, "big")
@@ -41,7 +42,7 @@ def open_blinded(key: PrivateKey, modulus: int, number: int, random: Random) -> 
 
     Raises LocalError if what the key gives is not the power that was asked for.
     """
-    size = (modulus.bit_length() + 7) // 8
+    size = RsaPublic(modulus).size
     n, factor = gmpy2.mpz(modulus), _unit(modulus, random)
     hidden = number * gmpy2.powmod(factor, PUBLIC_EXPONENT, n) % n
     opened = key.power(int(hidden)) * gmpy2.invert(factor, n) % n

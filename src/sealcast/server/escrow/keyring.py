@@ -12,7 +12,8 @@ from sealcast.core.errors import LocalError
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
 from sealcast.escrow.store_keys import EscrowKey
-from sealcast.server.escrow.private import PrivateKey, SoftKey, key_id, make_key
+from sealcast.keys.rsakem import RsaPublic
+from sealcast.server.escrow.private import PrivateKey, SoftKey, make_key
 from sealcast.server.escrow.token import EscrowToken, HeldKey
 from sealcast.storage.wrapping import unwrap, wrap
 
@@ -50,12 +51,12 @@ class Keyring:
         """Return a fresh key of so many bits; blocks for a second, or many where the key is long."""
         if self._token is not None:
             id_ = self._random.bytes(OBJECT_ID_BYTES)
-            modulus = self._token.make(bits, id_)
-            return Fresh(id=key_id(modulus), modulus=_bytes_of(modulus), token_object=id_.hex())
+            public = RsaPublic(self._token.make(bits, id_))
+            return Fresh(id=public.key_id, modulus=public.pack(public.modulus), token_object=id_.hex())
         made = make_key(bits)
-        name = key_id(made.modulus)
-        wrapped = wrap(self._master, LABEL, name.encode(), Secret(made.secret))
-        return Fresh(id=name, modulus=_bytes_of(made.modulus), wrapped=wrapped)
+        public = RsaPublic(made.modulus)
+        wrapped = wrap(self._master, LABEL, public.key_id.encode(), Secret(made.secret))
+        return Fresh(id=public.key_id, modulus=public.pack(public.modulus), wrapped=wrapped)
 
     def open(self, key: EscrowKey) -> PrivateKey:
         """Return the private half of a key on record; raises LocalError where it is not to be had."""
@@ -69,7 +70,3 @@ class Keyring:
         """Log out of the token."""
         if self._token is not None:
             self._token.close()
-
-
-def _bytes_of(modulus: int) -> bytes:
-    return modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")

@@ -13,9 +13,7 @@ import msgspec
 
 from sealcast.core.errors import LocalError
 from sealcast.core.secret import Secret
-from sealcast.messages.encoding import b64url_encode
 from sealcast.messages.escrow import PUBLIC_EXPONENT
-from sealcast.messages.jwk import Jwk, thumbprint
 from sealcast.server.escrow.power import Power, secret_power
 
 NUMBERS = 5
@@ -75,11 +73,3 @@ def make_key(bits: int) -> Made:
     parts = (numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
     kept = b"".join(part.to_bytes(bits // 16, "big") for part in parts)
     return Made(numbers.public_numbers.n, kept)
-
-
-def key_id(modulus: int) -> str:
-    """Return the name of a key: its RFC 7638 thumbprint in base64url."""
-    size = (modulus.bit_length() + 7) // 8
-    e = PUBLIC_EXPONENT.to_bytes(3, "big")
-    jwk = Jwk(kty="RSA", n=b64url_encode(modulus.to_bytes(size, "big")), e=b64url_encode(e))
-    return b64url_encode(thumbprint(jwk))
