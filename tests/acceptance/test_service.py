@@ -17,6 +17,9 @@ CHANGES = 2
 LATE_S = 0.5
 """Packets that were sealed before a change are opened by then."""
 
+CHATTY = {"SEALCAST_LOGGING_LEVEL": "debug"}
+"""Tells when its stream of events is open."""
+
 
 @pytest.fixture
 def station(tmp_path: Path) -> Station:
@@ -46,8 +49,9 @@ def test_a_copy_of_a_device_that_withdrew_runs_dry(station: Station, card: Path,
         log = copy.folder / "receive.log"
         with station.sender("--input", str(card), "--loop") as sender:
             sender.wait_for("on air")
-            with copy.running(*receive, "--output", "out.ts", stdout=log, stderr=log):
+            with copy.running(*receive, "--output", "out.ts", stdout=log, stderr=log, **CHATTY):
                 eventually(lambda: out.exists() and out.stat().st_size > 0)
+                eventually(lambda: "events are pushed to us" in log.read_text())
                 command = ("withdraw", "news", "--credential", "tv-1.vault", "--json")
                 (done,) = json.loads(station.terminal.good(*command))["withdrawn"]
                 assert (done["channels"], done["keys_destroyed"]) == (["news"], True)
