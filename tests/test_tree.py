@@ -136,3 +136,9 @@ def test_a_test_says_what_it_shows(path: Path) -> None:
         assert not function.name.startswith("test_") or ast.get_docstring(function), (
             f"{_name(path)}:{function.lineno}: say in one sentence what {function.name} shows"
         )
+
+
+def test_no_cancellation_is_lost() -> None:
+    """Nothing waits by `asyncio.wait_for`: Python 3.11 loses a cancellation that comes with the event."""
+    found = [_name(path) for path in SOURCE if "asyncio.wait_for(" in path.read_text(encoding="utf-8")]
+    assert found == [], "use `async with asyncio.timeout(…)`"

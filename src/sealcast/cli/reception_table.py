@@ -64,7 +64,8 @@ async def watching(operator: Operator, wanted: Wanted, stop: asyncio.Event, *, j
                     show(found)
                     sys.stdout.flush()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), REFRESH_S)
+                    async with asyncio.timeout(REFRESH_S):
+                        await stop.wait()
 
 
 async def read_all(client: KeyServerClient, wanted: Wanted) -> ReceptionList:

@@ -61,7 +61,8 @@ async def hear_queries(interface: Interface, wait_s: float, family: int) -> list
                 scratch_s = min(SCRATCH_S_MAX, wait_s * SCRATCH_SHARE)
                 await asyncio.sleep(scratch_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ears.heard.wait(), wait_s - scratch_s)
+                async with asyncio.timeout(wait_s - scratch_s):
+                    await ears.heard.wait()
         finally:
             loop.remove_reader(sock.fileno())
     return ears.queries

@@ -235,7 +235,10 @@ class Programmes:
             if showing.end_ms is None:
                 return await anext(runs)
             left_ns = self._until_ns(showing.end_ms)
-            return await asyncio.wait_for(anext(runs), left_ns / NS_PER_S) if left_ns > 0 else None
+            if left_ns <= 0:
+                return None
+            async with asyncio.timeout(left_ns / NS_PER_S):
+                return await anext(runs)
         except (StopAsyncIteration, TimeoutError):
             return None
 

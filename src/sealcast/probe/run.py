@@ -39,7 +39,8 @@ async def probe(settings: ProbeSettings, *, clock: Clock, stop: asyncio.Event) -
     listener = _Listener(settings.target, choice, clock, lambda: _end_soon(settings, stop))
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), settings.for_s)
+            async with asyncio.timeout(settings.for_s):
+                await stop.wait()
     finally:
         listener.close()
     return listener.report()
