@@ -198,7 +198,9 @@ def test_token_device(tmp_path: Path) -> None:
 
 
 def _pay_request() -> bytes:
-    return encode(OrderRequest(aud="example", op="order-pay", jti="A" * 22, nonce="", order="B" * 22))
+    return encode(
+        OrderRequest(aud="example/escrow-0", op="order-pay", jti="A" * 22, nonce="", order="B" * 22)
+    )
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "uncertified", "seller"])

@@ -79,7 +79,7 @@ def test_one_escrow(client: AgentClient, package: Package, party, tmp_path: Path
     assert (request.order, request.key) == (order, escrow(0).public.key_id)
     assert (request.nonce, request.receipt, request.lead) == ("n", "r", "l")
     assert request.certificate == party.certificates.signing
-    assert blinded.escrow == "escrow-0"
+    assert (blinded.escrow, request.aud) == ("escrow-0", "example/escrow-0")
     progress = client.unblind(order, 1, escrow(0).open(request.blinded))
     assert (progress.have, progress.threshold, progress.complete) == (1, 1, True)
     assert client.unblind(order, 1, b"again") == progress

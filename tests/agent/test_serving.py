@@ -44,7 +44,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, party) -> Iterator[Agent]:
 
 def request_of(**changed: object) -> escrow.OrderRequest:
     """Return a request that a device makes."""
-    fields = {"aud": OPERATOR, "op": "order-pay", "jti": new_jti(), "nonce": "", "order": new_order()}
+    fields = {
+        "aud": f"{OPERATOR}/escrow-0",
+        "op": "order-pay",
+        "jti": new_jti(),
+        "nonce": "",
+        "order": new_order(),
+    }
     return escrow.OrderRequest(**{**fields, **changed})
 
 
@@ -79,14 +85,16 @@ def test_requests_are_signed(running: Agent, party) -> None:
         ("TV-0005", jose.TYP_REQUEST, {}),
         ("TV-0004", "sealcast-package-fault", {}),
         ("TV-0004", jose.TYP_ERASURE, {}),
-        ("TV-0004", jose.TYP_REQUEST, {"aud": "elsewhere"}),
+        ("TV-0004", jose.TYP_REQUEST, {"aud": "elsewhere/escrow-0"}),
+        ("TV-0004", jose.TYP_REQUEST, {"aud": OPERATOR}),
+        ("TV-0004", jose.TYP_REQUEST, {"aud": f"{OPERATOR}/"}),
         ("TV-0004", jose.TYP_REQUEST, {"op": "certificate-renew"}),
         ("TV-0004", jose.TYP_REQUEST, {"op": "order-open"}),
         ("TV-0004", jose.TYP_REQUEST, {"op": "order-resolve"}),
     ],
 )
 def test_nothing_else_is_signed(running: Agent, kid: str, typ: str, changed: dict) -> None:
-    """Another kind of token, another's name, another operator, another operation: no signature."""
+    """Another kind of token, another's name, another operator, no escrow, another operation: none."""
     with running.client() as client, pytest.raises(RefusedError) as refused:
         jose.sign(encode(request_of(**changed)), client.keys().signing, kid=kid, typ=typ)
     assert refused.value.type == "not-signed"

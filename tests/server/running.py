@@ -57,11 +57,12 @@ class Caller:
     session: aiohttp.ClientSession
     tls: ssl.SSLContext
     nonce: str = ""
+    escrow: str | None = None
 
     def token(self, operation: Operation, *, jti: str | None = None, **fields: Any) -> str:
         """Return a signed request; `fields` may also replace any of the four claims."""
         claims: dict[str, Any] = {
-            "aud": self.credential.operator,
+            "aud": self.credential.operator + (f"/{self.escrow}" if self.escrow else ""),
             "op": operation.name,
             "jti": jti or b64url_encode(RANDOM.bytes(16)),
             "nonce": self.nonce,

@@ -30,7 +30,7 @@ from sealcast.core.secret import Secret
 from sealcast.keys import rsakem
 from sealcast.messages import agent, jose
 from sealcast.messages.encoding import b64url_decode, encode
-from sealcast.messages.escrow import OrderOpenRequest
+from sealcast.messages.escrow import OrderOpenRequest, escrow_audience
 from sealcast.messages.operations_escrow import ORDER_OPEN
 from sealcast.messages.requests import JTI_BYTES
 from sealcast.sealpack.escrowkeys import EscrowKey
@@ -99,7 +99,7 @@ def blind_part(ask: agent.Blind, held: Held, secrets: Secrets, random: Random) -
         secrets.keep_pending(replace(pending, state=state), held)
         blinded = fresh.blinded
     request = OrderOpenRequest(
-        aud=credential.operator,
+        aud=escrow_audience(credential.operator, key.id),
         op=ORDER_OPEN.name,
         jti=ask.jti,
         nonce=ask.nonce,

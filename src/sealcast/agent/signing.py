@@ -1,8 +1,8 @@
 """Owns which requests an agent signs: those of `operations_escrow.DEVICE_SIGNS`, read whole before.
 
 The client says what stands in the JWS, header and payload; the agent reads both and signs these bytes only if
-they are a request of that kind, by this device, to its own operator's escrows. Whoever reaches the
-socket gets no signature over anything else: openings are put together in `agent.blinding`.
+they are a request of that kind, by this device, to one of its own operator's escrows, which `aud` names.
+Whoever reaches the socket gets no signature over anything else: `agent.blinding` puts openings together.
 """
 
 from sealcast.agent.holding import Held
@@ -10,8 +10,10 @@ from sealcast.core.errors import FormatError, RefusedError
 from sealcast.messages import jose
 from sealcast.messages.compact import SignedHeader, decode_header, decode_part
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode
+from sealcast.messages.escrow import escrow_audience
 from sealcast.messages.keytools import signing_tool
 from sealcast.messages.operations_escrow import DEVICE_SIGNS, ESCROW
+from sealcast.messages.parties import is_id
 from sealcast.messages.requests import Request
 
 NOT_SIGNED = "not-signed"
@@ -36,8 +38,9 @@ def sign_request(signed: bytes, held: Held) -> tuple[str, bytes]:
     if operation not in _KINDS:
         raise RefusedError(NOT_SIGNED, f"the device does not sign {operation[:40]!r} for programs")
     request = decode(payload, _KINDS[operation])
-    if request.aud != credential.operator:
-        raise RefusedError(NOT_SIGNED, f"the request is not to {credential.operator}")
+    prefix = escrow_audience(credential.operator, "")
+    if not request.aud.startswith(prefix) or not is_id(request.aud.removeprefix(prefix)):
+        raise RefusedError(NOT_SIGNED, f"the request is not to one escrow of {credential.operator}")
     return operation, signing_tool(held.keys.signing).sign(signed)
 
 

@@ -101,7 +101,7 @@ class Buying:
             ) from error
 
     def _connect(self, escrow: EscrowOffer) -> AbstractAsyncContextManager[Escrow]:
-        return self._asker.client(escrow.servers)
+        return self._asker.client(escrow.servers, escrow.id)
 
     def _say(self, text: str) -> None:
         if not self._wish.json:

@@ -18,13 +18,14 @@ from sealcast.cli.given import given_of
 from sealcast.cli.passphrases import passphrase_source, pin_source
 from sealcast.client import KeyServerClient
 from sealcast.client.agent import AgentClient
+from sealcast.client.escrowplace import find_escrow
 from sealcast.config.places import agent_socket
 from sealcast.core.errors import UsageError
 from sealcast.device.holder import open_with_keys
 from sealcast.device.token import PartyKeys
 from sealcast.device.vault import Credential
 from sealcast.messages.enrolment import Certificates
-from sealcast.messages.escrow import Joined
+from sealcast.messages.escrow import Joined, escrow_audience
 from sealcast.messages.operations_escrow import ESCROW_JOIN
 from sealcast.transport.system import SystemRandom
 
@@ -45,16 +46,26 @@ class Asker:
     certificates: Certificates | None
     agent: AgentClient | None = None
 
-    def client(self, servers: Sequence[str]) -> KeyServerClient:
-        """Return a client that asks the escrow at `servers`, to be entered; it renews no certificates."""
+    def client(self, servers: Sequence[str], escrow: str) -> KeyServerClient:
+        """Return a client that asks the escrow of that id, to be entered; it renews no certificates."""
         credential = replace(self.credential, servers=list(servers), certificates=None)
-        return KeyServerClient(credential, SystemRandom(), None, self.keys)
+        audience = escrow_audience(credential.operator, escrow)
+        return KeyServerClient(credential, SystemRandom(), None, self.keys, audience=audience)
 
-    def ask(self, servers: Sequence[str], work: Callable[[KeyServerClient], Awaitable[T]]) -> T:
-        """Do `work` at one escrow, as a party that it knows; raises as `KeyServerClient.call`."""
+    def ask(
+        self,
+        servers: Sequence[str],
+        work: Callable[[KeyServerClient], Awaitable[T]],
+        escrow: str | None = None,
+    ) -> T:
+        """Do `work` at one escrow, as a party that it knows; raises as `KeyServerClient.call`.
+
+        Without the id of an `escrow` whoever answers has to prove which one it is: `find_escrow`.
+        """
 
         async def once() -> T:
-            async with self.client(servers) as client:
+            whom = escrow or (await find_escrow(servers, self.credential.ca_pem)).id
+            async with self.client(servers, whom) as client:
                 await self.join(client)
                 return await work(client)
 

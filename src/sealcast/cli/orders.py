@@ -43,6 +43,14 @@ WHAT_NOW = {
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """An escrow: its addresses, and its id where that is known."""
+
+    servers: tuple[str, ...]
+    escrow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """Orders as one party sees them: who asks, what its device bought here, and the escrow that was named.
 
@@ -79,7 +87,7 @@ class Orders:
     def list(self, state: str | None, *, as_json: bool) -> None:
         """Print all orders, or those in one state."""
         titles = {each.order: each.title for each in self.known}
-        rows = [row for servers in self._escrows() for row in self._rows(servers, state)]
+        rows = [row for place in self._escrows() for row in self._rows(place, state)]
         if as_json:
             output.print_json(OrderList(orders=rows))
             return
@@ -102,7 +110,9 @@ class Orders:
 
         Raises AuthenticationError for a receipt that no escrow of the operator signed, or for another order.
         """
-        row, certificate = self.asker.ask(self._servers(order), partial(_row_and_certificate, order=order))
+        work = partial(_row_and_certificate, order=order)
+        place = self._place(order)
+        row, certificate = self.asker.ask(place.servers, work, place.escrow)
         receipts = _verified(row, certificate, self.asker.credential.ca_pem)
         if as_json:
             output.print_json(row)
@@ -144,9 +154,10 @@ class Orders:
         async def once(client: KeyServerClient) -> OrderList:
             return await client.expect(operation, OrderList, order=order, **fields)
 
-        return _one(self.asker.ask(self._servers(order), once), order)
+        place = self._place(order)
+        return _one(self.asker.ask(place.servers, once, place.escrow), order)
 
-    def _rows(self, servers: Sequence[str], state: str | None) -> Sequence[OrderRow]:
+    def _rows(self, place: Place, state: str | None) -> Sequence[OrderRow]:
         """Return all orders at one escrow; raises as `KeyServerClient.call`."""
 
         async def pages(client: KeyServerClient) -> Sequence[OrderRow]:
@@ -159,20 +170,26 @@ class Orders:
                 after = page.next
             return found
 
-        return self.asker.ask(servers, pages)
+        return self.asker.ask(place.servers, pages, place.escrow)
 
-    def _servers(self, order: str) -> Sequence[str]:
-        """Return the addresses of an order's escrow; raises UsageError where nobody knows."""
-        found = next((each.servers for each in self.known if each.order == order), self.usual)
-        if not self.at and not found:
+    def _place(self, order: str) -> Place:
+        """Return an order's escrow; raises UsageError where nobody knows.
+
+        That of an order which was bought here is on record, whatever address is given.
+        """
+        found = next((each for each in self.known if each.order == order), None)
+        if found is not None:
+            return Place(self.at or tuple(found.servers), found.escrow)
+        if not self.at and not self.usual:
             raise UsageError(f"{order} was not bought here: say at which escrow it is, --at URL")
-        return self.at or found
+        return Place(self.at or self.usual)
 
-    def _escrows(self) -> Sequence[Sequence[str]]:
-        """Return the addresses of each escrow to ask for a list."""
+    def _escrows(self) -> Sequence[Place]:
+        """Return each escrow to ask for a list."""
         if self.at or self.usual:
-            return [self.at or self.usual]
-        return list({each.escrow: each.servers for each in self.known}.values())
+            return [Place(self.at or self.usual)]
+        found = {each.escrow: tuple(each.servers) for each in self.known}
+        return [Place(servers, escrow) for escrow, servers in found.items()]
 
 
 async def _row_and_certificate(client: KeyServerClient, *, order: str) -> tuple[OrderRow, str]:

@@ -80,17 +80,20 @@ class KeyServerClient:
         keys: PartyKeys | None = None,
         *,
         choice: Choice = Choice.LISTED,
+        audience: str | None = None,
     ) -> None:
         """Keep what is needed to ask; opens nothing. Raises FormatError for a credential without servers.
 
         `keep` is called, in another thread, with the credential whose certificates were renewed. `keys` are
         needed where they are in a token; else UsageError. `choice` is how to choose among several servers.
+        `audience` is whom requests are signed for: the operator's key servers unless given.
         """
         if not credential.servers:
             raise FormatError(f"the credential of {credential.id} names no key server: enrol again")
         self._credential = credential
         self._keys = keys or keys_of(credential)
         self._random = random
+        self._audience = audience or credential.operator
         self._servers = Servers(credential.id, credential.servers, choice, random)
         self._nonce = ""
         self._transfer: Transfer | None = None
@@ -285,9 +288,7 @@ class KeyServerClient:
 
     def _sign(self, operation: Operation, jti: str, nonce: str, fields: dict[str, object]) -> str:
         """Return the request as a JWS. A repeat within a nonce's life is the same token, byte for byte."""
-        request = operation.request(
-            aud=self._credential.operator, op=operation.name, jti=jti, nonce=nonce, **fields
-        )
+        request = operation.request(aud=self._audience, op=operation.name, jti=jti, nonce=nonce, **fields)
         return jose.sign(encode(request), self._keys.signing, kid=self._credential.id, typ=jose.TYP_REQUEST)
 
     def _open(self, operation: Operation, jti: str, body: bytes) -> msgspec.Struct:

@@ -8,8 +8,10 @@ import asyncio
 import os
 import ssl
 from dataclasses import dataclass
+from typing import Self
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from sealcast.client import limits
 from sealcast.core.errors import FormatError, UnreachableError
@@ -29,6 +31,8 @@ class Reply:
     nonce: str | None
     retry_after_s: float | None
     certificate_remaining_s: float | None = None
+    peer: bytes | None = None
+    """The server's certificate (DER) on the very connection that this came by."""
 
 
 def trust(ca_pem: str) -> ssl.SSLContext:
@@ -115,11 +119,25 @@ async def fetch_unverified(server: str, path: str) -> Reply:
         return await _exchange(session, "GET", server, path)
 
 
+class _Response(aiohttp.ClientResponse):
+    """A response that remembers whose connection it came by."""
+
+    peer: bytes | None = None
+
+    async def start(self, connection: Connection) -> Self:
+        """Note the server's certificate, while the connection is still the response's."""
+        tls = None if connection.transport is None else connection.transport.get_extra_info("ssl_object")
+        self.peer = None if tls is None else tls.getpeercert(binary_form=True)
+        await super().start(connection)
+        return self
+
+
 def _session(context: ssl.SSLContext, connections_max: int = limits.SOCKETS_MAX) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(ssl=context, limit=connections_max, keepalive_timeout=limits.KEEPALIVE_S)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
+        response_class=_Response,
         timeout=aiohttp.ClientTimeout(
             total=limits.ATTEMPT_S_MAX, sock_connect=limits.CONNECT_S_MAX, connect=limits.CONNECT_S_MAX
         ),
@@ -185,6 +203,7 @@ def _reply(response: aiohttp.ClientResponse, body: bytes) -> Reply:
         nonce=headers.get(HEADER_NONCE),
         retry_after_s=_pause(headers.get("Retry-After")),
         certificate_remaining_s=_seconds(headers.get(HEADER_CERTIFICATE)),
+        peer=response.peer if isinstance(response, _Response) else None,
     )
 
 

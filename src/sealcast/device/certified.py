@@ -3,8 +3,11 @@
 No clock is read: whether a certificate is still good is the key server's word.
 """
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from sealcast.core.errors import AuthenticationError, FormatError
@@ -50,6 +53,12 @@ def read_certificate(pem: str) -> x509.Certificate:
     except Exception as error:
         raise FormatError("not a certificate in PEM") from error
     return certificate
+
+
+def spki_digest(certificate: x509.Certificate) -> bytes:
+    """Return SHA-256 of a certificate's SubjectPublicKeyInfo (DER): its key's name, whoever certified it."""
+    public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(public).digest()
 
 
 def check_issued(certificate: x509.Certificate, by: x509.Certificate, what: str) -> None:

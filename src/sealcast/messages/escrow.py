@@ -21,6 +21,7 @@ from sealcast.messages.requests import Request
 
 TYP_ESCROW_KEY, TYP_ESCROW_RECEIPT = "sealcast-escrow-key", "sealcast-escrow-receipt"
 TYP_FAULT = "sealcast-package-fault"
+TYP_ESCROW_PLACE, PLACE_PATH = "sealcast-escrow-place", "/v1/escrow"
 KEY_BITS_MIN, KEY_BITS_MAX = 3_072, 8_192
 PUBLIC_EXPONENT = 65_537
 REASON_CHARS_MAX = 500
@@ -60,7 +61,31 @@ An order that is paid and not more may be taken back by its buyer alone; so the 
 Outcome = Literal["release", "refund"]
 
 
+def escrow_audience(operator: str, escrow: str) -> str:
+    """Return the `aud` of a request to one escrow: what is signed for it counts at no other."""
+    return f"{operator}/{escrow}"
+
+
 # Who takes part
+
+
+class EscrowPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An escrow's word that a TLS key is its own: `tls` is SHA-256 of its SubjectPublicKeyInfo (DER).
+
+    Another escrow cannot show it as its own, since whoever asks compares it with the connection's key.
+    """
+
+    version: int
+    escrow: str
+    operator: str
+    tls: bytes
+
+
+class EscrowPlaceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `GET` of `PLACE_PATH`: the JWS of `EscrowPlace`, and the escrow's certificate (PEM)."""
+
+    place: str
+    certificate: str
 
 
 class JoinRequest(Request, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ STATUS_OF = {
     "certificate-expired": HTTPStatus.FORBIDDEN,
     "certificate-revoked": HTTPStatus.FORBIDDEN,
     "not-certified": HTTPStatus.CONFLICT,
+    "wrong-escrow": HTTPStatus.FORBIDDEN,
     "not-identified": HTTPStatus.FORBIDDEN,
     "not-admitted": HTTPStatus.FORBIDDEN,
     "not-your-order": HTTPStatus.FORBIDDEN,

@@ -14,7 +14,10 @@ JTI_BYTES = 16
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all requests share: `aud` operator, `op` operation, `jti` unique id, `nonce` of a server."""
+    """What all requests share: `aud` operator, `op` operation, `jti` unique id, `nonce` of a server.
+
+    `aud` of a request to an escrow is `messages.escrow.escrow_audience`.
+    """
 
     aud: str
     op: str

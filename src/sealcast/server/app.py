@@ -13,6 +13,7 @@ from sealcast.keyserver.values import refusal
 from sealcast.messages import operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.messages.enrolment import CRL_PATH, OPERATOR_PATH, OperatorDocument
+from sealcast.messages.escrow import PLACE_PATH, EscrowPlaceAnswer
 from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
 from sealcast.server.front import Answering, Front
@@ -28,13 +29,14 @@ MEDIA_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 class Public:
     """What the server tells everybody: health, metrics, `operator` in JSON, the revocation list in DER.
 
-    `operator` changes with a reload.
+    An escrow tells in `place` which one it is, in JSON. `operator` and `place` change with a reload.
     """
 
     is_healthy: Callable[[], Awaitable[bool]]
     render_metrics: Callable[[], bytes]
     operator: bytes
     crl: Callable[[], Awaitable[bytes]]
+    place: bytes | None = None
 
 
 def make_app(
@@ -104,7 +106,20 @@ def _plain_routes(pipeline: Answering, public: Public) -> list[HTTPRouteHandler]
     async def crl() -> Response[bytes]:
         return Response(await public.crl(), media_type=MEDIA_TYPE_CRL)
 
-    return [nonce, health, metrics, operator, crl]
+    routes: list[HTTPRouteHandler] = [nonce, health, metrics, operator, crl]
+    return routes if public.place is None else [*routes, _place_route(public)]
+
+
+def _place_route(public: Public) -> HTTPRouteHandler:
+    @get(
+        PLACE_PATH,
+        summary="Which escrow this is: its word on its TLS key, under its certificate",
+        operation_class=answer_class(EscrowPlaceAnswer),
+    )
+    async def place() -> Response[bytes]:
+        return Response(public.place or b"", media_type=problems.MEDIA_TYPE_JSON)
+
+    return place
 
 
 def _problem_of(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -52,8 +52,9 @@ def pipeline_of(
     metrics: Metrics,
     *,
     read_newcomer: ReadNewcomer = read_newcomer,
+    escrow: str | None = None,
 ) -> Pipeline:
-    """Return the way of signed requests, with the keys of a server's state."""
+    """Return the way of signed requests, with the keys of a server's state; `escrow` is an escrow's id."""
     return Pipeline(
         operator=state.operator,
         nonce_key=state.nonce_key,
@@ -64,6 +65,7 @@ def pipeline_of(
         clock=clock,
         metrics=metrics,
         read_newcomer=read_newcomer,
+        escrow=escrow,
     )
 
 

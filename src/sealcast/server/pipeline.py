@@ -43,6 +43,7 @@ from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
 from sealcast.messages.requests import Request
 from sealcast.messages.sealedanswers import seal_answer
+from sealcast.server.audience import Audience
 from sealcast.server.metrics import Metrics
 from sealcast.server.newcomers import NEWCOMER_ROLE, ReadNewcomer, read_newcomer
 from sealcast.server.principals import Principals
@@ -118,10 +119,11 @@ class Pipeline:
         clock: Clock,
         metrics: Metrics,
         read_newcomer: ReadNewcomer = read_newcomer,
+        escrow: str | None = None,
     ) -> None:
-        """`read_newcomer` reads what somebody signs whom the server does not know."""
+        """`read_newcomer` reads what somebody unknown signs; `escrow` is an escrow's id."""
         self._read_newcomer = read_newcomer
-        self._operator = operator
+        self._audience = Audience(operator, escrow)
         self._nonce_key = nonce_key
         self._nonces = nonces.Nonces(nonce_key)
         self._signing = signing
@@ -207,8 +209,7 @@ class Pipeline:
 
     def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
         wall_ms = self._wall_ms()
-        if request.aud != self._operator:
-            raise refusal("not-authenticated", f"this is a server of {self._operator}")
+        self._audience.check(request.aud)
         if request.op != operation.name:
             raise refusal(
                 "bad-request", f"the request was signed for another operation than {operation.name}"

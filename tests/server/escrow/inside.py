@@ -158,7 +158,7 @@ class Inside:
 
     def guest(self, credential: Credential) -> Guest:
         """Return the side of whoever a credential is of."""
-        return Guest(credential, URL, None, None, app=self.server.app)  # type: ignore[arg-type]
+        return Guest(credential, URL, None, None, escrow=self.name, app=self.server.app)  # type: ignore[arg-type]
 
     def side(self, party: Party) -> Guest:
         """Return a party's side, whether it is known or not."""

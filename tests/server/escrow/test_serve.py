@@ -41,7 +41,7 @@ def side_of(operator: Caller, party: Party) -> Caller:
     """Return a party's side of the server that an operator asks."""
     changed = {"role": party.role, "id": party.id, "signing": party.signing, "kek": party.kek}
     credential = msgspec.structs.replace(operator.credential, certificates=party.certificates, **changed)
-    return Caller(credential, operator.url, operator.session, operator.tls)
+    return Caller(credential, operator.url, operator.session, operator.tls, escrow=operator.escrow)
 
 
 def blinded(key: EscrowKeyRow) -> tuple[bytes, bytes]:
@@ -101,6 +101,7 @@ def test_a_killed_escrow_has_what_it_acknowledged(tmp_path: Path) -> None:
             return str(order.order)
 
         async with client(market.credential, url) as operator:
+            operator.escrow = "lead"
             device = side_of(operator, buyer)
             async with program(folder, port, market.crl) as escrow:
                 key = await set_up(operator, seller, buyer)
@@ -164,7 +165,8 @@ def test_a_key_server_tells_who_was_revoked(tmp_path: Path) -> None:
                 )
             )
             await listening.wait()
-            here = Caller(device.credential, f"https://127.0.0.1:{port}", device.session, device.tls)
+            url = f"https://127.0.0.1:{port}"
+            here = Caller(device.credential, url, device.session, device.tls, escrow="lead")
             await here.must(at_escrow.ESCROW_JOIN, certificates=renewed.certificates)
             assert (await here.must(at_escrow.ORDER_LIST)).orders == []
             await keys.operator.must(operations.CERTIFICATE_REVOKE, id="TV-1", reason="keyCompromise")

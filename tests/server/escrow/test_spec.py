@@ -23,6 +23,8 @@ def test_operation_stands_in_the_table(operation: Operation) -> None:
 def test_tokens_labels_and_limits_are_told() -> None:
     """What the page says of tokens, labels and limits is what the code has."""
     for word in (
+        escrow.TYP_ESCROW_PLACE,
+        f"GET {escrow.PLACE_PATH}",
         escrow.TYP_ESCROW_KEY,
         escrow.TYP_ESCROW_RECEIPT,
         keyring.LABEL.decode(),

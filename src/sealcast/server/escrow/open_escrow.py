@@ -22,6 +22,7 @@ from sealcast.server.escrow.noticing import noticing_handlers
 from sealcast.server.escrow.opening import OpeningDesk, opening_handler
 from sealcast.server.escrow.ordering import ordering_handlers
 from sealcast.server.escrow.paying import paying_handlers
+from sealcast.server.escrow.placing import place_of
 from sealcast.server.escrow.revocation import CRL_FILE, RevokedParties
 from sealcast.server.escrow.settings import EscrowSettings
 from sealcast.server.escrow.settling import settling_handlers
@@ -70,6 +71,7 @@ class EscrowServer:
         urls = settings.urls or state.urls
         self.keys.urls = urls
         self.public.operator = operator_document(state, urls)
+        self.public.place = place_of(state)
         self.watch.asked.set()
 
     async def close(self) -> None:
@@ -128,8 +130,11 @@ def open_escrow(
     )
     handlers = (join_handler(joining), *key_handlers(keys), opening_handler(opening), *_of_orders(shared))
     reading = Voucher.of(state).read_newcomer
-    pipeline = pipeline_of(state, principals, unit_of_work, clock, metrics, read_newcomer=reading)
+    pipeline = pipeline_of(
+        state, principals, unit_of_work, clock, metrics, read_newcomer=reading, escrow=house.id
+    )
     public = public_without_certificates(state, settings.urls or state.urls, unit_of_work, metrics)
+    public.place = place_of(state)
     app = make_app(
         pipeline, handlers, public=public, silence=Silence(is_on=False), served=operations_escrow.ESCROW
     )
