@@ -1,6 +1,7 @@
 """Shows that an agent that ends at any instant loses nothing: what left it can be gone on with."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from sealcast.sealpack.sharing import open_escrow_share
 from sealpack.makers import RANDOM, escrow, operator
 
 CONTENT = RANDOM.bytes(1_000)
+SIGN_S_MAX = 20
 
 
 class CrashError(SealcastError):
@@ -162,12 +164,12 @@ def test_one_agent_for_a_device(running: Agent) -> None:
 
 
 @contextmanager
-def process(folder: Path, vault: Path) -> Iterator[subprocess.Popen[str]]:
+def process(folder: Path, vault: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run `sealcast device serve`, and kill it at the end."""
     command = ["device", "serve", "--credential", vault, "--state", folder / "state", "--agent", folder / "s"]
     with subprocess.Popen(
         [sys.executable, "-m", "sealcast.cli", *map(str, command)],
-        env={**os.environ, "SEALCAST_LOGGING_LEVEL": "error"},
+        env={**os.environ, "SEALCAST_LOGGING_LEVEL": "error", **environment},
         stdout=subprocess.PIPE,
         text=True,
     ) as agent:
@@ -180,14 +182,25 @@ def process(folder: Path, vault: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_killed(tmp_path: Path) -> None:
-    """Killed as soon as c' is here, a real agent finds r again when it is started, over its left socket."""
+    """Killed as soon as c' is here, a real agent finds r again when it is started, over its left socket.
+
+    Who starts it again hears when it is ready, and when it ends.
+    """
     vault = make_vault(tmp_path, operator().party("TV-0011", "device"))
     package, order = pack(tmp_path / "p", CONTENT), new_order()
     with process(tmp_path, vault) as agent, AgentClient(tmp_path / "s") as client:
         blinded = asked(client.blind(package.token, 1, order, jti=new_jti())).blinded
         agent.kill()
     assert (tmp_path / "s").exists()
-    with process(tmp_path, vault), AgentClient(tmp_path / "s") as client:
-        assert asked(client.blind(package.token, 1, order, jti=new_jti())).blinded == blinded
-        assert client.unblind(order, 1, escrow(0).open(blinded)).complete
-        assert opens(client, package, tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(SIGN_S_MAX)
+        with process(tmp_path, vault, NOTIFY_SOCKET=str(tmp_path / "notify")) as agent:
+            assert manager.recv(256).startswith(b"READY=1\nSTATUS=device TV-0011 at")
+            with AgentClient(tmp_path / "s") as client:
+                assert asked(client.blind(package.token, 1, order, jti=new_jti())).blinded == blinded
+                assert client.unblind(order, 1, escrow(0).open(blinded)).complete
+                assert opens(client, package, tmp_path)
+            agent.terminate()
+            assert manager.recv(256) == b"STOPPING=1"
+            assert agent.wait(SIGN_S_MAX) == 0

@@ -25,8 +25,7 @@ def listen(path: Path, user: User | None, group: int | None) -> socket.socket:
     before = os.umask(0o177)
     try:
         made.bind(str(path))
-        if user is not None or group is not None:
-            os.chown(path, user.uid if user is not None else -1, -1 if group is None else group)
+        _give(path, user, group)
         path.chmod(OWN_MODE if group is None else GROUP_MODE)
         made.listen(BACKLOG)
     except OSError as error:
@@ -50,10 +49,18 @@ def _make_folder(folder: Path, user: User | None, group: int | None) -> None:
     try:
         folder.mkdir(mode=DIR_MODE, parents=True)
         if user is not None or group is not None:
-            os.chown(folder, user.uid if user is not None else -1, -1 if group is None else group)
+            _give(folder, user, group)
             folder.chmod(DIR_MODE if group is None else GROUP_DIR_MODE)
     except OSError as error:
         raise UsageError(f"cannot use the folder {folder}: {error.strerror}") from error
+
+
+def _give(path: Path, user: User | None, group: int | None) -> None:
+    """Give what was made to a user and a group, unless it is theirs: under a unit's filter nobody may."""
+    made = path.stat()
+    wanted = made.st_uid if user is None else user.uid, made.st_gid if group is None else group
+    if wanted != (made.st_uid, made.st_gid):
+        os.chown(path, *wanted)
 
 
 def _take_away_left(path: Path) -> None:

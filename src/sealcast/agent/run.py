@@ -16,6 +16,7 @@ from sealcast.agent.secrets import Secrets
 from sealcast.agent.serving import Admitted, Server
 from sealcast.core.ports import Random
 from sealcast.device.outbox import outbox_name
+from sealcast.transport import supervisor
 from sealcast.transport.guarding import own_user
 
 FOLDER = "agent"
@@ -66,4 +67,6 @@ def serve_agent(
         undo.callback(server.close)
         server.start()
         ready(held.credential.id, settings.socket)
+        supervisor.tell(f"{supervisor.READY}\nSTATUS=device {held.credential.id} at {settings.socket}")
+        undo.callback(supervisor.tell, supervisor.STOPPING)
         stop.wait()
