@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from sealcast.escrow.orders import ENDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operating" / "README.md").read_text(encoding="utf-8")
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "sealcast").rglob("*.py"))
@@ -27,6 +29,17 @@ def test_the_dashboard_asks_for_metrics_that_exist() -> None:
         for ending in NAMES_OF_A_HISTOGRAM:
             bare = bare.removesuffix(ending)
         assert bare in defined or name in defined, name
+
+
+def test_the_dashboard_tells_ends_from_the_rest() -> None:
+    """One panel shows the orders at their end, another all others: none is in both or in neither."""
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    found = [
+        re.findall(r'state(!~|=~)"([a-z|]+)"', each) for each in asked if "sealcast_escrow_orders" in each
+    ]
+    named = {how: set(states.split("|")) for ((how, states),) in found}
+    assert named == {"!~": set(ENDS), "=~": set(ENDS)}
 
 
 def test_the_dashboard_is_laid_out() -> None:

@@ -48,6 +48,7 @@ _WAITING = sa.select(sa.func.count()).where(
     escrow_orders.c.buyer == sa.bindparam("of_buyer"), escrow_orders.c.state == OrderState.PLACED
 )
 _COUNTS = sa.select(escrow_orders.c.key_id, sa.func.count()).group_by(escrow_orders.c.key_id)
+_STATES = sa.select(escrow_orders.c.state, sa.func.count()).group_by(escrow_orders.c.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,11 @@ def count_placed(connection: sa.Connection, buyer: str) -> int:
 def counts_by_key(connection: sa.Connection) -> dict[str, int]:
     """Return how many orders there are under each key that has any."""
     return {row[0]: row[1] for row in connection.execute(_COUNTS)}
+
+
+def counts_by_state(connection: sa.Connection) -> dict[str, int]:
+    """Return how many orders there are in each state that has any; walks through an index of all of them."""
+    return {row[0]: row[1] for row in connection.execute(_STATES)}
 
 
 def page(connection: sa.Connection, wanted: Wanted, count: int) -> list[Order]:

@@ -15,6 +15,7 @@ from sealcast.escrow.payments import Payments
 from sealcast.keyserver.calls import Handler
 from sealcast.messages import operations_escrow
 from sealcast.server.app import Public, make_app
+from sealcast.server.escrow.escrowmetrics import EscrowMetrics, OrderCount
 from sealcast.server.escrow.joining import JoinDesk, Voucher, join_handler
 from sealcast.server.escrow.keyring import Keyring
 from sealcast.server.escrow.keys import KeyDesk, key_handlers
@@ -60,10 +61,11 @@ class EscrowServer:
     keyring: Keyring
     public: Public
     keys: KeyDesk
+    counting: OrderCount
 
     def beside(self) -> Sequence[Coroutine[None, None, None]]:
         """Return what runs while it is served; it is cancelled at the end."""
-        return (self.sweeper.run(), self.watch.run())
+        return (self.sweeper.run(), self.watch.run(), self.counting.run())
 
     async def reload(self, state: ServerState, settings: EscrowSettings) -> None:
         """Go on with operators and addresses of `state` and `settings`, and read the revoked ones now."""
@@ -112,6 +114,7 @@ def open_escrow(
         clock=clock,
     )
     keys = KeyDesk(house=house, urls=settings.urls or state.urls, keyring=keyring, reader=shared.reader)
+    escrow_metrics = EscrowMetrics(metrics.registry)
     opening = OpeningDesk(
         house=house,
         ca_pem=state.ca_pem,
@@ -120,25 +123,39 @@ def open_escrow(
         reader=shared.reader,
         random=random,
         clock=clock,
+        on_opened=escrow_metrics.observe_opening,
     )
-    joining = JoinDesk(
-        escrow=house.id,
-        master=state.master_key,
-        voucher=Voucher.of(state),
-        revoked=revoked,
-        principals=principals,
+    escrow_metrics.ask_when_read(
+        waiting=lambda: opening.waiting, list_made_ms=lambda: revoked.this_update_ms, clock=clock
     )
-    handlers = (join_handler(joining), *key_handlers(keys), opening_handler(opening), *_of_orders(shared))
+    joining = _joining(state, house.id, revoked, principals)
+    handlers = (joining, *key_handlers(keys), opening_handler(opening), *_of_orders(shared))
     reading = Voucher.of(state).read_newcomer
     pipeline = pipeline_of(
         state, principals, unit_of_work, clock, metrics, read_newcomer=reading, escrow=house.id
     )
-    public = public_without_certificates(state, settings.urls or state.urls, unit_of_work, metrics)
-    public.place = place_of(state)
+    public = _public(state, settings, unit_of_work, metrics)
     app = make_app(
         pipeline, handlers, public=public, silence=Silence(is_on=False), served=operations_escrow.ESCROW
     )
-    return EscrowServer(app, unit_of_work, principals, sweeper, watch, keyring, public, keys)
+    counting = OrderCount(escrow_metrics, shared.reader)
+    return EscrowServer(app, unit_of_work, principals, sweeper, watch, keyring, public, keys, counting)
+
+
+def _joining(state: ServerState, escrow: str, revoked: RevokedParties, principals: Principals) -> Handler:
+    """Return the handler by which parties become known."""
+    voucher, master = Voucher.of(state), state.master_key
+    desk = JoinDesk(escrow=escrow, master=master, voucher=voucher, revoked=revoked, principals=principals)
+    return join_handler(desk)
+
+
+def _public(
+    state: ServerState, settings: EscrowSettings, unit_of_work: UnitOfWork, metrics: Metrics
+) -> Public:
+    """Return what the escrow tells everybody."""
+    public = public_without_certificates(state, settings.urls or state.urls, unit_of_work, metrics)
+    public.place = place_of(state)
+    return public
 
 
 def _of_orders(shared: EscrowShared) -> tuple[Handler, ...]:

@@ -11,6 +11,7 @@ One order opens one c' here, for ever; so whatever else is opened has been paid 
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -80,7 +81,9 @@ class OpeningDesk:
         reader: Reader,
         random: Random,
         clock: Clock,
+        on_opened: Callable[[int], None],
     ) -> None:
+        """`on_opened` is told how many nanoseconds an opening took that was worked out, with its wait."""
         self._house = house
         self._ca_pem = ca_pem
         self._keyring = keyring
@@ -88,8 +91,14 @@ class OpeningDesk:
         self._reader = reader
         self._random = random
         self._clock = clock
+        self._on_opened = on_opened
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many openings wait for a core, or have one."""
+        return self._waiting
 
     async def compute(self, caller: Principal, request: OrderOpenRequest) -> Computed:
         """Check whether this may be opened, and work out m unless that was done before.
@@ -103,11 +112,14 @@ class OpeningDesk:
         if self._waiting >= WAITING_MAX:
             raise _busy("too many openings wait")
         self._waiting += 1
+        began_ns = self._clock.monotonic_ns()
         try:
             async with self._turns:
-                return Computed(await asyncio.to_thread(self._open, plan))
+                computed = Computed(await asyncio.to_thread(self._open, plan))
         finally:
             self._waiting -= 1
+        self._on_opened(self._clock.monotonic_ns() - began_ns)
+        return computed
 
     def open(self, call: Call, request: OrderOpenRequest) -> Reply:
         """Record what was opened and give it out; asked again for the same c', give out the same.
