@@ -232,3 +232,20 @@ def test_what_is_no_package_is_said(market: Market, type_at: Typist) -> None:
         assert wrong.status in {1, 2}, (name, wrong.err)
     orphan = type_at(market.viewer, "order", "show", "x" * 22)
     assert (orphan.status, "was not bought here" in orphan.complaint) == (2, True)
+
+
+def test_at_a_revoked_escrow_nothing_is_bought(market: Market, type_at: Typist) -> None:
+    """Revoked by its state's file, the one escrow is refused by name; at the other buying goes on."""
+    both, one = (str(market.pack(name, count=count, threshold=count)) for name, count in (("b", 2), ("o", 1)))
+    gone, before = market.houses[1], market.states()
+    file = str(gone.settings.state_directory / "escrow.json")
+    revoked = type_at(market.operator, "ca", "revoke", "--escrow", file).out
+    assert revoked.endswith(f"(signing of escrow {gone.name})\n")
+    refused = type_at(market.viewer, "buy", both, "--yes")
+    assert (refused.status, f"revoked the escrow {gone.name}" in refused.complaint) == (4, True)
+    assert market.states() == before
+    assert type_at(market.viewer, "buy", one, "--yes").status == 0
+    wrong = type_at(market.operator, "ca", "revoke", "--escrow", one)
+    assert (wrong.status, "escrow.json" in wrong.complaint or "too large" in wrong.complaint) == (2, True)
+    twice = type_at(market.operator, "ca", "revoke", "--escrow", file)
+    assert (twice.status, "is revoked already" in twice.complaint) == (4, True)

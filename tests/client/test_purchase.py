@@ -103,6 +103,25 @@ def test_without_enough_shares_it_says_who_is_missing() -> None:
     assert (opening is not None and opening.is_complete, len(shop.money.paid)) == (True, 1)
 
 
+def test_at_a_revoked_escrow_nothing_is_bought() -> None:
+    """A revoked lead is not even joined; a revoked other one is passed over, if those left are enough."""
+
+    async def bought_without(shop: Shop, *revoked: str) -> Opening:
+        async with shop.purchase() as purchase:
+            purchase.revoked = frozenset(revoked)
+            return await purchase.open(await purchase.pay(await purchase.find()))
+
+    shop = Shop(3, 2)
+    for gone in (["escrow-0"], ["escrow-1", "escrow-2"]):
+        with pytest.raises(RefusedError, match=f"revoked the escrow {gone[0]}") as no:
+            asyncio.run(bought_without(shop, *gone))
+        assert no.value.type == "certificate-revoked"
+        assert not shop.houses[0].orders
+    opening = asyncio.run(bought_without(shop, "escrow-1"))
+    assert (opening.is_complete, [each.escrow for each in opening.failures]) == (True, ["escrow-1"])
+    assert not shop.houses[1].joined
+
+
 def test_the_lead_away_leaves_the_order_paid() -> None:
     """Where the lead opens nothing, no other escrow is asked, and the order can still be taken back."""
     shop = Shop(2, 1)

@@ -8,7 +8,7 @@ unblind  m ── z = m/r, z^e = c? ──► share ── commitment? ──►
 An escrow that answers wrongly changes nothing. A share that the seller made wrong is kept for `fault`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,18 +68,21 @@ class _Parts:
         raise FormatError(f"the package has no share {number} that an escrow opens")
 
 
-def blind_part(ask: agent.Blind, held: Held, secrets: Secrets, random: Random) -> agent.Blinded:
+def blind_part(
+    ask: agent.Blind, held: Held, secrets: Secrets, random: Random, check: Callable[[EscrowKey], None]
+) -> agent.Blinded:
     """Return the request to open a part: for the same order and part always with the same c'.
 
     What it answers with is kept sealed and durably before. Raises AuthenticationError and FormatError for a
     package, licence or key that does not verify; RefusedError `order-used` for an order of another package,
-    `opened-already` where the content key is here.
+    `opened-already` where the content key is here; what `check` raises for an escrow that was revoked.
     """
     credential = held.credential
     if len(b64url_decode(ask.jti)) != JTI_BYTES:
         raise FormatError(f"a jti is {JTI_BYTES} bytes in base64url")
     found = _parts(ask.header, ask.licence, ask.order, held)
     part, key = found.at(ask.number)
+    check(key)
     digest = header_digest(ask.header)
     if secrets.entitlement(digest, held) is not None:
         raise RefusedError(OPENED_ALREADY, "the package opens on this device already")

@@ -6,12 +6,14 @@ no lock and no key of the device.
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
 
 from sealcast.agent import blinding
 from sealcast.agent.holding import Held, Holding
+from sealcast.agent.revocations import Revocations
 from sealcast.agent.secrets import Entitlement, Secrets, content_key, header_digest
 from sealcast.agent.sessions import OpenPackage, read_head, read_token
 from sealcast.agent.signing import sign_request
@@ -36,6 +38,7 @@ class Desk:
     def __init__(self, holding: Holding, secrets: Secrets, random: Random) -> None:
         self._holding, self._secrets, self._random = holding, secrets, random
         self._lock = threading.Lock()
+        self._revoked = Revocations(secrets.folder)
         self._open: list[OpenPackage] = []
 
     def is_in_place(self) -> bool:
@@ -102,7 +105,8 @@ class Desk:
         """Blind a part and sign the request; r is on the disk before this returns."""
         with self._lock:
             held = self._present()
-            answer = blinding.blind_part(ask, held, self._secrets, self._random)
+            check = partial(self._revoked.check, held=held)
+            answer = blinding.blind_part(ask, held, self._secrets, self._random, check)
             log.info("blinded", order=ask.order, share=ask.number, escrow=answer.escrow)
             return answer
 
@@ -133,6 +137,12 @@ class Desk:
             return agent.FaultWord(
                 fault=jose.sign(encode(fault), signing, kid=held.credential.id, typ=TYP_FAULT)
             )
+
+    def take_revoked(self, source: int) -> agent.Done:
+        """Take over a list of revoked certificates, of which this is a descriptor."""
+        with self._lock:
+            self._revoked.take(source, self._present())
+            return agent.Done()
 
     def open(self, head: int) -> OpenPackage:
         """Open a package that was bought, whose head a descriptor has; raises RefusedError `not-bought`."""

@@ -169,6 +169,8 @@ class Server:
                 return self._open(descriptors[0], connection)
             case agent.Copy():
                 return self._copy(ask, descriptors[0], descriptors[1], connection)
+            case agent.Revoked():
+                return self._desk.take_revoked(descriptors[0])
             case agent.Close():
                 self._desk.end(_session(connection, ask.session))
                 del connection.sessions[ask.session]
@@ -220,7 +222,7 @@ class Server:
 
 
 def _check_descriptors(ask: agent.Ask, count: int) -> None:
-    wanted = {agent.Open: 1, agent.Copy: 2}.get(type(ask), 0)
+    wanted = {agent.Open: 1, agent.Copy: 2, agent.Revoked: 1}.get(type(ask), 0)
     if count != wanted:
         raise FormatError(f"{type(ask).__name__} comes with {wanted} descriptors, not {count}")
 

@@ -19,7 +19,9 @@ from sealcast.cli import bought, output
 from sealcast.cli.escrowasking import Asker
 from sealcast.client.agent import AgentClient
 from sealcast.client.purchase import Escrow, EscrowOffer, Offer, Opening, Part, Purchase
+from sealcast.client.revocations import fetch_revoked
 from sealcast.core.errors import LocalError, RefusedError, UsageError
+from sealcast.device.revoked import read_revoked
 from sealcast.ledger.money import format_micro, parse_amount
 from sealcast.messages.encoding import encode
 from sealcast.messages.enrolment import Certificates
@@ -74,6 +76,7 @@ class Buying:
         async with Purchase(offer, self._agent, self._connect, self._say) as purchase:
             if purchase.is_owned:
                 return self._done(offer, None, "it opened here before")
+            purchase.revoked = await self._revoked(checked)
             order = await purchase.find()
             if order is None or order.state == "placed":
                 self._agree(checked, offer, order)
@@ -86,6 +89,17 @@ class Buying:
                 raise LocalError(self._why(opening, order))
             order = await (purchase.confirm if self._wish.confirms else purchase.show)(order)
             return self._done(offer, order, "")
+
+    async def _revoked(self, checked: CheckedHeader) -> frozenset[str]:
+        """Return which of a package's escrows were revoked, once the agent knows it as well.
+
+        Raises UnreachableError where no key server says: then nothing is asked of any escrow.
+        """
+        here = self._agent.presence
+        der = await fetch_revoked(here.servers, here.ca_pem)
+        self._agent.tell_revoked(der)
+        found = read_revoked(der, here.certificates.issuer)
+        return frozenset(key.id for key in checked.keys if found.has(key.escrow.serial))
 
     async def _paid(self, purchase: Purchase, order: OrderRow | None) -> OrderRow:
         try:

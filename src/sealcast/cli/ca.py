@@ -98,7 +98,11 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
 
 
 @app.command(
-    epilog=examples("sealcast ca revoke --id TV-0002", "sealcast ca revoke 5D0C... --reason key-compromise")
+    epilog=examples(
+        "sealcast ca revoke --id TV-0002",
+        "sealcast ca revoke 5D0C... --reason keyCompromise",
+        "sealcast ca revoke --escrow film.escrow",
+    )
 )
 def revoke(
     context: typer.Context,
@@ -107,6 +111,13 @@ def revoke(
     ] = None,
     *,
     id_: Annotated[str | None, typer.Option("--id", metavar="ID", help="The party, by its name.")] = None,
+    escrow: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An escrow, by its certificate: its escrow.json, a key file of it (NAME.escrow), or PEM.",
+        ),
+    ] = None,
     reason: Annotated[
         str, typer.Option(metavar="REASON", help="As RFC 5280 has it: keyCompromise, superseded ...")
     ] = "unspecified",
@@ -114,17 +125,19 @@ def revoke(
 ) -> None:
     """Revoke a party's certificates: it is refused from now on, whatever clock it has.
 
-    Its id stays taken; `registry remove` frees it.
+    Its id stays taken; `registry remove` frees it. Nobody buys at an escrow that was revoked, and no other
+    escrow opens upon its word.
     """
-    from sealcast.cli import acting
+    from sealcast.cli import acting, keyfiles
     from sealcast.cli import output as out
     from sealcast.core.errors import UsageError
     from sealcast.messages import operations
     from sealcast.messages.enrolment import CertificateList
 
-    if (serial is None) == (id_ is None):
-        raise UsageError("name either a certificate by its serial number or a party with --id")
-    fields = {"serial": serial, "id": id_, "reason": reason}
+    if [serial, id_, escrow].count(None) != 2:
+        raise UsageError("name a certificate by its serial number, a party with --id, or an --escrow")
+    certificate = None if escrow is None else keyfiles.escrow_certificate(escrow)
+    fields = {"serial": serial, "id": id_, "escrow": certificate, "reason": reason}
     answer = acting.ask(acting.operator(context), operations.CERTIFICATE_REVOKE, CertificateList, **fields)
     if json:
         out.print_json(answer)

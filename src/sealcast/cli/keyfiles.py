@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
@@ -16,6 +17,7 @@ from sealcast.client.transfer import Transfer
 from sealcast.config.load import Loaded
 from sealcast.config.places import state_dir
 from sealcast.core.errors import FormatError, UnreachableError, UsageError
+from sealcast.device.certified import read_certificate
 from sealcast.device.vault import Credential
 from sealcast.messages.encoding import decode
 from sealcast.messages.enrolment import CRL_PATH
@@ -45,6 +47,29 @@ def read_public_key(path: Path) -> Jwk:
     if key.is_secret:
         raise UsageError(f"{path} holds a secret key; give the public half, and keep the other where it is")
     return key
+
+
+class _Certified(msgspec.Struct):
+    """What an escrow's own file and those of its keys have in common."""
+
+    certificate: str
+
+
+def escrow_certificate(path: Path) -> str:
+    """Return an escrow's certificate (PEM) from its state's file, a file of its keys, or PEM.
+
+    Raises UsageError for a file that has none.
+    """
+    data = _read(path)
+    try:
+        is_json = data.lstrip().startswith(b"{")
+        text = decode(data, _Certified).certificate if is_json else data.decode("ascii")
+        read_certificate(text)
+    except (FormatError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} has no escrow's certificate: give its escrow.json, a file of its keys, or PEM"
+        ) from error
+    return text
 
 
 def check_free(path: Path) -> None:

@@ -5,6 +5,7 @@ escrow as the agent's device: `credential` and `keys` are what it takes. No secr
 """
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -157,6 +158,13 @@ class AgentClient:
     def fault(self, order: str) -> str | None:
         """Return the device's word (JWS `Fault`) of what was wrong with an order, if something was."""
         return self._ask(agent.AskFault(order=order), agent.FaultWord).fault
+
+    def tell_revoked(self, der: bytes) -> None:
+        """Have the agent know who was revoked; raises AuthenticationError for a list by somebody else."""
+        with os.fdopen(os.memfd_create("revoked", os.MFD_CLOEXEC), "wb") as file:
+            file.write(der)
+            file.flush()
+            self._ask(agent.Revoked(), agent.Done, (file.fileno(),))
 
     def open(self, head: int) -> agent.Session:
         """Open a package whose head, at least, can be read from a descriptor; raises RefusedError."""

@@ -182,6 +182,8 @@ class Purchase:
     connect: Callable[[EscrowOffer], AbstractAsyncContextManager[Escrow]]
     on_step: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    revoked: frozenset[str] = frozenset()
+    """Ids of escrows that the operator has revoked: they are asked for nothing."""
     _open: dict[str, Escrow] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -237,6 +239,8 @@ class Purchase:
         money did not move in time, which goes on by itself.
         """
         lead = await self._joined(self.offer.lead)
+        if order is None or order.state == "placed":
+            self._check_enough()
         if order is None:
             terms = {"key": self.offer.lead.key, "package": self.offer.package}
             await lead.expect(operations_escrow.ORDER_PLACE, OrderList, **terms)
@@ -337,7 +341,9 @@ class Purchase:
         )
 
     async def _joined(self, escrow: EscrowOffer) -> Escrow:
-        """Return an escrow that knows this device by its present certificates."""
+        """Return an escrow that knows this device by its certificates; RefusedError for a revoked one."""
+        if escrow.id in self.revoked:
+            raise _is_revoked(escrow.id)
         if escrow.id not in self._open:
             client = await self._stack.enter_async_context(self.connect(escrow))
             certificates = self.agent.presence.certificates
@@ -346,6 +352,13 @@ class Purchase:
                 raise AuthenticationError(f"{escrow.id} is not at its address: {joined.escrow} answers there")
             self._open[escrow.id] = client
         return self._open[escrow.id]
+
+    def _check_enough(self) -> None:
+        """Raise RefusedError where so many escrows were revoked that a package would not open, once paid."""
+        offer, gone = self.offer, [each.id for each in self.offer.escrows if each.id in self.revoked]
+        of_device = offer.licence is not None or not offer.parts
+        if gone and len(offer.escrows) - len(gone) < offer.threshold - of_device:
+            raise _is_revoked(gone[0])
 
     async def _one(self, escrow: Escrow, operation: Operation, order: str) -> OrderRow:
         """Ask for one order and return it as it stands; raises as `KeyServerClient.call`."""
@@ -373,3 +386,11 @@ class Purchase:
                 f"{lead.id} has the order {row.order} on other terms than it certified: nothing is paid"
             )
         return row
+
+
+def _is_revoked(escrow: str) -> RefusedError:
+    return RefusedError(
+        "certificate-revoked",
+        f"the operator has revoked the escrow {escrow}: nothing is bought there; what it holds,"
+        " ask back with sealcast order refund",
+    )

@@ -33,11 +33,12 @@ class CertifiedParty:
 
 @dataclass(frozen=True, slots=True)
 class CertifiedEscrow:
-    """An escrow: its id, its operator, and the key that signs its documents and receipts."""
+    """An escrow: its id and operator, the key that signs what it says, its certificate's serial number."""
 
     id: str
     operator: str
     signing: Jwk
+    serial: str
 
 
 def read_party(certificates: Certificates, ca_pem: str) -> CertifiedParty:
@@ -77,7 +78,7 @@ def read_escrow(certificate_pem: str, ca_pem: str) -> CertifiedEscrow:
     name, role, operator = _names(certificate)
     if role != ESCROW_ROLE or is_ca(certificate):
         raise AuthenticationError(f"the certificate is of a {role}, not of an escrow")
-    return CertifiedEscrow(name, operator, jwk_of(certificate.public_key()))
+    return CertifiedEscrow(name, operator, jwk_of(certificate.public_key()), f"{certificate.serial_number:x}")
 
 
 def is_identified(certificate: x509.Certificate) -> bool:

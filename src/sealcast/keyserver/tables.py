@@ -92,6 +92,17 @@ identified_devices = sa.Table(
 )
 """Devices whose person the operator knows, and by what; their certificates say so (IDENTIFIED_POLICY)."""
 
+revoked_escrows = sa.Table(
+    "revoked_escrows",
+    metadata,
+    sa.Column("serial", sa.Text, primary_key=True),
+    sa.Column("escrow", sa.Text, nullable=False),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+"""Escrows' certificates, which the operator's CA issued, and which are on the list of revoked ones."""
+
 channel_senders = sa.Table(
     "channel_senders",
     metadata,

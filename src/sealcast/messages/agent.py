@@ -98,6 +98,10 @@ class Close(
     session: Count
 
 
+class Revoked(msgspec.Struct, tag="revoked", tag_field="op", frozen=True, forbid_unknown_fields=True):
+    """Know who was revoked; comes with one descriptor, of a file with the key server's list (DER)."""
+
+
 class AskEntitlements(msgspec.Struct, tag="entitlements", tag_field="op", frozen=True):
     """What this device can open."""
 
@@ -110,7 +114,7 @@ class Forget(
     package: PackageId
 
 
-Ask = Hello | Sign | Blind | Unblind | AskFault | Open | Copy | Close | AskEntitlements | Forget
+Ask = Hello | Sign | Blind | Unblind | AskFault | Open | Copy | Close | Revoked | AskEntitlements | Forget
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -145,10 +145,14 @@ class CertificateAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateRevokeRequest(Request, frozen=True, kw_only=True):
-    """Operator: revoke one certificate by its serial number (hexadecimal), or all of a party by `id`."""
+    """Operator: revoke one certificate by its serial number (hexadecimal), or all of a party by `id`.
+
+    Or an escrow's: `escrow` is its certificate (PEM), which the operator's CA issued and nobody keeps.
+    """
 
     serial: str | None = None
     id: str | None = None
+    escrow: str | None = None
     reason: str = "unspecified"
 
 

@@ -172,6 +172,7 @@ def _certificates(
 ) -> CertificateDesk:
     return CertificateDesk(
         issuer=issuer,
+        ca_pem=shared.state.ca_pem,
         register=registry.register_certified,
         forget=shared.principals.forget,
         shut_out=assignments.shut_out,

@@ -12,6 +12,7 @@ import pytest
 
 from sealcast.device.chains import read_escrow
 from sealcast.escrow import store_keys
+from sealcast.keyserver.store_certificates import Revoked
 from sealcast.messages import jose
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.encoding import b64url_encode, decode, encode
@@ -26,7 +27,7 @@ from sealcast.messages.escrow import (
     Receipt,
 )
 from sealcast.messages.jwk import new_signing_pair
-from server.escrow.inside import EURO, Market
+from server.escrow.inside import EURO, Market, serial
 from server.escrow.selling import DEAR, PRICE, Sale, blinded, kinds, modulus_of, opened
 from server.running import RANDOM
 from storage.places import files
@@ -288,6 +289,20 @@ class TestUponAReceipt:
         own = LeadKey(escrow="other", key=sale.cheap.key)
         reply = sale.other.ask(seller, operations.ESCROW_KEY_ADD, price_class="loop", upon=own, **terms)
         assert reply.problem == "bad-request"
+
+    def test_a_revoked_lead_is_believed_no_more(self, sale: Sale) -> None:
+        """Once the escrow that signed a receipt is on the list, nothing is opened upon it; before, it was."""
+        fields, given = self.upon(sale), blinded(sale.there)[1]
+        line = Revoked(serial(sale.cheap.certificate), sale.market.wall_ms, "keyCompromise")
+        sale.market.revoked.append(line)
+        for is_listed in (True, False):
+            sale.market.let_pass(1)
+            sale.market.write_crl()
+            sale.other.read_crl()
+            reply = self.ask(sale, given, **fields)
+            assert (reply.problem == "certificate-revoked") == is_listed
+            assert ("the escrow lead was revoked" in reply.detail) == is_listed
+            sale.market.revoked = [each for each in sale.market.revoked if each != line]
 
     def test_a_receipt_that_is_not_the_one_is_refused(self, sale: Sale) -> None:
         """Forged, of another order, buyer, seller or kind, by no escrow of ours: nothing is opened."""

@@ -165,7 +165,12 @@ class OpeningDesk:
         elif request.receipt is not None and request.lead is not None:
             key = _key(connection, request.key)
             receipt = read_lead(
-                request, self._ca_pem, operator=self._house.operator, own_id=self._house.id, wall_ms=wall_ms
+                request,
+                self._ca_pem,
+                self._revoked,
+                operator=self._house.operator,
+                own_id=self._house.id,
+                wall_ms=wall_ms,
             )
             _check_receipt(receipt, caller, key)
             lead = receipt.escrow

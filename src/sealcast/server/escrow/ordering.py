@@ -1,5 +1,6 @@
 """Owns placing orders and looking at them: price and payee are the key's, whatever a package says."""
 
+from sealcast.core.ports import Random
 from sealcast.escrow import store_keys, store_orders, store_sellers
 from sealcast.escrow.orders import Terms
 from sealcast.escrow.payments import buyer_account, seller_account
@@ -48,7 +49,7 @@ class OrderDesk:
                 "busy", f"{PLACED_MAX} orders of {buyer} wait to be paid; pay one, or let it expire"
             )
         terms = Terms(
-            id=b64url_encode(self._shared.random.bytes(ORDER_ID_BYTES)),
+            id=new_order_id(self._shared.random),
             key=key.id,
             package=request.package,
             buyer=buyer,
@@ -73,6 +74,13 @@ class OrderDesk:
         rows = (order_row(call.connection, self._shared.house, each) for each in orders)
         page, has_more = fill(rows, request.limit)
         return Reply(OrderList(orders=page, next=page[-1].number if has_more else None))
+
+
+def new_order_id(random: Random) -> str:
+    """Return a fresh id that people can type: none begins with a hyphen, as options of a command do."""
+    while (made := b64url_encode(random.bytes(ORDER_ID_BYTES))).startswith("-"):
+        pass
+    return made
 
 
 def ordering_handlers(shared: EscrowShared) -> tuple[Handler, ...]:

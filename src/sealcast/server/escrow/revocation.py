@@ -7,38 +7,18 @@ The age of a list counts from what it says itself (`thisUpdate`, RFC 5280 §5.1.
 that is sent again stays old. While none is young enough, nothing is opened.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sealcast.core.errors import AuthenticationError, FormatError, LocalError, RefusedError, UsageError
 from sealcast.device.files import read_private, replace_private
+from sealcast.device.revoked import RevocationList, read_revoked
 from sealcast.keyserver.values import refusal
 
 CRL_FILE = "crl.der"
-CRL_BYTES_MAX = 16 * 2**20
-"""Some 300,000 revoked certificates; they leave the list when they expire."""
-
 AHEAD_MS = 60_000
 """How far the key server's clock may run ahead of ours."""
 
 RETRY_AFTER_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _List:
-    """A list that was checked: when it was made, its number (RFC 5280 §5.2.3), and who stands on it."""
-
-    made_ms: int
-    number: int
-    serials: frozenset[int]
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """What rises from list to list, also within a second."""
-        return self.made_ms, self.number
 
 
 class RevokedParties:
@@ -46,13 +26,13 @@ class RevokedParties:
 
     def __init__(self, issuer_pem: str, max_age_ms: int, kept: Path | None = None) -> None:
         """`kept` is where the list is kept between runs; raises UsageError for one that does not do."""
-        self._issuer = x509.load_pem_x509_certificate(issuer_pem.encode())
+        self._issuer_pem = issuer_pem
         self.max_age_ms = max_age_ms
         self._kept = kept
-        self._list: _List | None = None
+        self._list: RevocationList | None = None
         if kept is not None and kept.exists():
             try:
-                self._list = self._read(read_private(kept))
+                self._list = read_revoked(read_private(kept), issuer_pem)
             except (FormatError, AuthenticationError) as error:
                 raise UsageError(f"{kept}: {error}; remove it, it will be fetched again") from error
 
@@ -77,7 +57,7 @@ class RevokedParties:
         the future, FormatError for what is no list, LocalError where it cannot be kept. One that is not newer
         than ours changes nothing.
         """
-        found = self._read(der)
+        found = read_revoked(der, self._issuer_pem)
         if found.made_ms > wall_ms + AHEAD_MS:
             raise AuthenticationError("the list of revoked certificates is of the future: look at the clocks")
         before = self._list
@@ -102,20 +82,3 @@ class RevokedParties:
             f"the escrow has {what} of revoked certificates, and opens nothing until it has a new one",
         )
         raise RefusedError(no.type, no.detail, no.status, retry_after_s=RETRY_AFTER_S)
-
-    def _read(self, der: bytes) -> "_List":
-        if len(der) > CRL_BYTES_MAX:
-            raise FormatError(f"a list of revoked certificates has at most {CRL_BYTES_MAX} bytes")
-        try:
-            found = x509.load_der_x509_crl(der)
-            made = found.last_update_utc
-            serials = frozenset(each.serial_number for each in found)
-            number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        except Exception as error:
-            # The library has an error of its own for each fault of a list.
-            raise FormatError("not a list of revoked certificates (DER)") from error
-        key = self._issuer.public_key()
-        kinds = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-        if not isinstance(key, kinds) or not found.is_signature_valid(key):
-            raise AuthenticationError("the list of revoked certificates is not by this operator's issuing CA")
-        return _List(int(made.timestamp()) * 1_000, number, serials)

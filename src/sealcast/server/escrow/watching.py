@@ -8,12 +8,12 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
-from sealcast.client.transfer import Transfer
-from sealcast.core.errors import LocalError, RemoteError, SealcastError, UnreachableError
+from sealcast.client.revocations import fetch_revoked
+from sealcast.core.errors import LocalError, SealcastError
 from sealcast.core.ports import NS_PER_MS, Clock
+from sealcast.device.revoked import CRL_BYTES_MAX
 from sealcast.keyserver import store_certificates
-from sealcast.messages.enrolment import CRL_PATH
-from sealcast.server.escrow.revocation import CRL_BYTES_MAX, RevokedParties
+from sealcast.server.escrow.revocation import RevokedParties
 from sealcast.server.principals import Principals
 from sealcast.storage.unitofwork import UnitOfWork
 
@@ -101,26 +101,7 @@ class RevocationWatch:
     async def _fetch(self) -> bytes:
         if isinstance(self._sources, Path):
             return await asyncio.to_thread(_read_file, self._sources)
-        return await fetch_crl(self._sources, self._ca_pem)
-
-
-async def fetch_crl(servers: Sequence[str], ca_pem: str) -> bytes:
-    """Return the list of the first key server that gives one; raises UnreachableError."""
-    why: SealcastError = UnreachableError("no key server is known to ask for revoked certificates")
-    transfer = Transfer(ca_pem)
-    try:
-        for server in servers:
-            try:
-                reply = await transfer.get(server, CRL_PATH, bytes_max=CRL_BYTES_MAX)
-            except (UnreachableError, RemoteError) as error:
-                why = error
-                continue
-            if reply.status == 200:
-                return reply.body
-            why = UnreachableError(f"{server} gives no list of revoked certificates ({reply.status})")
-    finally:
-        await transfer.close()
-    raise why
+        return await fetch_revoked(self._sources, self._ca_pem)
 
 
 def _read_file(path: Path) -> bytes:
