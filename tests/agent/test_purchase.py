@@ -12,7 +12,7 @@ from sealcast.core.errors import AuthenticationError, FormatError, RefusedError
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode, encode
 from sealcast.messages.escrow import TYP_FAULT, Fault, OrderOpenRequest
-from sealcast.messages.package import TYP_LICENCE, Licence
+from sealcast.messages.package import TYP_LICENCE, Licence, header_digest
 from sealcast.sealpack.header import sign_header
 from sealcast.sealpack.licence import make_licence
 from sealpack.makers import RANDOM, WALL_MS, escrow, operator, seller
@@ -237,7 +237,7 @@ def test_list_and_forget(client: AgentClient, tmp_path: Path) -> None:
     ]
     buy(client, package, {2: escrow(1)}, order)
     (row,) = [row for row in client.entitlements() if row.order == order]
-    assert row.complete
+    assert (row.complete, row.digest) == (True, header_digest(package.token))
     with package.path.open("rb") as source, (tmp_path / "sink").open("wb") as sink:
         session = client.open(source.fileno())
         client.forget(row.package)

@@ -12,16 +12,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sealcast.client.purchase import EscrowOffer, Offer, Part, Purchase
+from sealcast.client.offer import EscrowOffer, Offer, Part
+from sealcast.client.purchase import Purchase
 from sealcast.core.errors import AuthenticationError, RefusedError, UnreachableError
 from sealcast.messages import agent, jose
 from sealcast.messages.encoding import decode, encode
 from sealcast.messages.escrow import TYP_ESCROW_RECEIPT, Joined, OrderList, OrderOpened, OrderRow, Receipt
 from sealcast.messages.operation import Operation
+from sealcast.messages.package import header_digest
 from sealpack import makers
 
 PRICE, CURRENCY, PACKAGE = 4_990_000, "EUR", "P" * 22
-LEAD = "escrow-0"
+LEAD, HEADER = "escrow-0", "header"
 
 
 class Weather:
@@ -176,6 +178,7 @@ class Device:
         self._party = makers.seller("tv", "device")
         self._weather, self._threshold, self._forged = weather, threshold, forged
         self._asked: dict[tuple[str, int], str] = {}
+        self.header = HEADER
         self._shares: dict[str, set[int]] = {}
         self._rows: dict[str, agent.EntitlementRow] = {}
 
@@ -198,8 +201,9 @@ class Device:
             limits=agent.Limits(frame_bytes=1, sessions=1, pending=1),
         )
 
-    def blind(self, _: str, number: int, order: str, **fields: Any) -> agent.Blinded:
+    def blind(self, header: str, number: int, order: str, **fields: Any) -> agent.Blinded:
         """Return `order`, c' and the receipt as one text."""
+        self.header = header
         with self._weather.step():
             blinded = self._asked.setdefault((order, number), f"{order}-c{number}-{len(self._asked)}")
         request = f"{order} {blinded} {fields['receipt'] or ''}"
@@ -217,6 +221,7 @@ class Device:
             is_complete = len(shares) >= self._threshold
             self._rows[order] = agent.EntitlementRow(
                 package=PACKAGE,
+                digest=header_digest(self.header),
                 title="A film",
                 order=order,
                 complete=is_complete,
@@ -249,7 +254,7 @@ class Shop:
         self.device = Device(self.weather, threshold, forged)
         self.steps: list[str] = []
         self.offer = Offer(
-            header="header",
+            header=HEADER,
             package=PACKAGE,
             title="A film",
             seller="studio",

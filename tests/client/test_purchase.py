@@ -42,6 +42,18 @@ def test_a_purchase(escrows: int, threshold: int) -> None:
     assert asyncio.run(bought(shop)) is None
 
 
+def test_another_package_of_the_same_id_is_another() -> None:
+    """Who has bought one does not have another that claims its id; that one takes an order of its own."""
+    shop = Shop()
+    opened = shop.offer
+    assert asyncio.run(bought(shop)) == Opening(1, 1, is_complete=True)
+    shop.offer = replace(opened, header="another header")
+    assert not shop.purchase().is_owned
+    assert asyncio.run(bought(shop)) == Opening(1, 1, is_complete=True)
+    assert len(set(shop.money.paid)) == 2
+    assert asyncio.run(bought(shop)) is None
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["asking fails", "the answer is lost"])
 def test_interrupted_anywhere_it_goes_on(*, after: bool) -> None:
     """Broken off at any step and typed again, it pays once, for one order, and the package opens."""

@@ -22,7 +22,6 @@ from sealcast.agent.secrets import (
     Pending,
     PendingState,
     Secrets,
-    header_digest,
 )
 from sealcast.core.errors import AuthenticationError, FormatError, RefusedError
 from sealcast.core.ports import Random
@@ -32,6 +31,7 @@ from sealcast.messages import agent, jose
 from sealcast.messages.encoding import b64url_decode, encode
 from sealcast.messages.escrow import OrderOpenRequest, escrow_audience
 from sealcast.messages.operations_escrow import ORDER_OPEN
+from sealcast.messages.package import header_digest
 from sealcast.messages.requests import JTI_BYTES
 from sealcast.sealpack.escrowkeys import EscrowKey
 from sealcast.sealpack.header import CheckedHeader, read_header
@@ -180,6 +180,7 @@ def rows(held: Held, secrets: Secrets) -> Iterator[agent.EntitlementRow]:
     for each in secrets.all_entitlements(held):
         yield agent.EntitlementRow(
             package=each.package,
+            digest=each.digest,
             title=each.title,
             order=each.order,
             complete=True,
@@ -190,6 +191,7 @@ def rows(held: Held, secrets: Secrets) -> Iterator[agent.EntitlementRow]:
         state = pending.state
         yield agent.EntitlementRow(
             package=state.package,
+            digest=state.digest,
             title=state.title,
             order=state.order,
             complete=False,

@@ -14,7 +14,7 @@ import structlog
 from sealcast.agent import blinding
 from sealcast.agent.holding import Held, Holding
 from sealcast.agent.revocations import Revocations
-from sealcast.agent.secrets import Entitlement, Secrets, content_key, header_digest
+from sealcast.agent.secrets import Entitlement, Secrets, content_key
 from sealcast.agent.sessions import OpenPackage, read_head, read_token
 from sealcast.agent.signing import sign_request
 from sealcast.core.errors import RefusedError
@@ -22,6 +22,7 @@ from sealcast.core.ports import Random
 from sealcast.messages import agent, jose
 from sealcast.messages.encoding import encode
 from sealcast.messages.escrow import TYP_FAULT, Fault
+from sealcast.messages.package import header_digest
 from sealcast.transport.frames import FRAME_BYTES_MAX
 
 SESSIONS_MAX = 16

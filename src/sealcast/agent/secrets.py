@@ -12,7 +12,6 @@ complete, the entitlement is written first and what waited is erased after: a cr
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,12 +26,11 @@ from sealcast.device.files import NEW, PRIVATE_MODE, erase_private, read_private
 from sealcast.messages import jose
 from sealcast.messages.agent import TYP_ENTITLEMENT, TYP_PENDING
 from sealcast.messages.encoding import decode, encode
-from sealcast.messages.package import PackageId
+from sealcast.messages.package import PackageId, header_digest
 
 PENDING_MAX = 1_000
 """Orders that wait at once: each has a file of some kilobytes, and nobody buys so much at a time."""
 
-DIGEST_CHARS = 32
 T = TypeVar("T")
 PENDING, ENTITLEMENT, LOCK = ".pending", ".entitlement", "lock"
 
@@ -86,11 +84,6 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     state: PendingState
     header: str
     licence: str | None
-
-
-def header_digest(token: str) -> str:
-    """Return the name of a package's header: no two packages have one, whatever id they claim."""
-    return hashlib.sha256(token.encode()).hexdigest()[:DIGEST_CHARS]
 
 
 class Secrets:

@@ -18,7 +18,8 @@ from sealcast.agent.sources import package_source
 from sealcast.cli import bought, output
 from sealcast.cli.escrowasking import Asker
 from sealcast.client.agent import AgentClient
-from sealcast.client.purchase import Escrow, EscrowOffer, Offer, Opening, Part, Purchase
+from sealcast.client.offer import EscrowOffer, Offer, Part
+from sealcast.client.purchase import Escrow, Opening, Purchase
 from sealcast.client.revocations import fetch_revoked
 from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.device.revoked import read_revoked
@@ -87,8 +88,10 @@ class Buying:
             opening = await purchase.open(order)
             if not opening.is_complete:
                 raise LocalError(self._why(opening, order))
+            for each in opening.failures:
+                self._say(f"{each.escrow} did not open its share: {each.error}")
             order = await (purchase.confirm if self._wish.confirms else purchase.show)(order)
-            return self._done(offer, order, "")
+            return self._done(offer, order, "", opening.failures)
 
     async def _revoked(self, checked: CheckedHeader) -> frozenset[str]:
         """Return which of a package's escrows were revoked, once the agent knows it as well.
@@ -175,9 +178,13 @@ class Buying:
             certificates=self._agent.presence.certificates,
         )
 
-    def _done(self, offer: Offer, order: OrderRow | None, how: str) -> None:
+    def _done(
+        self, offer: Offer, order: OrderRow | None, how: str, failures: Sequence[Failure] = ()
+    ) -> None:
         if self._wish.json:
-            output.print_json(self._fields(offer, order) | {"opens": True, "needs_licence": False})
+            named = {each.escrow: str(each.error) for each in failures}
+            done = {"opens": True, "needs_licence": False, "failures": named}
+            output.print_json(self._fields(offer, order) | done)
             return
         output.print_line(f"{offer.title} opens on {self._device}" + (f": {how}" if how else "; next:"))
         if how:

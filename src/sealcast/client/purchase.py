@@ -18,6 +18,7 @@ from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from sealcast.client.offer import EscrowOffer, Offer, Part
 from sealcast.core.errors import (
     AuthenticationError,
     FormatError,
@@ -106,51 +107,6 @@ class Escrow(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class EscrowOffer:
-    """An escrow of a package: where it is, the key that it opens with, and what its key document says."""
-
-    id: str
-    servers: tuple[str, ...]
-    certificate: str
-    key: str
-    price_class: str
-    price_micro: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A share that an escrow opens: its number, and the escrow's place in the offer."""
-
-    number: int
-    escrow: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What is for sale, from a package's header that was verified; `header` is its JWS.
-
-    The first escrow is the lead. `parts` are those of the header, or of the licence where there is one
-    (`licence`, its JWS, for the order `order`); none where a licence is still to come.
-    """
-
-    header: str
-    package: str
-    title: str
-    seller: str
-    escrows: tuple[EscrowOffer, ...]
-    threshold: int
-    parts: tuple[Part, ...]
-    licence: str | None = None
-    order: str | None = None
-
-    @property
-    def lead(self) -> EscrowOffer:
-        """The escrow that holds the money, whose price counts."""
-        return self.escrows[0]
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """An escrow that did not bring its share, and why."""
 
@@ -197,8 +153,8 @@ class Purchase:
 
     @property
     def is_owned(self) -> bool:
-        """Whether the package opens here already."""
-        return any(row.package == self.offer.package and row.complete for row in self.agent.entitlements())
+        """Whether the package opens here already: this very one, not another that claims its id."""
+        return any(row.digest == self.offer.digest and row.complete for row in self.agent.entitlements())
 
     async def find(self) -> OrderRow | None:
         """Return the order to go on with, None if one is to be placed.
@@ -369,10 +325,18 @@ class Purchase:
 
     def _is_useful(self, row: OrderRow) -> bool:
         """Whether a purchase goes on with an order; rather with what was opened than with what was not."""
+        if self._is_anothers(row.order):
+            return False
         if row.state in PAYABLE or row.state in {"paid", "issued"}:
             return True
         waiting = {each.order for each in self.agent.entitlements() if not each.complete}
         return row.state in OPENED and row.order in waiting
+
+    def _is_anothers(self, order: str) -> bool:
+        """Whether an order has begun to open another package here, of the same id and under the same key."""
+        return any(
+            row.order == order and row.digest != self.offer.digest for row in self.agent.entitlements()
+        )
 
     def _checked(self, row: OrderRow) -> OrderRow:
         """Return an order that is on the terms of the package; raises AuthenticationError for another.

@@ -194,9 +194,13 @@ class Done(msgspec.Struct, tag="done", tag_field="answer", frozen=True):
 
 
 class EntitlementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A package that opens here, or waits to: `have` of `threshold` shares; `number` where one is faulty."""
+    """A package that opens here, or waits to: `have` of `threshold` shares.
+
+    `digest` is `messages.package.header_digest` of its header: another package may claim the same id.
+    """
 
     package: PackageId
+    digest: str
     title: str
     order: str
     complete: bool

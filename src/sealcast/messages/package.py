@@ -8,6 +8,7 @@ licence file    JWS of `Licence` by the seller, for one order
 Numbers are big-endian. `docs/spec/package.md` has the rest: chunks, shares, encapsulation.
 """
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -26,6 +27,14 @@ SIZE_MAX = 2**46
 
 PackageId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
 """16 random bytes in base64url: new for each packing, so that no two packages share a content key."""
+
+
+HEADER_DIGEST_CHARS = 32
+
+
+def header_digest(token: str) -> str:
+    """Return the name of a package's header (JWS): no two packages have one, whatever id they claim."""
+    return hashlib.sha256(token.encode()).hexdigest()[:HEADER_DIGEST_CHARS]
 
 
 class SharePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
