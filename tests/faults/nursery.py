@@ -9,9 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Self
-
-from cli.terminal import Terminal
+from typing import Any, Protocol, Self
 
 WAIT_S = 30.0
 POLL_S = 0.01
@@ -108,12 +106,15 @@ class Child:
 
 
 class Forks:
-    """The process that forks: one serves all tests. Calls may come from any thread."""
+    """The process that forks: one serves all tests. Calls may come from any thread.
 
-    def __init__(self, **environment: str) -> None:
+    `within` is a command that runs another, where what is forked is to run.
+    """
+
+    def __init__(self, *within: str, **environment: str) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forks.py"))],
+            [*within, sys.executable, str(Path(__file__).with_name("forks.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environment},
@@ -134,10 +135,17 @@ class Forks:
         self._process.communicate()
 
 
+class Shell(Protocol):
+    """Where somebody types: a folder, and what the environment says."""
+
+    folder: Path
+    environment: dict[str, str]
+
+
 class Nursery:
     """Starts the processes of one test, in one terminal; used in a `with`, at whose end all are gone."""
 
-    def __init__(self, terminal: Terminal, forks: Forks) -> None:
+    def __init__(self, terminal: Shell, forks: Forks) -> None:
         self.terminal = terminal
         self._forks = forks
         self._numbers = itertools.count(1)

@@ -27,20 +27,30 @@ class Desk:
         """Its folders, by the places where they are found."""
         return {f"/{place}": self.folder / place for place in PLACES}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the environment says of who sits here."""
+        return {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "SDL_VIDEODRIVER": "dummy",
+            "SDL_AUDIODRIVER": "dummy",
+            "SDL_VIDEO_DUMMY_SAVE_FRAMES": "1",
+        }
+
+    @property
+    def _mounting(self) -> str:
+        return " && ".join(f"mount --bind {self.folder / place} /{place}" for place in PLACES)
+
     def type(self, line: str, **environment: str) -> Program:
         """Type a line in a terminal of its own; its output goes to files."""
-        mounts = " && ".join(f"mount --bind {self.folder / place} /{place}" for place in PLACES)
-        return self.host.start(
-            "sh",
-            "-c",
-            f"{mounts} && cd {self.folder} && exec sh -c {shlex.quote(line)}",
-            PATH=f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            HOME=str(self.folder),
-            SDL_VIDEODRIVER="dummy",
-            SDL_AUDIODRIVER="dummy",
-            SDL_VIDEO_DUMMY_SAVE_FRAMES="1",
-            **environment,
-        )
+        typed = f"{self._mounting} && cd {self.folder} && exec sh -c {shlex.quote(line)}"
+        return self.host.start("sh", "-c", typed, **self.environment, **environment)
+
+    def within(self) -> list[str]:
+        """Return a command that runs another here, for as long as that likes."""
+        there = ["ip", "netns", "exec", self.host.namespace]
+        return [*there, "sh", "-c", f'{self._mounting} && exec "$@"', "sh"]
 
     def do(self, line: str) -> str:
         """Type a line and return what it printed, once it ended well."""

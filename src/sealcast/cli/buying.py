@@ -91,7 +91,7 @@ class Buying:
             for each in opening.failures:
                 self._say(f"{each.escrow} did not open its share: {each.error}")
             order = await (purchase.confirm if self._wish.confirms else purchase.show)(order)
-            return self._done(offer, order, "", opening.failures)
+            return self._done(offer, order, "")
 
     async def _revoked(self, checked: CheckedHeader) -> frozenset[str]:
         """Return which of a package's escrows were revoked, once the agent knows it as well.
@@ -178,13 +178,9 @@ class Buying:
             certificates=self._agent.presence.certificates,
         )
 
-    def _done(
-        self, offer: Offer, order: OrderRow | None, how: str, failures: Sequence[Failure] = ()
-    ) -> None:
+    def _done(self, offer: Offer, order: OrderRow | None, how: str) -> None:
         if self._wish.json:
-            named = {each.escrow: str(each.error) for each in failures}
-            done = {"opens": True, "needs_licence": False, "failures": named}
-            output.print_json(self._fields(offer, order) | done)
+            output.print_json(self._fields(offer, order) | {"opens": True, "needs_licence": False})
             return
         output.print_line(f"{offer.title} opens on {self._device}" + (f": {how}" if how else "; next:"))
         if how:
