@@ -93,7 +93,7 @@ def escrow_settings(section: "EscrowSection", asked: Asked) -> "EscrowSettings":
     from sealcast.cli.roles import database_of
     from sealcast.config.places import state_dir
     from sealcast.config.schema import parse_listen
-    from sealcast.escrow.rules import Timeouts
+    from sealcast.escrow.rules import Refunds, Timeouts
     from sealcast.server.escrow.settings import EscrowSettings
 
     host, port = parse_listen(asked.listen or section.listen)
@@ -112,6 +112,7 @@ def escrow_settings(section: "EscrowSection", asked: Asked) -> "EscrowSettings":
         database=database_of(asked.database, section.database, None),
         urls=tuple(section.urls),
         timeouts=timeouts,
+        refunds=Refunds(most=section.refunds_max, within_ms=section.refunds_s * MS_PER_S),
         crl_every_s=section.crl_every_s,
         crl_max_age_s=section.crl_max_age_s,
         crl_file=Path(section.crl) if section.crl else None,

@@ -59,6 +59,7 @@ SILENCE_S_DEFAULT = 20
 
 SilenceS = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
 CrlS = Annotated[int, msgspec.Meta(ge=1, le=30 * 86_400)]
+RefundsMax = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 WaitS = Annotated[int, msgspec.Meta(ge=1, le=10 * 366 * 86_400)]
 """How long an order may wait: up to ten years."""
 
@@ -146,7 +147,8 @@ class EscrowSection(Section, frozen=True):
     `crl_every_s`, and nothing is opened under a list older than `crl_max_age_s`. `token` is a PKCS#11 URI:
     new private keys are made in it. An order that is not paid within `placed_s` expires; paid and not opened
     for `paid_s`, the money goes back; opened and nothing said for `issued_s`, it is the seller's; a dispute
-    that nobody ends in `disputed_s` ends as `dispute_ends` says.
+    that nobody ends in `disputed_s` ends as `dispute_ends` says. Of one buyer and price class no more than
+    `refunds_max` orders go back within `refunds_s`.
     """
 
     listen: str = ESCROW_LISTEN_DEFAULT
@@ -163,6 +165,8 @@ class EscrowSection(Section, frozen=True):
     issued_s: WaitS = 7 * 86_400
     disputed_s: WaitS = 30 * 86_400
     dispute_ends: Literal["release", "refund"] = "release"
+    refunds_max: RefundsMax = 20
+    refunds_s: WaitS = 30 * 86_400
 
 
 class AdminSection(Section, frozen=True):

@@ -45,15 +45,27 @@ class Treasury:
     ) -> Order:
         """Bring an event about, if it is this one's to bring about; told again, return the order as it is.
 
-        Raises the refusals `order-state` and `not-covered`, before anything is written.
+        Raises the refusals `order-state`, `too-many-refunds` and `not-covered`, before anything is written.
         """
         if is_already(order, event):
             return order
         check_may(order, event, actor)
+        if event is Event.PAY:
+            self.check_refunds(
+                connection, order.terms.buyer, order.terms.key, order.terms.price_class, now_ms
+            )
         if event is Event.PAY and self.is_here and not is_covered(connection, order.terms):
             raise refused("not-covered", f"{order.terms.buyer} has not enough for this order")
         changed = store_orders.change(connection, order, event, now_ms, self.house, reason=reason)
         return self.go_on(connection, changed, now_ms)
+
+    def check_refunds(
+        self, connection: sa.Connection, buyer: str, key: str, price_class: str, now_ms: int
+    ) -> None:
+        """Raise the refusal `too-many-refunds` for a buyer who pays and takes the price back too often."""
+        refunds = self.house.refunds
+        count = store_orders.count_back(connection, buyer, key, now_ms - refunds.within_ms)
+        refunds.check(count, buyer, price_class)
 
     def go_on(self, connection: sa.Connection, order: Order, now_ms: int) -> Order:
         """Move what an order claims and note it, where that is done here; else return it as it is."""

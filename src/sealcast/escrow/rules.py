@@ -83,6 +83,30 @@ class Timeouts:
         return events.get(state)
 
 
+@dataclass(frozen=True, slots=True)
+class Refunds:
+    """How often a buyer may have paid under one key and taken the price back, and within which time.
+
+    Orders that wait to be opened count as well: they may be taken back at any time. UsageError for no limit.
+    """
+
+    most: int = 20
+    within_ms: int = 30 * DAY_MS
+
+    def __post_init__(self) -> None:
+        if min(self.most, self.within_ms) <= 0:
+            raise UsageError("a limit of refunds is 1 at least, within some time")
+
+    def check(self, count: int, buyer: str, price_class: str) -> None:
+        """Raise the refusal `too-many-refunds` for a buyer who has as many as are allowed."""
+        if count >= self.most:
+            raise refused(
+                "too-many-refunds",
+                f"{count} orders of {buyer} for {price_class} were paid and went back, or wait to be opened,"
+                f" within {self.within_ms / DAY_MS:g} days: this escrow takes {self.most}",
+            )
+
+
 def fee_micro(price_micro: int, fee_per_mille: int) -> int:
     """Return what of a price stays with the escrow, rounded down to a micro-unit."""
     return price_micro * fee_per_mille // PER_MILLE

@@ -47,6 +47,15 @@ _CLAIMED = (
 _WAITING = sa.select(sa.func.count()).where(
     escrow_orders.c.buyer == sa.bindparam("of_buyer"), escrow_orders.c.state == OrderState.PLACED
 )
+_BACK = sa.select(sa.func.count()).where(
+    escrow_orders.c.buyer == sa.bindparam("of_buyer"),
+    escrow_orders.c.key_id == sa.bindparam("of_key"),
+    escrow_orders.c.state.in_((OrderState.PAYING, OrderState.PAID))
+    | (
+        escrow_orders.c.state.in_((OrderState.REFUNDING, OrderState.REFUNDED))
+        & (escrow_orders.c.changed_at_ms > sa.bindparam("since_ms"))
+    ),
+)
 _COUNTS = sa.select(escrow_orders.c.key_id, sa.func.count()).group_by(escrow_orders.c.key_id)
 _STATES = sa.select(escrow_orders.c.state, sa.func.count()).group_by(escrow_orders.c.state)
 
@@ -137,6 +146,12 @@ def claimed(connection: sa.Connection, after: int, count: int) -> list[Order]:
 def count_placed(connection: sa.Connection, buyer: str) -> int:
     """Return how many orders of a buyer nobody has paid."""
     return int(connection.execute(_WAITING, {"of_buyer": buyer}).scalar() or 0)
+
+
+def count_back(connection: sa.Connection, buyer: str, key: str, since_ms: int) -> int:
+    """Return how many orders of a buyer under a key went back after an instant, or may at any time."""
+    values = {"of_buyer": buyer, "of_key": key, "since_ms": since_ms}
+    return int(connection.execute(_BACK, values).scalar() or 0)
 
 
 def counts_by_key(connection: sa.Connection) -> dict[str, int]:

@@ -49,6 +49,7 @@ STATUS_OF = {
     "order-used": HTTPStatus.CONFLICT,
     "order-state": HTTPStatus.CONFLICT,
     "not-paid": HTTPStatus.CONFLICT,
+    "too-many-refunds": HTTPStatus.FORBIDDEN,
     "not-covered": HTTPStatus.PAYMENT_REQUIRED,
     "revocation-unknown": HTTPStatus.SERVICE_UNAVAILABLE,
     "unknown-certificate": HTTPStatus.NOT_FOUND,

@@ -95,7 +95,14 @@ def open_escrow(
     not ours or newer than this program, the token does not open, or keys are in one and none is named.
     """
     identity = check_is_escrow(state)
-    house = House(identity.id, state.operator, state.signing, identity.certificate, settings.timeouts)
+    house = House(
+        identity.id,
+        state.operator,
+        state.signing,
+        identity.certificate,
+        settings.timeouts,
+        settings.refunds,
+    )
     issuer, max_age_ms = state.issuer.certificate_pem.decode(), int(settings.crl_max_age_s * MS_PER_S)
     revoked = RevokedParties(issuer, max_age_ms, state.directory / CRL_FILE)
     engine, keyring = _open_records(state, settings, random)

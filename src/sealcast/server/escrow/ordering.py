@@ -30,7 +30,8 @@ class OrderDesk:
     def place(self, call: Call, request: OrderPlaceRequest) -> Reply:
         """Take an order under a key that takes any.
 
-        Raises the refusals `unknown-key`, `not-admitted`, and `busy` where too many are not paid.
+        Raises the refusals `unknown-key`, `not-admitted`, `busy` where too many are not paid, and
+        `too-many-refunds`.
         """
         key = store_keys.find(call.connection, request.key)
         if key is None or not key.is_open:
@@ -48,6 +49,8 @@ class OrderDesk:
             raise refusal(
                 "busy", f"{PLACED_MAX} orders of {buyer} wait to be paid; pay one, or let it expire"
             )
+        treasury = self._shared.treasury
+        treasury.check_refunds(call.connection, buyer, key.id, key.price_class, call.wall_ms)
         terms = Terms(
             id=new_order_id(self._shared.random),
             key=key.id,
