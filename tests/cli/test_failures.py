@@ -18,7 +18,7 @@ from sealcast.core.errors import FormatError, RefusedError, SealcastError, Unrea
         ),
         (FormatError("not a grant"), "not a grant", 1),
         (SealcastError("went wrong"), "went wrong", 1),
-        (ModuleNotFoundError("x", name="granian.server"), "pip install 'sealcast[server]'", 1),
+        (ModuleNotFoundError("x", name="litestar.handlers"), "pip install 'sealcast[server]'", 1),
         (ModuleNotFoundError("x", name="av"), "pip install 'sealcast[demo]'", 1),
         (PermissionError(13, "Permission denied", "/srv/x"), "refuses /srv/x: Permission denied", 1),
         (KeyError("x"), "internal error, please report it with the log of -v: KeyError: 'x'", 1),

@@ -14,29 +14,10 @@ from sealcast.messages.encoding import decode, encode
 from sealcast.messages.problems import Problem, problem, problem_name
 from sealcast.server.cluster.relayapp import RelayingApp
 from sealcast.server.cluster.relaying import HEADER_RELAYED, Relay
-from sealcast.server.listening import Listener
 from sealcast.server.state import load_server_state
+from server.overhttps import serving
 from server.running import Caller, Running, free_port, running
 from server.stories import told
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Any, directory: Path) -> AsyncIterator[str]:
-    """Serve an application under the certificate of a state directory; give its address."""
-    port = free_port()
-    listener = Listener(app, "127.0.0.1", port, directory / "tls.pem", directory / "tls.key")
-    task = asyncio.create_task(listener.serve())
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.01)
-        yield f"https://127.0.0.1:{port}"
-    finally:
-        listener.stop()
-        await task
 
 
 def says(name: str) -> Callable[..., Any]:
@@ -192,6 +173,6 @@ async def test_what_is_public_is_the_masters(tmp_path: Path) -> None:
         big, url = b"x" * (300 * 1024), caller.url + operations.CHANNEL_LIST.path
         with contextlib.suppress(aiohttp.ClientError):
             async with caller.session.post(url, data=big, ssl=caller.tls) as answer:
-                assert answer.status == 503
+                assert answer.status == 413
         async with caller.session.post(caller.url + "/v1/nowhere", data=b"", ssl=caller.tls) as answer:
             assert problem_name(decode(await answer.read(), Problem).type) == "unknown-channel"

@@ -13,7 +13,7 @@ import pytest
 
 from sealcast.core.errors import UsageError
 from sealcast.messages import operations
-from sealcast.server import front
+from sealcast.server import connections, listening
 from sealcast.server.run import serve_keyserver
 from sealcast.server.settings import KeyserverSettings
 from sealcast.transport.system import SystemClock, SystemRandom
@@ -185,7 +185,8 @@ def test_only_its_own_ca_and_tls_1_3(tmp_path: Path) -> None:
 
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends half a request is told so after a while, and holds nothing up."""
-    monkeypatch.setattr(front, "BODY_S_MAX", 0.2)
+    monkeypatch.setattr(connections, "BODY_S", 0.2)
+    monkeypatch.setattr(listening, "LOOK_S", 0.1)
 
     async def story() -> None:
         async with running(tmp_path) as server:

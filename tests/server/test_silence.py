@@ -19,10 +19,6 @@ from server.test_subscribing import open_channel, subscribe
 LATE_S = 3.0
 """How much later than told an end may come on a machine that has other things to do."""
 
-END_HEADERS, END_STREAM = 0x4, 0x1
-DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
 
 def over_http1(operation: Operation, body: bytes) -> bytes:
     """Return a request as HTTP/1.1 has it (RFC 9112)."""
@@ -30,35 +26,9 @@ def over_http1(operation: Operation, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def over_http2(operation: Operation, body: bytes) -> bytes:
-    """Return a connection's first bytes and one request as HTTP/2 has it (RFC 9113, RFC 7541 C.1)."""
-    path = operation.path.encode()
-    fields = b"\x83\x87\x04" + bytes([len(path)]) + path + b"\x01\x04test"
-    return (
-        PREFACE
-        + _frame(SETTINGS, 0, 0, b"")
-        + _frame(HEADERS, END_HEADERS, 1, fields)
-        + _frame(DATA, END_STREAM, 1, body)
-    )
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
-
-
-def kinds_of(frames: bytes) -> list[int]:
-    """Return the kinds of the frames that a server sent."""
-    kinds = []
-    while frames:
-        kinds.append(frames[3])
-        frames = frames[9 + int.from_bytes(frames[:3]) :]
-    return kinds
-
-
-async def converse(server: Running, sent: bytes, protocol: str) -> tuple[bytes, float]:
+async def converse(server: Running, sent: bytes) -> tuple[bytes, float]:
     """Send bytes over a TLS connection of its own; return all that came until its end, and after how long."""
     context = ssl.create_default_context(cadata=server.operator.credential.ca_pem)
-    context.set_alpn_protocols([protocol])
     port = int(server.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     try:
@@ -77,7 +47,7 @@ async def unsold(caller: Caller, token: str, name: str) -> bytes:
 
 
 def test_no_response_at_all(tmp_path: Path) -> None:
-    """Enrolment and subscription, over HTTP/1.1 and HTTP/2: the connection ends in time, without a response.
+    """Enrolment and subscription: the connection ends in time, without a response.
 
     Everybody else is answered meanwhile, on other connections, and the refusal is decided and counted.
     """
@@ -93,18 +63,14 @@ def test_no_response_at_all(tmp_path: Path) -> None:
             enrolment = await unsold(stranger, token, "FAKE-1")
             await device.fetch_nonce()
             asked = device.token(operations.SUBSCRIBE, channel="news", user="Ada").encode()
-            one, two, three, _ = await asyncio.gather(
-                converse(server, over_http1(operations.ENROL, enrolment), "http/1.1"),
-                converse(server, over_http1(operations.SUBSCRIBE, asked), "http/1.1"),
-                converse(server, over_http2(operations.ENROL, enrolment), "h2"),
+            one, two, _ = await asyncio.gather(
+                converse(server, over_http1(operations.ENROL, enrolment)),
+                converse(server, over_http1(operations.SUBSCRIBE, asked)),
                 _others_are_answered(server, token),
             )
             for got, took_s in (one, two):
                 assert got == b""
                 assert took_s > SILENT_S - 0.05
-            assert HEADERS not in kinds_of(three[0])
-            assert SETTINGS in kinds_of(three[0])
-            assert three[1] > SILENT_S - 0.05
             listed = (await server.operator.must(operations.SUBSCRIBER_LIST)).subscribers
             assert [row.device for row in listed] == ["TV-3"]
             await _descriptors(before)
@@ -148,7 +114,7 @@ def test_few_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             await sell(server, "TV-2")
             enrolment = await unsold(newcomer(server), await invite(server), "FAKE-1")
             sent = over_http1(operations.ENROL, enrolment)
-            ends = await asyncio.gather(*(converse(server, sent, "http/1.1") for _ in range(3)))
+            ends = await asyncio.gather(*(converse(server, sent) for _ in range(3)))
             assert [got for got, _ in ends] == [b""] * 3
 
     asyncio.run(story())

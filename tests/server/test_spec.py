@@ -9,7 +9,8 @@ from sealcast.messages import jose, nonces, operations, problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 from sealcast.messages.operation import Operation
 from sealcast.server import state
-from sealcast.server.pipeline import JTI_CHARS_MAX, REMEMBERED_MS
+from sealcast.server.authenticating import JTI_CHARS_MAX
+from sealcast.server.pipeline import REMEMBERED_MS
 from sealcast.server.request_key import HELD_MAX
 
 TEXT = (Path(__file__).parents[2] / "docs" / "spec" / "messages.md").read_text()

@@ -26,7 +26,6 @@ INTERRUPTED = 130
 
 EXTRA_OF = {
     "litestar": "server",
-    "granian": "server",
     "sqlalchemy": "server",
     "alembic": "server",
     "prometheus_client": "server",

@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from sealcast.core.secret import Secret
 
 LEVELS = ("debug", "info", "warning", "error")
-CHATTY = ("asyncio", "aiohttp", "granian.access", "_granian", "alembic", "sqlalchemy")
+CHATTY = ("asyncio", "aiohttp", "alembic", "sqlalchemy")
 """Libraries whose own news is of use to their developers; from them we pass on warnings only."""
 
 HIDDEN_NAMES = frozenset({"key", "salt", "kek", "k", "d", "secret", "token", "sealed_key", "material"})

@@ -11,8 +11,8 @@ from sealcast.keyserver.views import Views
 from sealcast.messages import operations
 from sealcast.messages.nonces import NONCE_VALID_MS
 from sealcast.messages.subscribing import EventsRequest
+from sealcast.server.authenticating import check_standing
 from sealcast.server.eventlink import Opened
-from sealcast.server.pipeline import check_standing
 from sealcast.server.principals import Principals
 from sealcast.subscribers import store as allow_list
 

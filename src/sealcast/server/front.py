@@ -1,10 +1,11 @@
 """Owns the short way of an HTTP request to its operation: path, bounded body, answer; the rest goes inside.
 
 ```
-POST, a path of the table ──► body (size, time) ──► pipeline ──► answer
+POST, a path of the table ──► body ──► pipeline ──► answer
 anything else             ──► the framework: documents, health, metrics, and every no that is about HTTP
 ```
-The framework takes about 0.2 ms for a request, more than a grant takes in all.
+The framework takes about 0.2 ms for a request, more than a grant takes in all. Key requests need not even
+the task that ASGI takes for each (`begin`).
 """
 
 import asyncio
@@ -16,14 +17,8 @@ from sealcast.keyserver.calls import Handler
 from sealcast.messages import problems
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, encode
 from sealcast.messages.problems import Problem
-from sealcast.server.pipeline import HttpAnswer
+from sealcast.server.pipeline import Give, HttpAnswer
 from sealcast.server.silence import Silence
-
-BODY_S_MAX = 10.0
-"""A request has some kilobytes; whoever takes longer to send them holds a place that others need."""
-
-LOOK_S = 1.0
-"""So much longer a slow one may take: one look at all of them costs less than a timer for each request."""
 
 HEADS_MAX = 64
 """Heads of answers remembered: they differ by the nonce, which changes ten times a second."""
@@ -51,6 +46,10 @@ class Answering(Protocol):
         """Answer one request, whatever it is."""
         ...
 
+    def begin(self, handler: Handler, body: bytes, give: Give) -> bool:
+        """Do the same through `give`, without a task; False where there is no such way."""
+        ...
+
 
 class Front:
     """Carries out the operations of `handlers`, by path; everything else is `inside`'s."""
@@ -62,7 +61,6 @@ class Front:
         self._handlers = dict(handlers)
         self._pipeline = pipeline
         self._silence = silence
-        self._patience = Patience()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,6 +69,11 @@ class Front:
             await self._inside(scope, receive, send)
         else:
             await send_answer(send, await self.carry_out(handler, receive, lambda: scope))
+
+    def begin(self, method: str, path: str, body: bytes, give: Give) -> bool:
+        """Have a request answered through `give` without a task; False for one that goes the other way."""
+        handler = self.handler(method, path)
+        return handler is not None and self._pipeline.begin(handler, body, give)
 
     def handler(self, method: str, path: str) -> Handler | None:
         """Return who carries a request out, None if that is not for us."""
@@ -82,57 +85,13 @@ class Front:
         """Return the answer to a request; `addresses` gives `client` and `server` as ASGI has them."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        body = await self._patience.read(receive, loop, began_s)
+        body = await _read(receive)
         answer = body if isinstance(body, HttpAnswer) else await self._pipeline.answer(handler, body)
         if self._silence.is_for(answer):
             await self._silence.fall(addresses(), began_s)
             # The connection has ended, so nobody hears this; the server wants an answer.
             return HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
         return answer
-
-
-class Patience:
-    """Reads bodies, and ends those that take too long."""
-
-    def __init__(self) -> None:
-        self._begun: dict[asyncio.Task[Any] | None, float] = {}
-        self._late: set[asyncio.Task[Any] | None] = set()
-        self._looks = False
-
-    async def read(
-        self, receive: Receive, loop: asyncio.AbstractEventLoop, began_s: float
-    ) -> bytes | HttpAnswer:
-        """Return a request's body, or what to say of one that is too large, slow or broken off.
-
-        `began_s` is now, by the clock of the running loop.
-        """
-        task = asyncio.current_task()
-        self._begun[task] = began_s
-        if not self._looks:
-            self._looks = True
-            loop.call_later(min(LOOK_S, BODY_S_MAX), self._look, loop)
-        try:
-            return await _read(receive)
-        except asyncio.CancelledError:
-            if task is None or task not in self._late or task.uncancel():
-                raise
-            return _no(408, "the request did not come in time")
-        finally:
-            del self._begun[task]
-            self._late.discard(task)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancel what has begun too long ago, and look again while there is anything."""
-        now_s = loop.time()
-        for task, began_s in self._begun.items():
-            if now_s - began_s < BODY_S_MAX:
-                break
-            if task is not None and task not in self._late:
-                self._late.add(task)
-                task.cancel()
-        self._looks = bool(self._begun)
-        if self._looks:
-            loop.call_later(min(LOOK_S, BODY_S_MAX), self._look, loop)
 
 
 async def send_answer(send: Send, answer: HttpAnswer) -> None:

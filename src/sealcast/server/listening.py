@@ -1,17 +1,17 @@
-"""Owns the HTTPS listener: granian in our loop, with limits for slow clients and changes of certificate."""
+"""Owns the HTTPS listener: it accepts connections, looks after those that are slow, changes certificates."""
 
 import asyncio
-import os
+import contextlib
+import socket
 import ssl
+from email.utils import formatdate
 from pathlib import Path
-from typing import Any
-
-from granian._granian import ListenerSpec, SocketHolder
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings, HTTP2Settings
-from granian.server.embed import AsyncWorker, Server
 
 from sealcast.core.errors import UsageError
+from sealcast.server import asgi
+from sealcast.server.connections import Connection
+from sealcast.server.front import Application, Front
+from sealcast.server.http1 import Head
 
 STOP_WAIT_S = 2.5
 """How long open requests may take to finish after the end was asked for; the promise is 5 s in all."""
@@ -19,86 +19,168 @@ STOP_WAIT_S = 2.5
 BACKLOG = 4_096
 """Connections waiting to be accepted, and connections open at once: receivers come in crowds at a change."""
 
-HEADER_WAIT_MS = 10_000
-"""A request's header that has begun is whole within this, or the connection ends (HTTP/1)."""
+ACCEPTS_AT_ONCE = 32
+"""Between two looks at everything else: each wraps a socket, 0.1 ms."""
 
-PING_MS = 15_000
-PING_WAIT_S = 10
-"""HTTP/2 has no such limit on headers; a peer that does not answer a ping is gone."""
+ACCEPT_PAUSE_S = 0.2
+"""With all places taken, or after the system had no descriptor or memory for a connection."""
 
-STREAMS_MAX = 32
-"""Requests at one time on one HTTP/2 connection; a party of ours has four."""
+LOOK_S = 1.0
+"""So much longer a slow peer may take: one look at all of them costs less than a timer for each request."""
 
 
-class Listener(Server):
-    """Granian's embedded server, with an end in bounded time and certificates that change.
+class Listener:
+    """Serves an ASGI application over HTTPS (TLS 1.3, HTTP/1.1), each request in a task of its own.
 
-    The library's own end either waits for ever or cancels a future that it then sets (granian 2.8).
+    What a `Front` has a short way for needs no task. Calling order: `serve`, meanwhile `renew_certificate`,
+    `stop`.
     """
 
-    def __init__(self, app: Any, host: str, port: int, certificate: Path, key: Path) -> None:  # noqa: ANN401
-        """Open nothing yet. `app` is any ASGI application; raises UsageError for files that do not fit."""
+    def __init__(self, app: Application, host: str, port: int, certificate: Path, key: Path) -> None:
+        """Open nothing yet, `host` is numeric; raises UsageError for files that do not fit."""
+        self._app = app
+        self._front = app if isinstance(app, Front) else None
+        self._address = host, port
+        self._tls = make_context(certificate, key)
+        self._ended = asyncio.Event()
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepts = False
+        self._listening: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.date_line = _date_line()
+
+    async def serve(self) -> None:
+        """Serve until `stop`, then finish requests for `STOP_WAIT_S` at most; raises OSError at the start."""
+        self._listening = _listening_socket(*self._address)
+        self._accept_again()
+        look = asyncio.create_task(self._look_again_and_again())
         try:
-            super().__init__(
-                app,
-                address=host,
-                port=port,
-                interface=Interfaces.ASGINL,
-                http=HTTPModes.auto,
-                websockets=False,
-                backlog=BACKLOG,
-                backpressure=BACKLOG,
-                http1_settings=HTTP1Settings(header_read_timeout=HEADER_WAIT_MS),
-                http2_settings=HTTP2Settings(
-                    keep_alive_interval=PING_MS,
-                    keep_alive_timeout=PING_WAIT_S,
-                    max_concurrent_streams=STREAMS_MAX,
-                ),
-                log_enabled=False,
-                log_dictconfig={"handlers": {}, "loggers": {}},
-                ssl_cert=certificate,
-                ssl_key=key,
-                ssl_protocol_min=SSLProtocols.tls13,
-            )
-        except (ssl.SSLError, OSError) as error:
-            raise UsageError(f"{certificate} and {key} do not fit each other: {error}") from error
-        self._leaving: list[asyncio.Task[None]] = []
+            await self._ended.wait()
+        finally:
+            self._accepts = False
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
+            await self._finish()
+            look.cancel()
+
+    def stop(self) -> None:
+        """End; `serve` returns soon."""
+        self._ended.set()
 
     def renew_certificate(self, certificate: Path, key: Path) -> None:
         """Serve new connections under another certificate; raises UsageError, and changes nothing.
 
-        Both workers accept from the same socket, the new one first, so nobody finds the port closed. The old
-        one finishes its requests and closes connections that are idle.
+        Connections that are open finish their request, and end; those that are idle end at once.
         """
+        self._tls = make_context(certificate, key)
+        self._retire_all()
+
+    # From connections
+
+    def asked(self, connection: Connection, head: Head, body: bytes) -> None:
+        """Have a request answered."""
+        if self._front is not None and self._front.begin(head.method, head.path, body, connection.give):
+            return
         try:
-            self.build_ssl_context(certificate, key, None, SSLProtocols.tls13, None, [], client_verify=False)
-        except (ssl.SSLError, OSError) as error:
-            raise UsageError(f"{certificate} and {key} do not fit each other: {error}") from error
-        old, self.wrks = self.wrks, []
-        worker = self._spawn_worker(0, self._spawn_asgi_worker, self.target)
-        worker.start()  # type: ignore[no-untyped-call]
-        self.wrks.append(worker)
-        for each in old:
-            each.terminate()  # type: ignore[no-untyped-call]
-        self._leaving = [task for task in (*self._leaving, *_tasks(old)) if not task.done()]
+            scope = asgi.scope_of(head, connection.peer, connection.own)
+        except OSError:
+            connection.close()
+            return
+        task = self._loop.create_task(asgi.carry_out(self._app, scope, body, connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _init_shared_socket(self) -> None:
-        """Open one socket for all workers; with one each, those who wait at the old one would be lost."""
-        self._sfd: Any = ListenerSpec(self.bind_addr, self.bind_port, self.backlog).build().get_fd()
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
 
-    def _spawn_worker(self, *arguments: Any, **more: Any) -> AsyncWorker:  # noqa: ANN401 - as granian has it
-        # A worker closes its descriptor at its end, so each gets one of its own.
-        self._shd: Any = SocketHolder(os.dup(self._sfd), False, self.backlog)  # type: ignore[call-arg]
-        return super()._spawn_worker(*arguments, **more)
+    # From the network
 
-    async def _stop_workers(self) -> None:
-        os.close(self._sfd)
-        for worker in self.wrks:
-            worker.terminate()  # type: ignore[no-untyped-call]
-        if tasks := [*_tasks(self.wrks), *self._leaving]:
-            await asyncio.wait(tasks, timeout=STOP_WAIT_S)
-        self.wrks.clear()
+    def _accept(self) -> None:
+        if self._listening is None:
+            return
+        for _ in range(ACCEPTS_AT_ONCE):
+            if len(self._connections) >= BACKLOG:
+                self._pause_accepting()
+                return
+            try:
+                accepted, peer = self._listening.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError:
+                self._pause_accepting()
+                return
+            try:
+                self._connections.add(Connection(accepted, peer[:2], self._tls, self._loop, self))
+            except (OSError, ValueError):
+                accepted.close()
+
+    def _pause_accepting(self) -> None:
+        """Leave connections to wait in the kernel's queue for a while."""
+        if self._accepts and self._listening is not None:
+            self._accepts = False
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if not self._accepts and not self._ended.is_set() and self._listening is not None:
+            self._accepts = True
+            self._loop.add_reader(self._listening, self._accept)
+
+    # By the clock
+
+    async def _look_again_and_again(self) -> None:
+        """End what takes too long, and keep the date."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.date_line = _date_line()
+            now_s = self._loop.time()
+            for connection in [each for each in self._connections if each.deadline_s < now_s]:
+                connection.expire()
+
+    async def _finish(self) -> None:
+        """Let open requests finish for a while, then end all."""
+        self._retire_all()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WAIT_S):
+                while any(each.is_busy for each in self._connections):  # noqa: ASYNC110 - once, at the end
+                    await asyncio.sleep(0.02)
+        for task in [*self._tasks]:
+            task.cancel()
+        for connection in [*self._connections]:
+            connection.close()
+
+    def _retire_all(self) -> None:
+        for connection in [*self._connections]:
+            connection.retire()
 
 
-def _tasks(workers: list[AsyncWorker]) -> list[asyncio.Task[None]]:
-    return [worker._task for worker in workers if worker._task]  # noqa: SLF001 - no public wait
+def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the TLS of a server; raises UsageError for files that do not fit each other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"{certificate} and {key} do not fit each other: {error}") from error
+    return context
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _date_line() -> bytes:
+    return b"date: %s\r\n" % formatdate(usegmt=True).encode("ascii")

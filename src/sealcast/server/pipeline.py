@@ -1,8 +1,8 @@
-"""Owns the way of every signed request: authenticate, decide once, record, answer.
+"""Owns the way of every signed request: authenticate (`authenticating`), decide once, record, answer.
 
 ```
-size ─► header ─► principal ─► signature ─► claims ─► nonce ─► standing ─► role ─┐
-  ┌──────────────── one unit of work, durable before the answer ◄────────────────┘
+signed, fresh, by whom ─► one unit of work, durable before the answer
+  ┌───────────────────────────────┘
   └─ seen this jti? ─ no ─► operation ─► decision kept ─► answer: JSON, or sealed to the caller
                     └ yes ─► the same decision, nothing recorded
 ```
@@ -10,9 +10,8 @@ A newcomer is nobody yet: its keys come with its request, and only its invitatio
 strangers leave nothing behind.
 """
 
-import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +20,6 @@ import msgspec
 import sqlalchemy as sa
 
 from sealcast.core.errors import (
-    AuthenticationError,
     FencedError,
     LocalError,
     RefusedError,
@@ -36,14 +34,13 @@ from sealcast.keyserver import store_requests
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.store_requests import Decided
 from sealcast.keyserver.values import refusal
-from sealcast.messages import jose, nonces, problems
-from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode, encode
+from sealcast.messages import nonces, problems
+from sealcast.messages.encoding import decode, encode
 from sealcast.messages.jwk import Jwk
-from sealcast.messages.operation import Operation
 from sealcast.messages.problems import Problem
-from sealcast.messages.requests import Request
 from sealcast.messages.sealedanswers import seal_answer
 from sealcast.server.audience import Audience
+from sealcast.server.authenticating import Asked, Authentication, why_no_longer
 from sealcast.server.metrics import Metrics
 from sealcast.server.newcomers import NEWCOMER_ROLE, ReadNewcomer, read_newcomer
 from sealcast.server.principals import Principals
@@ -57,9 +54,6 @@ MINTED_MS = 100
 """How long a nonce is handed out: it names an instant, and all callers of that instant may have the same."""
 
 PRUNE_EVERY_MS = 1_000
-JTI_CHARS_MAX = 64
-"""Ours have 22 characters; longer ones would only fill the table."""
-
 NOES = (RefusedError, RemoteError, UsageError)
 """What an operation says no with; any other error is a fault."""
 
@@ -87,21 +81,48 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     epochs: list[int] = []
 
 
-class _Asked(NamedTuple):
-    """An authenticated request; `digest` is over all of it but the nonce, which a retry may renew."""
-
-    caller: Principal
-    request: Request
-    digest: bytes
-    token: bytes
-
-
 class _Item(NamedTuple):
     """A request on its way to be decided; `ahead` is what the handler's `ahead` brought."""
 
     handler: Handler
-    asked: _Asked
+    asked: Asked
     ahead: msgspec.Struct | None
+
+
+Give = Callable[[HttpAnswer], None]
+"""Takes an answer, and raises nothing."""
+
+
+class _Begun:
+    """A request that is answered without a task: it takes what the unit of work brings."""
+
+    __slots__ = ("_give", "_handler", "_pipeline", "asked")
+
+    def __init__(self, pipeline: "Pipeline", handler: Handler, give: Give) -> None:
+        self._pipeline, self._handler, self._give = pipeline, handler, give
+        self.asked: Asked | None = None
+
+    def done(self) -> bool:
+        """Say that somebody waits: a peer that has gone makes no difference."""
+        return False
+
+    def set_result(self, decided: bytes | RefusedError) -> None:
+        """Answer as was decided."""
+        if self.asked is None:
+            return
+        try:
+            answer = self._pipeline.answer_to(self._handler, self.asked, decided)
+        except Exception as error:  # noqa: BLE001 - as in `Pipeline.answer`
+            self.set_exception(error)
+        else:
+            self._pipeline.count(self._handler, answer)
+            self._give(answer)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Say no."""
+        answer = self._pipeline.no_to(self._handler, error)
+        self._pipeline.count(self._handler, answer)
+        self._give(answer)
 
 
 class Pipeline:
@@ -122,12 +143,17 @@ class Pipeline:
         escrow: str | None = None,
     ) -> None:
         """`read_newcomer` reads what somebody unknown signs; `escrow` is an escrow's id."""
-        self._read_newcomer = read_newcomer
-        self._audience = Audience(operator, escrow)
+        self._callers = Authentication(
+            audience=Audience(operator, escrow),
+            nonce_key=nonce_key,
+            kek=kek,
+            principals=principals,
+            unit_of_work=unit_of_work,
+            clock=clock,
+            read_newcomer=read_newcomer,
+        )
         self._nonce_key = nonce_key
-        self._nonces = nonces.Nonces(nonce_key)
         self._signing = signing
-        self._kek = kek
         self._principals = principals
         self._unit_of_work = unit_of_work
         self._clock = clock
@@ -147,15 +173,42 @@ class Pipeline:
         """Answer one request; whatever happens, the answer is ours and says nothing of our insides."""
         try:
             answer = await self._answer(handler, body)
-        except RefusedError as no:
-            answer = self.refuse(no)
-        except FencedError as error:
-            answer = self.refuse(RefusedError("busy", str(error), 503, retry_after_s=1.0))
-        except Exception:  # noqa: BLE001 - the caller gets an answer, the log the fault
-            _log.exception("%s failed", handler.operation.name)
-            answer = self.refuse(refusal("internal", "the key server has a fault; its log says more"))
-        self._metrics.count_request(handler.operation.name, answer.no or "ok")
+        except Exception as error:  # noqa: BLE001 - the caller gets an answer, the log the fault
+            answer = self.no_to(handler, error)
+        self.count(handler, answer)
         return answer
+
+    def begin(self, handler: Handler, body: bytes, give: Give) -> bool:
+        """Do as `answer` without a task, for a request that is decided together with others.
+
+        `give` is called with the answer in the running loop, maybe at once. False for what takes a wait
+        besides: then nothing was done, and `answer` is to be called.
+        """
+        if handler.together is None or handler.ahead is not None:
+            return False
+        begun = _Begun(self, handler, give)
+        try:
+            asked = begun.asked = self._callers.authenticate_remembered(handler.operation, body)
+            if asked is None:
+                return False
+            item = _Item(handler, asked, None)
+            self._unit_of_work.begin_together(self._decide_all, item, begun)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            begun.set_exception(error)
+        return True
+
+    def no_to(self, handler: Handler, error: BaseException) -> HttpAnswer:
+        """Return what a caller is told of an error; what is our fault is logged."""
+        if isinstance(error, RefusedError):
+            return self.refuse(error)
+        if isinstance(error, FencedError):
+            return self.refuse(RefusedError("busy", str(error), 503, retry_after_s=1.0))
+        _log.error("%s failed", handler.operation.name, exc_info=error)
+        return self.refuse(refusal("internal", "the key server has a fault; its log says more"))
+
+    def count(self, handler: Handler, answer: HttpAnswer) -> None:
+        """Count an answer that goes out."""
+        self._metrics.count_request(handler.operation.name, answer.no or "ok")
 
     def refuse(self, no: RefusedError, caller: Principal | None = None) -> HttpAnswer:
         """Return a no as problem details (RFC 9457)."""
@@ -166,13 +219,17 @@ class Pipeline:
         return HttpAnswer(problem.status, encode(problem), problems.MEDIA_TYPE_PROBLEM, headers, no.type)
 
     async def _answer(self, handler: Handler, body: bytes) -> HttpAnswer:
-        asked = await self._authenticate(handler.operation, body)
+        asked = await self._callers.authenticate(handler.operation, body)
         ahead = None if handler.ahead is None else await handler.ahead(asked.caller, asked.request)
         item = _Item(handler, asked, ahead)
         if handler.together is None:
             decided = await self._unit_of_work.run(partial(self._decide, item))
         else:
             decided = await self._unit_of_work.run_together(self._decide_all, item)
+        return self.answer_to(handler, asked, decided)
+
+    def answer_to(self, handler: Handler, asked: Asked, decided: bytes | RefusedError) -> HttpAnswer:
+        """Return the answer that carries a decision to the caller, sealed if it is to be."""
         if isinstance(decided, RefusedError):
             return self.refuse(decided, asked.caller)
         headers = self._headers(asked.caller)
@@ -181,47 +238,6 @@ class Pipeline:
         caller = asked.caller
         sealed = seal_answer(decided, caller.kek, kid=caller.id, signing=self._signing)
         return HttpAnswer(200, sealed.encode(), problems.MEDIA_TYPE_JOSE, headers)
-
-    async def _authenticate(self, operation: Operation, body: bytes) -> _Asked:
-        """Return the request and its caller; raises RefusedError for what is not a fresh, signed request."""
-        if len(body) > MESSAGE_BYTES_MAX:
-            raise refusal("bad-request", f"a request has at most {MESSAGE_BYTES_MAX} bytes")
-        try:
-            caller, request = await self._read(operation, body)
-        except AuthenticationError as error:
-            raise refusal("not-authenticated", str(error)) from error
-        except RemoteError as error:
-            raise refusal("bad-request", str(error)) from error
-        self._check_claims(operation, caller, request)
-        digest = hashlib.sha256(encode(msgspec.structs.replace(request, nonce=""))).digest()
-        return _Asked(caller, request, digest, body)
-
-    async def _read(self, operation: Operation, body: bytes) -> tuple[Principal, Request]:
-        """Return the caller and its request once the signature is verified."""
-        if operation.role == NEWCOMER_ROLE:
-            newcomer = self._read_newcomer(body, self._kek)
-            return newcomer.caller, newcomer.request
-        signed = jose.peek(body)
-        caller = await self._principals.find(signed.kid, self._unit_of_work)
-        if caller is None:
-            raise _nobody()
-        return caller, decode(jose.verify(signed, caller.signing, typ=jose.TYP_REQUEST), operation.request)
-
-    def _check_claims(self, operation: Operation, caller: Principal, request: Request) -> None:
-        wall_ms = self._wall_ms()
-        self._audience.check(request.aud)
-        if request.op != operation.name:
-            raise refusal(
-                "bad-request", f"the request was signed for another operation than {operation.name}"
-            )
-        if not 0 < len(request.jti) <= JTI_CHARS_MAX:
-            raise refusal("bad-request", f"a jti has 1 to {JTI_CHARS_MAX} characters")
-        try:
-            self._nonces.check(request.nonce, wall_ms)
-        except AuthenticationError as error:
-            raise refusal("use-nonce", str(error)) from error
-        check_standing(caller, wall_ms)
-        _check_role(operation, caller)
 
     def _decide(self, item: _Item, connection: sa.Connection) -> bytes | RefusedError:
         """Decide in the writer's thread: carry out and keep the decision, or find the one that was kept."""
@@ -267,18 +283,20 @@ class Pipeline:
     def _call(self, item: _Item, connection: sa.Connection, now: int, wall_ms: int) -> Call:
         return Call(connection, item.asked.caller, now, wall_ms, item.ahead, item.asked.token)
 
-    def _decided_before(self, handler: Handler, call: Call, asked: _Asked) -> bytes | RefusedError | None:
+    def _decided_before(self, handler: Handler, call: Call, asked: Asked) -> bytes | RefusedError | None:
         """Return the answer to a request that was decided, or whose caller is not who it was; else None."""
         if asked.caller.role == NEWCOMER_ROLE:
             return None
-        no = _check_again(self._principals.current(call.connection, asked.caller), asked.caller, call.wall_ms)
+        no = why_no_longer(
+            self._principals.current(call.connection, asked.caller), asked.caller, call.wall_ms
+        )
         if no is not None:
             return no
         earlier = self._earlier(handler, call, asked)
         return None if earlier is None else _again(handler, call, asked, earlier)
 
     def _settle(
-        self, handler: Handler, call: Call, asked: _Asked, outcome: Reply | SealcastError
+        self, handler: Handler, call: Call, asked: Asked, outcome: Reply | SealcastError
     ) -> bytes | RefusedError:
         """Keep a decision, and return its answer."""
         answer: bytes | RefusedError
@@ -293,7 +311,7 @@ class Pipeline:
             self._keep(handler, call, asked, kept)
         return answer
 
-    def _earlier(self, handler: Handler, call: Call, asked: _Asked) -> tuple[bytes, _Kept] | None:
+    def _earlier(self, handler: Handler, call: Call, asked: Asked) -> tuple[bytes, _Kept] | None:
         """Return the digest of an earlier request of that id, and what was decided."""
         if not handler.operation.is_remembered:
             if handler.repeat is None:
@@ -302,7 +320,7 @@ class Pipeline:
         found = store_requests.find(call.connection, asked.caller.id, asked.request.jti)
         return None if found is None else (found.digest, decode(found.decision, _Kept))
 
-    def _keep(self, handler: Handler, call: Call, asked: _Asked, kept: _Kept) -> None:
+    def _keep(self, handler: Handler, call: Call, asked: Asked, kept: _Kept) -> None:
         """Keep a decision: in the database, or where doing it twice does the same for a while in memory."""
         if handler.operation.is_remembered:
             decided = Decided(asked.digest, encode(kept))
@@ -331,44 +349,6 @@ class Pipeline:
         return self._clock.wall_ns() // NS_PER_MS
 
 
-def _nobody() -> RefusedError:
-    return refusal("not-authenticated", "this key server does not know who signed the request")
-
-
-def _check_again(now: Principal | None, then: Principal, wall_ms: int) -> RefusedError | None:
-    """Return a no for a caller that was removed or revoked while its request waited for its turn."""
-    if now is then:
-        return None
-    if now is None or (now.role, now.signing, now.kek) != (then.role, then.signing, then.kek):
-        return _nobody()
-    try:
-        check_standing(now, wall_ms)
-    except RefusedError as no:
-        return no
-    return None
-
-
-def check_standing(caller: Principal, wall_ms: int) -> None:
-    """Raise a refusal for a caller whose certificate is no longer good."""
-    standing = caller.standing
-    if standing is not None and standing.is_revoked:
-        raise refusal("certificate-revoked", f"the certificate of {caller.id} was revoked; ask the operator")
-    if standing is not None and standing.expires_at_ms <= wall_ms:
-        raise refusal(
-            "certificate-expired",
-            f"the certificate of {caller.id} has expired; ask for an invitation",
-        )
-
-
-def _check_role(operation: Operation, caller: Principal) -> None:
-    if operation.role == "certified":
-        if caller.standing is None:
-            raise refusal("not-certified", f"{caller.id} has no certificate; its keys are registered as such")
-    elif caller.role not in operation.role.split("-or-"):
-        wanted = operation.role.replace("-or-", " or ")
-        raise refusal("wrong-role", f"{operation.name} is for the role {wanted}, not {caller.role}")
-
-
 def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
     """Return the answer's JSON and what is kept of it: never a key."""
     answer = encode(reply.answer)
@@ -377,7 +357,7 @@ def _encoded(handler: Handler, reply: Reply) -> tuple[bytes, _Kept]:
     return answer, _Kept(answer=msgspec.Raw(answer))
 
 
-def _again(handler: Handler, call: Call, asked: _Asked, earlier: tuple[bytes, _Kept]) -> bytes | RefusedError:
+def _again(handler: Handler, call: Call, asked: Asked, earlier: tuple[bytes, _Kept]) -> bytes | RefusedError:
     """Return the earlier decision once more; the refusal `jti-reused` if the request is another."""
     digest, kept = earlier
     if digest != asked.digest:

@@ -57,8 +57,11 @@ class Principals:
         """Return the principal of that id; reads the database only for one that is not remembered."""
         if principal_id in self._unknown:
             return None
-        known = self._operators.get(principal_id) or self._remembered.get(principal_id)
-        return known or await unit_of_work.run(partial(self._read, principal_id))
+        return self.remembered(principal_id) or await unit_of_work.run(partial(self._read, principal_id))
+
+    def remembered(self, principal_id: str) -> Principal | None:
+        """Return the principal of that id if it is known without a look at the database."""
+        return self._operators.get(principal_id) or self._remembered.get(principal_id)
 
     def current(self, connection: sa.Connection, caller: Principal) -> Principal | None:
         """Return a caller as it is by now: itself unless it changed; in the writer's thread."""
@@ -66,8 +69,7 @@ class Principals:
 
     def named(self, connection: sa.Connection, principal_id: str) -> Principal | None:
         """Return the principal of that id as the database has it; in the writer's thread."""
-        known = self._operators.get(principal_id) or self._remembered.get(principal_id)
-        return known or self._read(principal_id, connection)
+        return self.remembered(principal_id) or self._read(principal_id, connection)
 
     def forget(self, principal_id: str) -> None:
         """Drop what is remembered of a party that changes; in the writer's thread."""

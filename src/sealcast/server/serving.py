@@ -71,7 +71,7 @@ async def serve_until(
         supervisor.tell(supervisor.STOPPING)
         for task in tasks:
             task.cancel()
-        listener.stop()  # type: ignore[no-untyped-call]
+        listener.stop()
         with contextlib.suppress(Exception):
             await serving
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -47,6 +47,7 @@ RECONNECT_NS = 500_000_000
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 Item = TypeVar("Item")
 Together = Callable[[sa.Connection, Sequence[Item]], Sequence[T]]
 """Work on many items at once: a result for each, in their order."""
@@ -63,35 +64,51 @@ class Batch:
     duration_ns: int
 
 
+class Outcome(Protocol[T_contra]):
+    """Where the result of a unit goes, or its error: a future, or what does without one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+        ...
+
+    def set_result(self, result: T_contra, /) -> None:
+        """Take the result; raises nothing."""
+        ...
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take the error; raises nothing."""
+        ...
+
+
 class _Unit(Generic[T]):
     """One unit on its way: what to do, where the result goes, and what came of it.
 
     `together` is given `item` with those of others; where it is None, `work` is all there is to do.
     """
 
-    __slots__ = ("error", "future", "item", "loop", "result", "together", "work")
+    __slots__ = ("error", "item", "loop", "outcome", "result", "together", "work")
 
     def __init__(
         self,
         work: Callable[[sa.Connection], T],
-        future: "asyncio.Future[T] | Future[T]",
+        outcome: Outcome[T],
         loop: asyncio.AbstractEventLoop | None,
         *,
         together: Together[Any, T] | None = None,
         item: Any = None,  # noqa: ANN401 - whatever `together` takes
     ) -> None:
-        self.work, self.future, self.loop, self.together, self.item = work, future, loop, together, item
+        self.work, self.outcome, self.loop, self.together, self.item = work, outcome, loop, together, item
         self.result: T | None = None
         self.error: BaseException | None = None
 
     def resolve(self) -> None:
         """Hand out the result or the error, unless the caller has gone."""
-        if self.future.done():
+        if self.outcome.done():
             return
         if self.error is not None:
-            self.future.set_exception(self.error)
+            self.outcome.set_exception(self.error)
         else:
-            self.future.set_result(self.result)  # type: ignore[arg-type]
+            self.outcome.set_result(self.result)  # type: ignore[arg-type]
 
 
 class _Signal(Enum):
@@ -156,10 +173,17 @@ class UnitOfWork:
         Those that do are given to `together` at once, in one savepoint. Where it raises, all of them are
         undone, and each is given to it by itself. Equal functions are the same work.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._put(_Unit(lambda c: together(c, (item,))[0], future, loop, together=together, item=item))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.begin_together(together, item, future)
         return await future
+
+    def begin_together(self, together: Together[Item, T], item: Item, outcome: Outcome[T]) -> None:
+        """Do as `run_together` and tell `outcome`, in the running loop: for whoever does without a task.
+
+        Raises what `run` raises before anything is done.
+        """
+        loop = asyncio.get_running_loop()
+        self._put(_Unit(lambda c: together(c, (item,))[0], outcome, loop, together=together, item=item))
 
     def run_blocking(self, work: Callable[[sa.Connection], T]) -> T:
         """Do as `run`, for callers without an event loop; never from inside a unit."""

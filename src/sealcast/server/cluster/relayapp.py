@@ -7,7 +7,6 @@ everything else  ──► relay
 It stands before the application as ASGI has it: requests pass it, and what it relays never gets inside.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
@@ -17,7 +16,6 @@ from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode
 from sealcast.messages.enrolment import CRL_PATH
 from sealcast.messages.problems import MEDIA_TYPE_PROBLEM, Problem, problem_name
 from sealcast.server.cluster.relaying import HEADER_RELAYED, Relay
-from sealcast.server.front import BODY_S_MAX
 from sealcast.server.pipeline import HttpAnswer
 
 Message = MutableMapping[str, Any]
@@ -82,7 +80,7 @@ class RelayingApp:
                 return
         body = await _read(receive)
         if body is None:
-            await _send(send, self._relay.unavailable("the request did not come whole, or in time"))
+            await _send(send, self._relay.unavailable("the request did not come whole"))
             return
         answer = await self._relay.relay(path, body, headers)
         if path in self._away or answer.status < SERVERS_FAULT:
@@ -160,21 +158,17 @@ def _headers(scope: Message) -> dict[str, str]:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return a request's body; None for one that is too large, slow or broken off."""
+    """Return a request's body; None for one that is too large or broken off."""
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S_MAX):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                body += message.get("body", b"")
-                if len(body) > MESSAGE_BYTES_MAX:
-                    return None
-                if not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        return None
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MESSAGE_BYTES_MAX:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 async def _send(send: Send, answer: HttpAnswer) -> None:

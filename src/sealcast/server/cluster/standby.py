@@ -14,7 +14,7 @@ from sealcast.server.app import Public, make_app
 from sealcast.server.cluster.office import Office
 from sealcast.server.founding import operator_document
 from sealcast.server.front import Application
-from sealcast.server.pipeline import HttpAnswer
+from sealcast.server.pipeline import Give, HttpAnswer
 from sealcast.server.silence import Silence
 
 
@@ -46,6 +46,11 @@ class Standby:
         return HttpAnswer(
             no.status, encode(problems.problem(no.type, no.detail)), problems.MEDIA_TYPE_PROBLEM, {}, no.type
         )
+
+    def begin(self, handler: Handler, body: bytes, give: Give) -> bool:
+        """Have no short way."""
+        _ = handler, body, give
+        return False
 
     async def _is_healthy(self) -> bool:
         return self._is_well()

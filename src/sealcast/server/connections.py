@@ -1,0 +1,354 @@
+"""Owns one HTTPS connection, from its TLS handshake to its end, without ever waiting.
+
+```
+HANDSHAKE ─► IDLE ─► HEAD ─► BODY ─► ASKED ─► IDLE ...     one request at a time; what comes behind it waits
+               └── a whole request ──►┘   └─► LEAVING ─► CLOSED
+```
+The socket stands alone in the event loop, as those of event streams do: no thread but the loop's has any part
+in a request, until its unit of work goes to the writer.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from enum import Enum, auto
+from typing import Protocol
+
+from sealcast.core.errors import RefusedError
+from sealcast.messages import problems
+from sealcast.messages.encoding import encode
+from sealcast.messages.problems import Problem
+from sealcast.server import http1
+from sealcast.server.http1 import Chunks, Head
+from sealcast.server.pipeline import HttpAnswer
+
+READ_BYTES = 16_384
+"""All that a TLS record may hold: so nothing is ever left in TLS's own buffer, where no selector sees it."""
+
+SHAKE_S = 10.0
+HEAD_S = 10.0
+BODY_S = 10.0
+"""How long a handshake, a head that has begun and a body may take: whoever takes longer holds a place."""
+
+SEND_S = 30.0
+"""How long an answer may wait for a peer that does not read."""
+
+LEAVE_S = 2.0
+"""How long a peer may take to close its side after we closed ours."""
+
+GONE_S = 30
+"""A peer that acknowledges nothing for so long is gone."""
+
+NEVER_S = float("inf")
+_SLOW = http1.bad_request("the request did not come in time", 408)
+
+
+class Stage(Enum):
+    """Where a connection is in its life."""
+
+    HANDSHAKE = auto()
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    ASKED = auto()
+    LEAVING = auto()
+    CLOSED = auto()
+
+
+class Owner(Protocol):
+    """What a connection tells the listener, and asks it."""
+
+    @property
+    def date_line(self) -> bytes:
+        """The header field with the present date."""
+        ...
+
+    def asked(self, connection: "Connection", head: Head, body: bytes) -> None:
+        """Take a whole request; `answer` or `abandon` is to follow."""
+        ...
+
+    def closed(self, connection: "Connection") -> None:
+        """Forget a connection."""
+        ...
+
+
+class Connection:
+    """One connection; every method returns at once, and none raises for what the peer does."""
+
+    __slots__ = (
+        "_chunks",
+        "_head",
+        "_incoming",
+        "_is_kept",
+        "_is_paused",
+        "_loop",
+        "_outgoing",
+        "_owner",
+        "_recv",
+        "_socket",
+        "deadline_s",
+        "peer",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        accepted: socket.socket,
+        peer: tuple[str, int],
+        tls: ssl.SSLContext,
+        loop: asyncio.AbstractEventLoop,
+        owner: Owner,
+    ) -> None:
+        """Take over an accepted socket; raises OSError if it is gone already."""
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_S * 1_000)
+        self._socket = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        self._recv = self._socket.recv
+        self._loop, self._owner, self.peer = loop, owner, peer
+        self._incoming, self._outgoing = bytearray(), bytearray()
+        self._head: Head | None = None
+        self._chunks: Chunks | None = None
+        self._is_kept, self._is_paused = True, False
+        self.deadline_s = loop.time() + SHAKE_S
+        """When it has lasted too long, by the clock of the loop."""
+
+        self.stage = Stage.HANDSHAKE
+        loop.add_reader(self._socket.fileno(), self._shake_hands)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has a request that is not answered."""
+        return self.stage in {Stage.BODY, Stage.ASKED}
+
+    @property
+    def own(self) -> tuple[str, int]:
+        """Our own address; raises OSError if the connection is gone."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def give(self, answer: HttpAnswer) -> None:
+        """Answer the request."""
+        head = http1.answer_head(answer.status, answer.media_type, *answer.headers.items())
+        self.answer(head, answer.body)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Answer the request: `head` is status line and fields, but for length, date and the end."""
+        if self.stage is not Stage.ASKED:
+            return
+        end = b"\r\n" if self._is_kept else b"connection: close\r\n\r\n"
+        date = self._owner.date_line
+        is_asked = self._head is not None and self._head.method == "HEAD"
+        self._write(
+            b"%scontent-length: %d\r\n%s%s%s" % (head, len(body), date, end, b"" if is_asked else body)
+        )
+        self._next()
+
+    def answer_bare(self, head: bytes) -> None:
+        """Answer the request with a status that has neither body nor length."""
+        if self.stage is Stage.ASKED:
+            end = b"\r\n" if self._is_kept else b"connection: close\r\n\r\n"
+            self._write(head + self._owner.date_line + end)
+            self._next()
+
+    def retire(self) -> None:
+        """End it as soon as it is idle."""
+        self._is_kept = False
+        if self.stage in {Stage.IDLE, Stage.HANDSHAKE}:
+            self._leave()
+
+    def expire(self) -> None:
+        """End it: it took too long. Whoever sends a body too slowly is told so."""
+        if self.stage is Stage.BODY:
+            self._refuse(_SLOW)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once."""
+        if self.stage is Stage.CLOSED:
+            return
+        self.stage = Stage.CLOSED
+        self._incoming, self._outgoing = bytearray(), bytearray()
+        number = self._socket.fileno()
+        self._loop.remove_reader(number)
+        self._loop.remove_writer(number)
+        self._socket.close()
+        self._owner.closed(self)
+
+    def _shake_hands(self) -> None:
+        number = self._socket.fileno()
+        try:
+            self._socket.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLWantWriteError:
+            self._loop.add_writer(number, self._shake_hands)
+            return
+        except (OSError, ValueError):
+            self.close()
+            return
+        self._loop.remove_writer(number)
+        self.stage, self.deadline_s = Stage.IDLE, NEVER_S
+        self._loop.add_reader(number, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._recv(READ_BYTES)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return
+        except (OSError, ValueError):
+            # Of TLS's own affairs, SSLWantWriteError is one: a peer that renews keys and reads nothing.
+            self.close()
+            return
+        if not data:
+            self.close()
+        elif self.stage is not Stage.IDLE or not self._take_whole(data):
+            self._incoming += data
+            self._take_parts()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a request that came in one piece, as nearly all do; return whether it was one."""
+        end = data.find(http1.END_OF_HEAD)
+        if end < 0:
+            return False
+        try:
+            head = http1.parse_head(data[:end])
+        except RefusedError as no:
+            self._refuse(no)
+            return True
+        body_at = end + len(http1.END_OF_HEAD)
+        if head.body_bytes != len(data) - body_at:
+            return False
+        self._ask(head, data[body_at:])
+        return True
+
+    def _take_parts(self) -> None:
+        """Go on with what has come."""
+        try:
+            if self.stage in {Stage.IDLE, Stage.HEAD}:
+                self._take_head()
+            if self.stage is Stage.BODY:
+                self._take_body()
+        except RefusedError as no:
+            self._refuse(no)
+        if self.stage is Stage.ASKED and len(self._incoming) > READ_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._loop.remove_reader(self._socket.fileno())
+        elif self.stage is Stage.LEAVING:
+            self._incoming.clear()
+
+    def _take_head(self) -> None:
+        incoming = self._incoming
+        while incoming.startswith(b"\r\n"):
+            # RFC 9112, section 2.2.
+            del incoming[:2]
+        if not incoming:
+            return
+        if self.stage is Stage.IDLE:
+            self.stage, self.deadline_s = Stage.HEAD, self._loop.time() + HEAD_S
+        end = incoming.find(http1.END_OF_HEAD, 0, http1.HEAD_BYTES_MAX)
+        if end < 0:
+            if len(incoming) >= http1.HEAD_BYTES_MAX:
+                raise http1.bad_request("the headers are too long", 431)
+            return
+        head = self._head = http1.parse_head(bytes(incoming[:end]))
+        del incoming[: end + len(http1.END_OF_HEAD)]
+        self.stage, self.deadline_s = Stage.BODY, self._loop.time() + BODY_S
+        self._chunks = Chunks() if head.body_bytes is None else None
+        if head.awaits_continue and not incoming:
+            self._write(http1.CONTINUE)
+
+    def _take_body(self) -> None:
+        head, incoming = self._head, self._incoming
+        if head is None:
+            return
+        if self._chunks is not None:
+            if self._chunks.take(incoming):
+                self._ask(head, bytes(self._chunks.body))
+        elif head.body_bytes is not None and len(incoming) >= head.body_bytes:
+            body = bytes(incoming[: head.body_bytes])
+            del incoming[: head.body_bytes]
+            self._ask(head, body)
+
+    def _ask(self, head: Head, body: bytes) -> None:
+        self._head, self._chunks = head, None
+        self._is_kept = self._is_kept and head.is_kept
+        self.stage, self.deadline_s = Stage.ASKED, NEVER_S
+        self._owner.asked(self, head, body)
+
+    def _refuse(self, no: RefusedError) -> None:
+        """Say no to what is no request for us, and end: what follows cannot be told apart."""
+        self._head, self._is_kept, self.stage = None, False, Stage.ASKED
+        body = encode(Problem(type=no.type, title=no.detail, status=no.status))
+        self.answer(http1.answer_head(no.status, problems.MEDIA_TYPE_PROBLEM), body)
+
+    def _next(self) -> None:
+        """Go on after an answer."""
+        if self.stage is not Stage.ASKED:
+            return
+        self._head = None
+        if self._outgoing:
+            # Slow readers are not read from either: one answer waits at a time.
+            self.deadline_s = self._loop.time() + SEND_S
+            return
+        if not self._is_kept:
+            self._leave()
+            return
+        self.stage, self.deadline_s = Stage.IDLE, NEVER_S
+        if self._is_paused:
+            self._is_paused = False
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+        if self._incoming:
+            # Not at once: a row of requests must not hold up all others, nor nest.
+            self._loop.call_soon(self._take_waiting)
+
+    def _take_waiting(self) -> None:
+        if self.stage is Stage.IDLE and self._incoming:
+            self._take_parts()
+
+    def _leave(self) -> None:
+        """End it well: what was sent arrives, then the end of it, then the peer closes."""
+        if self.stage is Stage.HANDSHAKE:
+            self.close()
+            return
+        self.stage, self.deadline_s = Stage.LEAVING, self._loop.time() + LEAVE_S
+        self._incoming.clear()
+        with contextlib.suppress(OSError, ValueError):
+            self._socket.unwrap()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _write(self, data: bytes) -> None:
+        """Send now, and keep the rest for later."""
+        if self._outgoing:
+            self._outgoing += data
+            return
+        sent = self._try_to_send(data)
+        if sent < len(data) and self.stage is not Stage.CLOSED:
+            self._outgoing += data[sent:]
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        sent = self._try_to_send(bytes(self._outgoing))
+        if self.stage is Stage.CLOSED:
+            return
+        del self._outgoing[:sent]
+        if not self._outgoing:
+            self._loop.remove_writer(self._socket.fileno())
+            if self.stage is Stage.ASKED and self._head is None:
+                self._next()
+
+    def _try_to_send(self, data: bytes) -> int:
+        """Return how many bytes went out; a connection that is gone is closed."""
+        whole, sent = memoryview(data), 0
+        try:
+            while sent < len(data):
+                sent += self._socket.send(whole[sent:])
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, BlockingIOError):
+            return sent
+        except (OSError, ValueError):
+            self.close()
+        return sent
