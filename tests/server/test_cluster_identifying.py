@@ -84,7 +84,7 @@ async def replica_of(site: Masters, url: str) -> AsyncIterator[Far]:
 def test_a_device_is_identified_at_a_replica() -> None:
     """Enrolment, identification, certificates and the revocation list: all of it is there at a replica.
 
-    The replica itself goes on giving keys to the device, under its new certificates; undone, they are revoked.
+    The replica itself gives keys to the device under its new certificates; undone, these are revoked.
     """
 
     async def run() -> None:
