@@ -7,8 +7,7 @@ but the operator's.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
-
+from sealcast.client.http import aiohttp
 from sealcast.client.transfer import explain, read_bounded, trust
 from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE

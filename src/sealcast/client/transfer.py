@@ -1,7 +1,8 @@
 """Owns one exchange over HTTPS: post a token, read a bounded answer, trust no CA but the operator's.
 
-It knows nothing of operations and keys. aiohttp lives here and in `forwarding`. `fetch_unverified` is the one
-place without trust: what it brings is nothing but a certificate to compare with a fingerprint.
+It knows nothing of operations and keys. aiohttp lives here and in `forwarding`, and comes by `http`.
+`fetch_unverified` is the one place without trust: what it brings is nothing but a certificate to compare with
+a fingerprint.
 """
 
 import asyncio
@@ -10,10 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Self
 
-import aiohttp
-from aiohttp.connector import Connection
-
 from sealcast.client import limits
+from sealcast.client.http import Connection, aiohttp
 from sealcast.core.errors import FormatError, UnreachableError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 from sealcast.messages.problems import HEADER_CERTIFICATE, HEADER_NONCE, MEDIA_TYPE_JOSE
