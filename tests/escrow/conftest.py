@@ -1,6 +1,5 @@
 """Gives the tests of the escrow's records a fresh database, as a file or on PostgreSQL."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,28 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from escrow.shop import fill
-from sealcast.storage import engine as storage
-from sealcast.storage.migrate import upgrade
-from storage.places import is_on_postgres, upgraded_engine
-
-
-@pytest.fixture(scope="session")
-def empty_escrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a database without rows, to be copied."""
-    path: Path = tmp_path_factory.mktemp("escrow") / "empty.sqlite"
-    engine = storage.open_engine(path)
-    upgrade(engine)
-    engine.dispose()
-    return path
+from storage.places import upgraded_engine
 
 
 @pytest.fixture
-def engine(empty_escrow: Path, tmp_path: Path) -> Iterator[sa.Engine]:
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     """Give the engine of a fresh database in which a seller has keys, and a buyer money."""
-    path = tmp_path / "test.sqlite"
-    if not is_on_postgres():
-        shutil.copyfile(empty_escrow, path)
-    opened = upgraded_engine(path)
+    opened = upgraded_engine(tmp_path / "test.sqlite")
     with opened.begin() as connection:
         fill(connection)
     yield opened

@@ -1,7 +1,6 @@
 """Shows that money is never created, lost or paid twice, whoever acts when and wherever things break off."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +22,10 @@ SEED = int(os.environ.get("SEALCAST_SEED", "0"))
 
 
 @pytest.fixture
-def shop(empty_escrow: Path) -> Iterator[sa.Engine]:
+def shop() -> Iterator[sa.Engine]:
     """Give a database in memory: thousands of commits, none of which has to outlive the test."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        path = Path(folder) / "test.sqlite"
-        if not is_on_postgres():
-            shutil.copyfile(empty_escrow, path)
-        engine = upgraded_engine(path)
+        engine = upgraded_engine(Path(folder) / "test.sqlite")
         with engine.begin() as connection:
             fill(connection)
         yield engine

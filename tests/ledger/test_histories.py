@@ -1,9 +1,7 @@
 """Shows that the ledger balances after every step of any history, and that what is undone leaves nothing."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -76,12 +74,9 @@ steps = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def opened(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connection]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Connection]:
     """Give a connection whose transactions are all undone."""
-    path: Path = tmp_path_factory.mktemp("histories") / "test.sqlite"
-    if not is_on_postgres():
-        shutil.copyfile(empty_database, path)
-    engine = upgraded_engine(path)
+    engine = upgraded_engine(tmp_path_factory.mktemp("histories") / "test.sqlite")
     with engine.connect() as connection:
         yield connection
     engine.dispose()

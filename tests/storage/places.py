@@ -4,9 +4,13 @@ A module that asks for the fixture `both_databases` runs once with each. It open
 `open_engine` here, and `address` is what it hands to programs.
 """
 
+import atexit
 import contextlib
+import functools
 import hashlib
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -79,10 +83,24 @@ def open_engine(path: Path, *, is_upgraded: bool = False) -> sa.Engine:
 
 
 def upgraded_engine(path: Path) -> sa.Engine:
-    """Open the database for `path`, brought up to date."""
+    """Open the database for `path`, brought up to date; a new file is a copy of one that is."""
+    if not is_on_postgres() and not path.exists():
+        shutil.copyfile(_upgraded_file(), path)
     opened = open_engine(path, is_upgraded=True)
     upgrade(opened)
     return opened
+
+
+@functools.cache
+def _upgraded_file() -> Path:
+    """Return the file of a database without rows, which goes with this process."""
+    kept = tempfile.TemporaryDirectory()
+    atexit.register(kept.cleanup)
+    path = Path(kept.name) / "upgraded.sqlite"
+    opened = engine.open_engine(path)
+    upgrade(opened)
+    opened.dispose()
+    return path
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
