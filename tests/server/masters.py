@@ -142,6 +142,15 @@ class Masters:
         finally:
             engine.dispose()
 
+    def change(self, statement: str) -> None:
+        """Change the database behind everybody's back."""
+        engine = open_engine(self.database)  # type: ignore[arg-type]
+        try:
+            with engine.begin() as connection:
+                connection.execute(sa.text(statement))
+        finally:
+            engine.dispose()
+
     def opened(self) -> list[tuple[EntryBody, Any]]:
         """Return the newest entries on the bus, in the order of publication."""
         sealer = EntrySealer(self.secrets.cluster_key, self.secrets.publisher)

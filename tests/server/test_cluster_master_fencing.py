@@ -37,6 +37,11 @@ class GatedBus:
         await self.gate.wait()
         return await self._inside.last_sequence()
 
+    async def entry_at(self, sequence: int) -> bytes | None:
+        """Do as the port does, once the gate is open."""
+        await self.gate.wait()
+        return await self._inside.entry_at(sequence)
+
     async def publish(self, entries: Sequence[tuple[str, bytes]], after: int) -> int:
         """Do as the port does, once the gate is open, and note the terms of what the bus took."""
         await self.gate.wait()

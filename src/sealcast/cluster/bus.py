@@ -38,6 +38,10 @@ class Bus(Protocol):
         """Return the sequence of the newest entry of all, 0 if there is none yet."""
         ...
 
+    async def entry_at(self, sequence: int) -> bytes | None:
+        """Return the entry at a sequence, None if none stands there, or not any more."""
+        ...
+
     async def publish(self, entries: Sequence[tuple[str, bytes]], after: int) -> int:
         """Publish `(name, data)` in their order, the first right after the sequence `after`; return the last.
 

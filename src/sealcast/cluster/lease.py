@@ -22,12 +22,16 @@ RENEWALS = 4
 LOOKS = 10
 """In one lease, by those who wait: a lease that was given up is taken within a second."""
 
+WORDS = 2
+"""In one lease, at least, of a server that stands by and reaches the bus; without them it counts for none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who is master: `expires_at_ms` is by the database's clock, 0 if the holder gave it up.
 
-    `version` is that of the last round of publication, over all terms. `urls` are the holder's.
+    `version` is that of the last round of publication, over all terms. `urls` are the holder's. What was
+    published stands on the bus up to `whole_to`, 0 while not everything was.
     """
 
     term: int
@@ -35,10 +39,16 @@ class Lease:
     holder: str
     urls: tuple[str, ...]
     expires_at_ms: int
+    whole_to: int = 0
 
     def is_free_for(self, name: str, now_ms: int) -> bool:
         """Whether the server of that name may take it: nobody holds it, or that server itself, before."""
         return self.holder == name or self.expires_at_ms <= now_ms
+
+
+def lacks_bus(unheard_ms: int, lease_ms: int) -> bool:
+    """Whether a master lacks the bus, which has not answered for so long: as long as a lease lasts."""
+    return unheard_ms >= lease_ms
 
 
 def next_version(version: int, now_ms: int) -> int:

@@ -25,6 +25,7 @@ from sealcast.cluster.natsstreams import (
     StreamInfo,
     make_consumer,
     prepare,
+    stored,
     stream_info,
     watching,
 )
@@ -102,6 +103,14 @@ class NatsBus:
     async def last_sequence(self) -> int:
         """Return the sequence of the newest entry; raises UnreachableError."""
         return (await self._info(self._entries)).state.last_seq
+
+    async def entry_at(self, sequence: int) -> bytes | None:
+        """Return the entry at a sequence, None if none stands there; raises UnreachableError."""
+        if not sequence:
+            return None
+        link = await self._connection.link()
+        found = await self._asked(link, stored(link, self._entries, sequence))
+        return None if found is None else found.data
 
     async def journal_batches(self) -> int:
         """Return how many batches of journals nobody has recorded yet; raises UnreachableError."""

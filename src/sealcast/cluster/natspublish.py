@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from sealcast.cluster.natslink import NO_RESPONDERS, Link
-from sealcast.cluster.natsstreams import ApiError, stored_headers, stream_info
+from sealcast.cluster.natsstreams import ApiError, stored, stream_info
 from sealcast.core.errors import FencedError, UnreachableError
 
 BATCH_MAX = 1_000
@@ -95,10 +95,10 @@ class Publisher:
         info = await stream_info(link, self._stream)
         last = info.state.last_seq if info is not None else 0
         if last > after:
-            headers = await stored_headers(link, self._stream, last)
-            if headers is not None and f"{MARK}: {self._mark}\r\n".encode() not in headers:
+            newest = await stored(link, self._stream, last)
+            if newest is not None and f"{MARK}: {self._mark}\r\n".encode() not in newest.hdrs:
                 raise FencedError("another master has published since; this one publishes nothing any more")
-            return last if headers is not None else after
+            return last if newest is not None else after
         if last < after and is_final:
             raise FencedError("the bus has lost what was published; all is to be published again")
         await asyncio.sleep(AGAIN_S)

@@ -140,16 +140,17 @@ def watching(name: str, first: int) -> ConsumerConfig:
     )
 
 
-class _StoredMessage(msgspec.Struct, frozen=True):
-    """A message of a stream, as far as it matters."""
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message of a stream, as far as it matters: its headers as they were sent, and what it carries."""
 
     hdrs: bytes = b""
+    data: bytes = b""
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """An answer with a message; msgspec takes `hdrs` out of its base64."""
+    """An answer with a message; msgspec takes its bytes out of their base64."""
 
-    message: _StoredMessage = _StoredMessage()
+    message: StoredMessage = StoredMessage()
     error: ApiError | None = None
 
 
@@ -195,14 +196,14 @@ async def make_consumer(link: Link, stream: str, config: ConsumerConfig) -> None
     _expect_none(link, made.error)
 
 
-async def stored_headers(link: Link, stream: str, sequence: int) -> bytes | None:
-    """Return the headers of a message as they were sent, None if it is not there any more."""
+async def stored(link: Link, stream: str, sequence: int) -> StoredMessage | None:
+    """Return a message, None if it is not there any more."""
     question = msgspec.json.encode({"seq": sequence})
     answer = await _ask(link, f"STREAM.MSG.GET.{stream}", question, _Stored)
     if answer.error is not None and answer.error.err_code == NO_MESSAGE:
         return None
     _expect_none(link, answer.error)
-    return answer.message.hdrs
+    return answer.message
 
 
 async def _make(link: Link, wanted: StreamConfig) -> None:

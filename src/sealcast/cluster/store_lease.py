@@ -6,6 +6,7 @@ who would take the lease until it ends. SQLite has one master's process, and the
 
 import sqlalchemy as sa
 
+from sealcast.cluster import store_standby
 from sealcast.cluster.lease import Lease, next_version
 from sealcast.cluster.tables import cluster_lease
 from sealcast.core.errors import FencedError
@@ -39,7 +40,11 @@ _RENEW = (
     .values(expires_at_ms=sa.bindparam("until_ms"), urls=sa.bindparam("addresses"))
 )
 _GIVE_UP = cluster_lease.update().where(_OURS).values(expires_at_ms=0)
-_RAISE = cluster_lease.update().where(_OURS).values(version=sa.bindparam("raised"))
+_RAISE = (
+    cluster_lease.update()
+    .where(_OURS)
+    .values(version=sa.bindparam("raised"), whole_to=sa.bindparam("sequence"))
+)
 _CLOCK = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
 
 
@@ -57,19 +62,39 @@ def now_ms(connection: sa.Connection, wall_ms: int) -> int:
 
 
 def take(
-    connection: sa.Connection, name: str, urls: tuple[str, ...], lease_ms: int, wall_ms: int
+    connection: sa.Connection,
+    name: str,
+    urls: tuple[str, ...],
+    lease_ms: int,
+    wall_ms: int,
+    *,
+    reaches_bus: bool,
 ) -> Lease | None:
-    """Take the lease if it is free, with the next term; None if another holds it."""
-    known = read(connection)
-    if known is not None and not known.is_free_for(name, now_ms(connection, wall_ms)):
+    """Take the lease if it is free, with the next term; None if another holds it.
+
+    Nor does a server take it that does not reach the bus, while another stands by that does.
+    """
+    known, now = read(connection), now_ms(connection, wall_ms)
+    if known is not None and not known.is_free_for(name, now):
+        return None
+    if not reaches_bus and store_standby.others(connection, name, now, lease_ms):
         return None
     if known is None:
-        empty = {"id": ROW, "term": 0, "version": 0, "holder": "", "urls": "", "expires_at_ms": 0}
+        empty = {
+            "id": ROW,
+            "term": 0,
+            "version": 0,
+            "holder": "",
+            "urls": "",
+            "expires_at_ms": 0,
+            "whole_to": 0,
+        }
         connection.execute(_MADE, empty)
     row = _lease(connection.execute(_LOCK).one())
     now = now_ms(connection, wall_ms)
     if not row.is_free_for(name, now):
         return None
+    store_standby.forget(connection, name)
     connection.execute(_TAKE, {"name": name, "addresses": " ".join(urls), "until_ms": now + lease_ms})
     return read(connection)
 
@@ -94,13 +119,24 @@ def give_up(connection: sa.Connection, term: int) -> None:
     connection.execute(_GIVE_UP, {"ours": term})
 
 
-def raise_version(connection: sa.Connection, term: int, wall_ms: int) -> int:
-    """Return the version of a round of publication; raises FencedError if the term is not ours."""
+def yield_to_another(connection: sa.Connection, term: int, name: str, lease_ms: int, wall_ms: int) -> bool:
+    """Give the lease up if another server stands by and reaches the bus; return whether that was so."""
+    if not store_standby.others(connection, name, now_ms(connection, wall_ms), lease_ms):
+        return False
+    give_up(connection, term)
+    return True
+
+
+def raise_version(connection: sa.Connection, term: int, wall_ms: int, whole_to: int) -> int:
+    """Return the version of a round of publication; raises FencedError if the term is not ours.
+
+    `whole_to` is the sequence up to which all that was published stands on the bus, 0 if it does not.
+    """
     version = next_version(int(connection.execute(_VERSION).scalar() or 0), wall_ms)
-    if connection.execute(_RAISE, {"ours": term, "raised": version}).rowcount == 0:
+    if connection.execute(_RAISE, {"ours": term, "raised": version, "sequence": whole_to}).rowcount == 0:
         raise FencedError("another master has taken over: this one publishes nothing any more")
     return version
 
 
 def _lease(row: "sa.Row[tuple[object, ...]]") -> Lease:
-    return Lease(row.term, row.version, row.holder, tuple(row.urls.split()), row.expires_at_ms)
+    return Lease(row.term, row.version, row.holder, tuple(row.urls.split()), row.expires_at_ms, row.whole_to)

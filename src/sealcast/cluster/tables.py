@@ -13,10 +13,20 @@ cluster_lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("urls", sa.Text, nullable=False),
     sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("whole_to", sa.BigInteger, nullable=False, server_default=sa.text("0")),
 )
 """One row once a master was started: the term rises with each new holder, the version with each publication.
 
-`expires_at_ms` is by the database's own clock where it has one."""
+`expires_at_ms` is by the database's own clock where it has one. Up to the sequence `whole_to` the bus has all
+that was published, which is everything but what `cluster_changes` names; 0 while it has not."""
+
+cluster_standby = sa.Table(
+    "cluster_standby",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("reached_at_ms", sa.BigInteger, nullable=False),
+)
+"""Servers that stand by, with when they reached the bus last, by the clock that leases go by."""
 
 cluster_changes = sa.Table(
     "cluster_changes",

@@ -111,7 +111,8 @@ def _go_on(connection: sa.Connection, backup: Path, wall_ms: int) -> None:
     )
     connection.execute(ahead, {"ahead": EPOCHS_AHEAD, "most": U32_MAX})
     version = sa.text(
-        "UPDATE cluster_lease SET term = term + 1, version = version + :ahead, expires_at_ms = 0"
+        "UPDATE cluster_lease SET term = term + 1, version = version + :ahead, expires_at_ms = 0,"
+        " whole_to = 0"
     )
     connection.execute(version, {"ahead": VERSIONS_AHEAD})
     numbers = numbers_of(connection)

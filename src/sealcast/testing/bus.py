@@ -169,6 +169,12 @@ class MemoryClient:
         await self._turn()
         return self._bus.sequence
 
+    async def entry_at(self, sequence: int) -> bytes | None:
+        """Return the entry at a sequence, None if none stands; raises UnreachableError while cut off."""
+        await self._turn()
+        log = self._bus.content().log
+        return (log[sequence - 1].data or None) if 0 < sequence <= len(log) else None
+
     async def publish(self, entries: Sequence[tuple[str, bytes]], after: int) -> int:
         """Publish right after `after`; raises FencedError if others did, UnreachableError while cut off.
 

@@ -1,7 +1,7 @@
 """Owns a server that may be master: it takes the lease when it is free, else it stands by and relays.
 
 ```
-standing by ── lease free ──► term ── fenced, not renewed ──► standing by
+standing by ── lease free ──► term ── fenced, not renewed, yielded ──► standing by
      └─ requests: relayed to the holder      └─ requests: carried out here
 ```
 """
@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
 
-from sealcast.cluster import store_lease
+from sealcast.cluster import store_lease, store_standby
 from sealcast.cluster.lease import Lease, Tenure, look_s
 from sealcast.core.errors import SealcastError
 from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.relayapp import RelayingApp
 from sealcast.server.cluster.relaying import Relay
+from sealcast.server.cluster.sounding import Sounding
 from sealcast.server.cluster.standby import Standby
 from sealcast.server.cluster.term import Term
 from sealcast.server.front import Message, Receive, Send
@@ -41,6 +43,7 @@ class Master:
         self._term: Term | None = None
         self._holder: Lease | None = None
         self._is_blind = False
+        self._sounding = Sounding(office.bus, office.clock, office.cluster.lease_ms)
         self._changed = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
         self._certificate: tuple[Path, Path] | None = None
@@ -143,9 +146,10 @@ class Master:
     async def _look(self) -> None:
         """Take the lease if it is free and begin its term; else note who holds it."""
         office = self._office
+        has_sounded = await self._sounding.sound_if_due()
         asked_ns = office.clock.monotonic_ns()
         try:
-            taken = await apart(self._take_or_read, "lease")
+            taken = await apart(partial(self._take_or_read, has_sounded), "lease")
         except (sa.exc.DBAPIError, SealcastError) as error:
             self._note_blind(str(error))
             return
@@ -166,14 +170,18 @@ class Master:
         self._tell_changed()
         log.info("this server is master", term=term.number, name=office.name)
 
-    def _take_or_read(self) -> tuple[Lease, bool]:
-        """Return the lease, and whether it is ours now."""
-        office = self._office
+    def _take_or_read(self, has_sounded: bool) -> tuple[Lease, bool]:  # noqa: FBT001 - for `partial`
+        """Return the lease, and whether it is ours now; if not, say that we stand by and reach the bus."""
+        office, reaches_bus = self._office, self._sounding.reaches_bus
         with office.engine.begin() as connection:
             lease_ms, wall_ms = office.cluster.lease_ms, office.wall_ms()
-            taken = store_lease.take(connection, office.name, office.urls, lease_ms, wall_ms)
+            taken = store_lease.take(
+                connection, office.name, office.urls, lease_ms, wall_ms, reaches_bus=reaches_bus
+            )
             if taken is not None:
                 return taken, True
+            if has_sounded and reaches_bus:
+                store_standby.note(connection, office.name, store_lease.now_ms(connection, wall_ms))
             held = store_lease.read(connection)
         return held or Lease(0, 0, "", (), 0), False
 

@@ -4,6 +4,9 @@
 claim: last sequence of the bus ─► first round right after it ── another published? ─► read it again
 rounds: compose (one transaction) ─► seal ─► publish after our own last ─► forget the changes
 ```
+All is published once in a term. If the bus has, whole, what was published before it, beats go out meanwhile:
+what changed since is in the database, and goes first. Else there is none until everything was published.
+
 From the claim on, every publication stands right after the one before. Whoever was master before cannot
 publish any more, and this one cannot once another has claimed. Changes are forgotten when the bus has taken
 their entries: while it is away they wait in the database, and a master that died has left them to the next.
@@ -11,7 +14,7 @@ their entries: while it is away they wait in the database, and a master that die
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import sqlalchemy as sa
@@ -20,7 +23,7 @@ import structlog
 from sealcast.cluster import store_changes, store_lease
 from sealcast.cluster.bus import Bus
 from sealcast.cluster.sealing import EntrySealer
-from sealcast.core.errors import FencedError, RefusedError, UnreachableError
+from sealcast.core.errors import FencedError, RefusedError, RemoteError, UnreachableError
 from sealcast.core.ports import NS_PER_MS, Clock
 from sealcast.server.cluster.clustermetrics import ClusterMetrics
 from sealcast.server.cluster.rounds import Composer, Progress, Round
@@ -75,6 +78,17 @@ class Publisher:
         self._round = asyncio.Event()
         self._is_away = False
         self._is_doubted = False
+        self._is_first = True
+        self._found_version: int | None = None
+        self._is_whole = False
+        self._beat_s = -BEAT_S
+        self._unheard_since_ns: int | None = None
+
+    @property
+    def unheard_ms(self) -> int:
+        """For how long the bus was asked and has not answered."""
+        since_ns = self._unheard_since_ns
+        return 0 if since_ns is None else (self._clock.monotonic_ns() - since_ns) // NS_PER_MS
 
     def poke(self) -> None:
         """Have it look whether something changed; from any thread, after a commit."""
@@ -118,19 +132,39 @@ class Publisher:
         """Claim the bus again and publish everything, if the database says that we are master still."""
         await self._unit_of_work.run(partial(store_lease.check, term=self._composer.term))
         self._after, self._progress, self._published, self._seen = None, Progress(), [], 0
-        self._is_doubted = False
+        self._is_doubted, self._is_whole, self._found_version = False, False, None
+
+    async def _claim(self) -> int:
+        """Return the bus' last sequence; at the term's first claim note the version of what is there."""
+        with self._asking():
+            last = await self._bus.last_sequence()
+            newest = await self._bus.entry_at(last) if self._is_first else None
+        self._is_first = False
+        if newest is not None:
+            with contextlib.suppress(RemoteError):
+                self._found_version = self._sealer.open(newest).version
+        return last
+
+    def _find_whole(self, connection: sa.Connection) -> None:
+        """Find out whether the bus lost nothing that the database knows of, and has nothing else."""
+        found, self._found_version = self._found_version, None
+        lease = store_lease.read(connection)
+        if found is not None and lease is not None:
+            self._is_whole = 0 < lease.whole_to <= (self._after or 0) and found <= lease.version
 
     async def _publish_next(self) -> None:
         """Publish one round, then wait until there is something for another."""
         if self._after is None:
-            self._after = await self._bus.last_sequence()
-        made = await self._unit_of_work.run(self._compose)
+            self._after = await self._claim()
+        is_beat_due = asyncio.get_running_loop().time() - self._beat_s >= BEAT_S
+        made = await self._unit_of_work.run(partial(self._compose, is_beat_due))
         sealed = await asyncio.to_thread(self._sealed, made)
-        try:
+        with self._asking():
             self._after = await self._bus.publish(sealed, self._after)
-        except FencedError as error:
-            raise _BusFencedError(str(error)) from error
         self._published, self._progress = made.changes, made.progress
+        self._is_whole = self._is_whole or made.is_complete
+        if made.has_beat:
+            self._beat_s = asyncio.get_running_loop().time()
         self._note_published(made)
         if made.is_current:
             self._seen = max((self._seen, *made.changes))
@@ -139,11 +173,30 @@ class Publisher:
         if made.is_complete:
             await self._until_due()
 
-    def _compose(self, connection: sa.Connection) -> Round:
+    def _compose(self, is_beat_due: bool, connection: sa.Connection) -> Round:  # noqa: FBT001 - for `partial`
         self._on_unit()
+        if self._found_version is not None:
+            self._find_whole(connection)
         return self._composer.compose(
-            connection, self._progress, self._published, self._clock.wall_ns() // NS_PER_MS
+            connection,
+            self._progress,
+            self._published,
+            self._clock.wall_ns() // NS_PER_MS,
+            whole_to=(self._after or 0) if self._is_whole else 0,
+            is_beat_due=self._is_whole and is_beat_due,
         )
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Note since when the bus has not answered; that somebody else has published is an answer."""
+        if self._unheard_since_ns is None:
+            self._unheard_since_ns = self._clock.monotonic_ns()
+        try:
+            yield
+        except FencedError as error:
+            self._unheard_since_ns = None
+            raise _BusFencedError(str(error)) from error
+        self._unheard_since_ns = None
 
     def _sealed(self, made: Round) -> list[tuple[str, bytes]]:
         return [(self._sealer.place(each.kind, each.name), self._sealer.seal(each)) for each in made.entries]

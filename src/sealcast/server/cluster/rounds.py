@@ -5,7 +5,8 @@ parties that changed ─► other parties ─► channels that changed ─► ot
                                          └── only with all parties that changed before them
 ```
 Whoever has a key that was published after a removal has the removal too. "Others" are of a new master's first
-publication, which is of everything. A beat says that nothing waits, and goes out only when nothing does.
+publication, which is of everything. A beat says that no change waits, and goes out only when none does; it
+goes before others only where the bus has them as they are, from an earlier term.
 """
 
 from collections.abc import Iterable
@@ -54,6 +55,7 @@ class Round:
     changes: list[int] = field(default_factory=list)
     is_current: bool = False
     is_complete: bool = False
+    has_beat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +77,29 @@ class Composer:
         self._live: Live | None = None
 
     def compose(
-        self, connection: sa.Connection, progress: Progress, published: Iterable[int], wall_ms: int
+        self,
+        connection: sa.Connection,
+        progress: Progress,
+        published: Iterable[int],
+        wall_ms: int,
+        *,
+        whole_to: int,
+        is_beat_due: bool,
     ) -> Round:
         """Return the next round, after forgetting the changes that were `published`.
 
-        Raises FencedError if the term is over.
+        Up to the sequence `whole_to` the bus has all that was published before, 0 if it has not. Unless
+        `is_beat_due` there is a beat only when everything was published. Raises FencedError if the term is
+        over.
         """
         store_changes.done(connection, published)
-        version = store_lease.raise_version(connection, self.term, wall_ms)
+        version = store_lease.raise_version(connection, self.term, wall_ms, whole_to)
         made = Round(version, progress)
         made.is_current = self._parties(connection, made, wall_ms)
         if made.is_current:
             made.is_current = self._channels(connection, made, wall_ms)
         made.is_complete = made.is_current and made.progress.is_done
-        if made.is_complete:
+        if made.is_complete or (made.is_current and is_beat_due):
             self._beat(connection, made, wall_ms)
         return made
 
@@ -135,6 +146,7 @@ class Composer:
         if self._live is None:
             self._live = Live(*composing.count_live(connection))
         live = self._live
+        made.has_beat = True
         beat = Beat(
             master=self._name,
             at_ms=wall_ms,

@@ -1,7 +1,7 @@
 """Owns one term of a master: a key server with nothing remembered, its lease, publications and journals.
 
 ```
-lease taken ─► compose anew ─► serve, renew, publish, ingest ─► fenced, or not renewed in time ─► over
+lease taken ─► compose anew ─► serve, renew, publish, ingest ─► fenced, not renewed, or yielded ─► over
                                                                  └─ waiting requests: 503, Retry-After
 ```
 Everything that a key server remembers is made for a term and goes with it: what another master did meanwhile
@@ -11,14 +11,13 @@ cannot be missed. Each transaction checks the term, so a master that stood still
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
 from sealcast.cluster import store_lease
-from sealcast.cluster.lease import Lease, Tenure
+from sealcast.cluster.lease import Lease, Tenure, lacks_bus
 from sealcast.cluster.sealing import EntrySealer, JournalSealer
 from sealcast.core.errors import FencedError, SealcastError
 from sealcast.reception.service import Reception
@@ -30,6 +29,7 @@ from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.publishing import Publisher
 from sealcast.server.cluster.quiet import QuietUnits
 from sealcast.server.cluster.rounds import Composer
+from sealcast.server.cluster.sounding import Sounding
 from sealcast.server.compose import Hooks, Interior, compose
 from sealcast.server.front import Message, Receive, Send, send_answer
 from sealcast.server.pipeline import HttpAnswer
@@ -43,6 +43,7 @@ FLUSH_S = 1.0
 """At an orderly end, for what changed last to be published; more waits for the next master."""
 
 TOO_LATE = "this server is not the master any more; ask again in a second"
+YIELDED = "the bus does not answer this server, and one that stands by reaches it"
 LATE_S = 1.0
 """For a renewal that is asked for when the lease may be over."""
 
@@ -66,6 +67,7 @@ class Term:
         self._tasks: list[asyncio.Task[Any]] = []
         self._publisher: Publisher | None = None
         self._quiet = QuietUnits()
+        self._sounding = Sounding(office.bus, office.clock, office.cluster.lease_ms)
         self.interior: Interior | None = None
 
     @property
@@ -195,6 +197,7 @@ class Term:
         """Renew the lease in time; return once it was not, and raise FencedError if another has it.
 
         Whoever comes late, on a busy machine, asks once all the same: while nobody has taken it, it is ours.
+        A master that lacks the bus yields to a server that reaches it.
         """
         office, is_late = self._office, False
         while not is_late:
@@ -203,7 +206,10 @@ class Term:
             is_late = self._tenure.is_over(asked_ns)
             try:
                 async with asyncio.timeout(LATE_S if is_late else self._tenure.left_s(asked_ns)):
-                    await self._renew_once()
+                    if await self._lacks_bus() and await self._run(self._yield):
+                        self._reason = YIELDED
+                        return
+                    await self._run(self._renew_in)
             except FencedError:
                 raise
             except (SealcastError, TimeoutError, sa.exc.DBAPIError) as error:
@@ -214,17 +220,24 @@ class Term:
                 is_late = False
         self._reason = "the lease was not renewed in time"
 
-    async def _renew_once(self) -> None:
-        if self.interior is not None:
-            office = self._office
-            work = partial(
-                store_lease.renew,
-                term=self.number,
-                urls=office.urls,
-                lease_ms=office.cluster.lease_ms,
-                wall_ms=office.wall_ms(),
-            )
-            await self.interior.unit_of_work.run(work)
+    async def _lacks_bus(self) -> bool:
+        """Whether nothing was published for a lease, and the bus does not answer even when asked now."""
+        unheard_ms = 0 if self._publisher is None else self._publisher.unheard_ms
+        return lacks_bus(unheard_ms, self._office.cluster.lease_ms) and not await self._sounding.sound()
+
+    async def _run(self, work: Callable[[sa.Connection], bool]) -> bool:
+        return self.interior is not None and await self.interior.unit_of_work.run(work)
+
+    def _renew_in(self, connection: sa.Connection) -> bool:
+        office = self._office
+        lease_ms, wall_ms = office.cluster.lease_ms, office.wall_ms()
+        store_lease.renew(connection, self.number, office.urls, lease_ms, wall_ms)
+        return True
+
+    def _yield(self, connection: sa.Connection) -> bool:
+        office = self._office
+        lease_ms, wall_ms = office.cluster.lease_ms, office.wall_ms()
+        return store_lease.yield_to_another(connection, self.number, office.name, lease_ms, wall_ms)
 
     def _give_up(self) -> None:
         with self._office.engine.begin() as connection:
