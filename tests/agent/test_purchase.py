@@ -165,6 +165,43 @@ def test_wrong_share_is_named(client: AgentClient, party, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("count", "changed"),
+    [(2, {"is_mixed": True}), (3, {"is_mixed": True}), (2, {"is_mixed": True, "key_commitment": None})]
+    + [(each, {"key_commitment": bytes(32)}) for each in (1, 2)],
+    ids=["two of two", "two of three", "of before commitments to keys", "another key", "another key, shared"],
+)
+def test_shares_that_give_no_key(client: AgentClient, party, tmp_path: Path, count: int, changed) -> None:
+    """Each share fits what the seller signed, together they do not: the device says so, and opens no more."""
+    threshold = min(count, 2)
+    package, order = pack(tmp_path / "p", CONTENT, count, threshold=threshold, **changed), new_order()
+    asked_of = {number: escrow(number - 1) for number in range(count - threshold + 1, count + 1)}
+    progress = buy(client, package, asked_of, order)
+    assert (progress.have, progress.threshold, progress.complete) == (threshold, threshold, False)
+    for _ in range(2):
+        word = client.fault(order)
+        assert word is not None
+        fault = decode(jose.verify(word, party.signing.public(), typ=TYP_FAULT), Fault)
+        assert (fault.order, fault.what, fault.number) == (order, "key", threshold)
+        assert (fault.key, fault.package) == (package.header.lead.document.key, package.header.header.id)
+    for ask in (
+        lambda: client.blind(package.token, 1, order, jti=new_jti()),
+        lambda: client.unblind(order, count, b""),
+    ):
+        with pytest.raises(RefusedError, match="the device has attested") as no:
+            ask()
+        assert no.value.type == "fault-attested"
+
+
+def test_a_share_of_another_polynomial_is_done_without(client: AgentClient, tmp_path: Path) -> None:
+    """Two shares that do not belong together keep nobody from the content that a third one gives."""
+    package, order = pack(tmp_path / "p", CONTENT, 3, threshold=2, is_mixed=True), new_order()
+    assert not buy(client, package, {1: escrow(0), 3: escrow(2)}, order).complete
+    assert buy(client, package, {2: escrow(1)}, order).complete
+    assert read(client, package, tmp_path) == CONTENT
+    assert client.fault(order) is None
+
+
 def test_an_order_is_for_one_package(client: AgentClient, tmp_path: Path) -> None:
     """What an order has opened keeps it: no c' and no word on a fault of another package under that order.
 

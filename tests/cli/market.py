@@ -170,8 +170,12 @@ class Market:
         threshold: int = 1,
         is_licensed: bool = False,
         is_forged: bool = False,
+        is_broken: bool = False,
     ) -> Path:
-        """Pack a film for the first `count` escrows; `is_forged`: its shares are none."""
+        """Pack a film for the first `count` escrows; `is_forged`: its shares are none.
+
+        With `is_broken` they are shares, and of another content key than the header's.
+        """
         credential = load_vault(self.shop.folder / "sealcast.vault")
         assert credential.certificates is not None
         terms: dict[str, Any] = {"price_class": "film", "price_micro": PRICE, "currency": "EUR"}
@@ -204,6 +208,9 @@ class Market:
         if is_forged:
             parts = [replace(each, commitment=bytes(32)) for each in made.header.parts]
             token = sign_header(replace(made.header, parts=parts), seller.signing)
+            made = Draft(read_header(token, seller.ca_pem), made.content_key, seller)
+        if is_broken:
+            token = sign_header(replace(made.header, key_commitment=bytes(32)), seller.signing)
             made = Draft(read_header(token, seller.ca_pem), made.content_key, seller)
         with NewFile(target) as file:
             write_package(made, source, file)

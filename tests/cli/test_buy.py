@@ -173,14 +173,15 @@ def test_a_refund_before_anything_was_opened(market: Market, type_at: Typist) ->
     assert other != order
 
 
-def test_a_forged_share_brings_the_money_back(market: Market, type_at: Typist) -> None:
-    """A seller that put a wrong share into its package is told by the device, and has to give it back."""
-    package, before = market.pack("forged", is_forged=True), market.balances()
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("is_forged", "the seller's share is wrong"), ("is_broken", "the seller's shares give no content key")],
+)
+def test_a_forged_share_brings_the_money_back(market: Market, type_at: Typist, kind: str, said: str) -> None:
+    """A seller that put wrong shares into its package is told by the device, and has to give it back."""
+    package, before = market.pack(kind, **{kind: True}), market.balances()
     short = type_at(market.viewer, "buy", str(package), "--yes")
-    assert (short.status, "the device attests that the seller's share is wrong" in short.complaint) == (
-        1,
-        True,
-    )
+    assert (short.status, f"the device attests that {said}" in short.complaint) == (1, True)
     order = short.complaint.split()[-1]
     assert market.balances()[BUYER] == before[BUYER] - PRICE
     assert type_at(market.viewer, "order", "refund", order).out.startswith(f"order {order} is refund")

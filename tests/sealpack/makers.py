@@ -19,7 +19,7 @@ from sealcast.messages.jwk import Jwk, native_public_key, new_sealing_pair, new_
 from sealcast.messages.package import CHUNK_BYTES, PackageEscrow, PackageHeader
 from sealcast.sealpack.escrowkeys import EscrowKey, read_escrow_key
 from sealcast.sealpack.header import CheckedHeader, read_header, sign_header
-from sealcast.sealpack.sharing import CheckedPart, open_escrow_share, parts_for_escrows
+from sealcast.sealpack.sharing import CheckedPart, key_commitment, open_escrow_share, parts_for_escrows
 from sealcast.server.certificates import Issued, certificate_builder, make_ca, make_issuer, read_ca
 from sealcast.server.issuing import Issuer
 from sealcast.testing import SimRandom
@@ -157,9 +157,13 @@ def header_of(
     threshold: int = 1,
     content_key: Secret | None = None,
     is_licensed: bool = False,
+    is_mixed: bool = False,
     **changed: object,
 ) -> PackageHeader:
-    """Return a header for the first `count` escrows; `changed` fields of it."""
+    """Return a header for the first `count` escrows; `changed` fields of it.
+
+    With `is_mixed` the last escrow's share is of another polynomial, with the commitment that fits it.
+    """
     package_id = RANDOM.bytes(16)
     packed = [escrow(number).packed() for number in range(count)]
     keys = [read_escrow_key(each, operator().ca_pem) for each in packed]
@@ -167,6 +171,10 @@ def header_of(
     parts = (
         [] if is_licensed else parts_for_escrows(key, package_id, keys, threshold=threshold, random=RANDOM)
     )
+    if is_mixed:
+        other = Secret(RANDOM.bytes(32))
+        mixed = parts_for_escrows(other, package_id, keys, threshold=threshold, random=RANDOM)
+        parts = [*parts[:-1], mixed[-1]]
     fields: dict[str, object] = {
         "version": 1,
         "id": b64url_encode(package_id),
@@ -183,6 +191,7 @@ def header_of(
         "escrows": packed,
         "threshold": threshold,
         "parts": parts,
+        "key_commitment": key_commitment(key, package_id),
         **changed,
     }
     return PackageHeader(**fields)  # type: ignore[arg-type]

@@ -69,6 +69,7 @@ def part(**changed: object) -> list[SharePart]:
         ({"version": 2}, "version 2"),
         ({"chunk_bytes": 4_096}, "chunks of 4096"),
         ({"root": bytes(31)}, "root"),
+        ({"key_commitment": bytes(31)}, "commitment to the content key"),
         ({"id": "A" * 21 + "B"}, "id is not 16 bytes"),
         ({"name": "../x"}, "not that of a file"),
         ({"name": ".."}, "not that of a file"),

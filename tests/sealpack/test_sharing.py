@@ -28,7 +28,7 @@ from sealpack.makers import RANDOM, WALL_MS, Party, checked, escrow, header_of, 
 
 KEY = Secret(bytes(range(50, 82)))
 ORDER = "A" * 22
-LICENSED = checked(header_of(2, threshold=2, is_licensed=True))
+LICENSED = checked(header_of(2, threshold=2, content_key=KEY, is_licensed=True))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_wrong_share_is_named_and_the_others_do() -> None:
 
 
 def test_a_seller_that_shares_nothing() -> None:
-    """Shares of no polynomial, each with its commitment, give no content key, and that is said."""
+    """Numbers that are no shares, each with its commitment, give no content key, and that is said."""
     package = checked(header_of(2, threshold=2))
     shares = {number: Secret(bytes(1) + RANDOM.bytes(65)) for number in (1, 2)}
     parts = [
@@ -105,8 +105,38 @@ def test_a_seller_that_shares_nothing() -> None:
         )
         for part in package.parts
     ]
-    with pytest.raises(AuthenticationError, match="do not combine"):
-        gather(parts, package.package_id, 2, shares)
+    found = gather(parts, package.package_id, 2, shares)
+    assert (found.content_key, found.good, found.wrong, found.is_broken) == (None, 2, (), True)
+
+
+def all_shares(package: CheckedHeader) -> dict[int, Secret]:
+    """Return all shares of a package, each opened by its escrow."""
+    return {part.number: opened(part, escrow(part.number - 1), package.package_id) for part in package.parts}
+
+
+def test_shares_of_no_one_polynomial() -> None:
+    """Each fits its commitment: those that belong together open, in any company; two that do not are told."""
+    package = checked(header_of(3, threshold=2, content_key=KEY, is_mixed=True))
+    shares, committed = all_shares(package), package.header.key_commitment
+    for without in (None, committed):
+        for numbers, key in (((1, 2), KEY), ((3, 2, 1), KEY), ((1, 3), None), ((2, 3), None)):
+            given = {number: shares[number] for number in numbers}
+            found = gather(package.parts, package.package_id, 2, given, without)
+            assert (found.content_key, found.is_broken, found.wrong) == (key, key is None, ())
+
+
+def test_a_key_that_the_seller_did_not_commit_to() -> None:
+    """Shares that give another content key than the header's are told, also where all are needed."""
+    for count in (1, 2):
+        package = checked(header_of(count, threshold=count, key_commitment=bytes(32)))
+        found = gather(package.parts, package.package_id, count, all_shares(package), bytes(32))
+        assert (found.content_key, found.good, found.is_broken) == (None, count, True)
+
+
+def test_a_licence_is_of_the_packages_own_key(device: Party) -> None:
+    """A seller that takes another package's key for a licence is told before anybody gets it."""
+    with pytest.raises(FormatError, match="another packing"):
+        licence_for(device, checked(header_of(2, threshold=2, is_licensed=True)))
 
 
 def test_a_share_that_is_not_what_was_committed() -> None:
@@ -170,7 +200,7 @@ def test_a_licence_is_for_one_device_order_and_package(device: Party) -> None:
 
 def test_a_licence_that_opens_with_less_is_refused(device: Party) -> None:
     """The package says how many shares open it; a licence with another number is refused."""
-    three = checked(header_of(2, threshold=3, is_licensed=True))
+    three = checked(header_of(2, threshold=3, content_key=KEY, is_licensed=True))
     loose = CheckedHeader(
         three.token, replace(three.header, threshold=2), three.seller, three.keys, three.parts
     )

@@ -138,6 +138,9 @@ def _file(each: Json, n: int, d: int) -> None:
     told = hashlib.sha256(bytes.fromhex(package) + bytes([part["number"]]) + share).digest()
     expect("the commitment", holds=told == base64.b64decode(part["commitment"]))
     expect("the content key", holds=share.hex() == each["content_key"].rjust(132, "0"))
+    key = b"sealcast content key 1" + bytes.fromhex(package + each["content_key"])
+    told = hashlib.sha256(key).digest()
+    expect("the commitment to it", holds=told == base64.b64decode(header["key_commitment"]))
     content = _open(each["content_key"], package, 0, sealed, is_last=True)
     expect("the content", holds=content.hex() == each["content"])
 

@@ -36,11 +36,12 @@ from sealcast.messages.requests import JTI_BYTES
 from sealcast.sealpack.escrowkeys import EscrowKey
 from sealcast.sealpack.header import CheckedHeader, read_header
 from sealcast.sealpack.licence import read_licence
-from sealcast.sealpack.sharing import CheckedPart, gather, open_device_share, open_escrow_share
+from sealcast.sealpack.sharing import CheckedPart, Gathered, gather, open_device_share, open_escrow_share
 
 __all__ = ["PENDING_MAX", "blind_part", "find_fault", "rows", "take_opened", "with_wrong_chunk"]
 
 UNKNOWN_ORDER, OPENED_ALREADY, OTHER_PACKAGE = "unknown-order", "opened-already", "order-used"
+ATTESTED = "fault-attested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Found:
 
     key: str
     package: str
-    what: Literal["share", "chunk"]
+    what: Literal["share", "chunk", "key"]
     number: int
 
 
@@ -94,6 +95,7 @@ def blind_part(
         _check_enough(pending, found, held, secrets)
     elif (pending.state.digest, pending.licence) != (digest, ask.licence):
         raise RefusedError(OTHER_PACKAGE, f"the order {ask.order} is for another package or licence")
+    _check_open(pending)
     blinded = next((each.blinded for each in pending.state.parts if each.number == ask.number), None)
     if blinded is None:
         fresh = rsakem.blind(key.public, part.encapsulation, random)
@@ -129,6 +131,7 @@ def take_opened(ask: agent.Unblind, held: Held, secrets: Secrets) -> agent.Progr
         if done is None:
             raise RefusedError(UNKNOWN_ORDER, f"nothing of the order {ask.order} was blinded here")
         return agent.Progress(have=done.threshold, threshold=done.threshold, complete=True)
+    _check_open(pending)
     found = _parts(pending.header, pending.licence, ask.order, held)
     part, key = found.at(ask.number)
     mine = next((each for each in pending.state.parts if each.number == ask.number), None)
@@ -150,12 +153,17 @@ def take_opened(ask: agent.Unblind, held: Held, secrets: Secrets) -> agent.Progr
 
 
 def find_fault(order: str, held: Held, secrets: Secrets) -> Found | None:
-    """Return what is wrong with an order: a share, or a chunk that the seller signed.
+    """Return what is wrong with an order: a share, all of them together, or a chunk that the seller signed.
 
-    A wrong share counts once the others cannot be enough: who has the content has no word against it.
+    A wrong share counts once the others cannot be enough: who has the content has no word against it. Where
+    as many fit as are needed and give no content key, the order opens nothing more from this word on.
     """
     pending = secrets.pending(order, held)
     if pending is not None:
+        broken = pending.state.broken or _find_broken(pending, held, secrets)
+        if broken:
+            header = _parts(pending.header, pending.licence, order, held).header
+            return Found(header.lead.document.key, pending.state.package, "key", broken)
         wrong = _wrong_numbers(pending)
         found = _parts(pending.header, pending.licence, order, held)
         is_lost = len(found.parts) - len(wrong) < pending.state.threshold
@@ -166,6 +174,29 @@ def find_fault(order: str, held: Held, secrets: Secrets) -> Found | None:
         if entitlement.order == order and entitlement.wrong_chunk is not None:
             return Found(entitlement.key, entitlement.package, "chunk", entitlement.wrong_chunk)
     return None
+
+
+def _find_broken(pending: Pending, held: Held, secrets: Secrets) -> int:
+    """Return how many shares fit and give no content key, 0 where they are too few; then they are erased."""
+    state = pending.state
+    found = _parts(pending.header, pending.licence, state.order, held)
+    gathered = _gathered(pending, found, held)
+    if not gathered.is_broken:
+        if gathered.content_key is not None:
+            gathered.content_key.erase()
+        return 0
+    parts = [replace(each, r=None, share=None) for each in state.parts]
+    kept = replace(state, parts=parts, broken=gathered.good)
+    secrets.keep_pending(replace(pending, state=kept), held)
+    return gathered.good
+
+
+def _check_open(pending: Pending) -> None:
+    """Raise RefusedError where the device has attested that an order's shares give no content key."""
+    if pending.state.broken:
+        raise RefusedError(
+            ATTESTED, "the device has attested that what the seller shared is no content key: take it back"
+        )
 
 
 def with_wrong_chunk(entitlement: Entitlement, chunk: int) -> Entitlement:
@@ -275,14 +306,7 @@ def _with(pending: Pending, taken: Blinding) -> Pending:
 
 def _combine(pending: Pending, found: _Parts, held: Held, secrets: Secrets) -> agent.Progress:
     """Put the shares together if they are enough."""
-    state, package_id, wrong = pending.state, found.header.package_id, _wrong_numbers(pending)
-    shares = {each.number: Secret(each.share) for each in state.parts if each.share is not None}
-    for part in found.parts:
-        if part.key is None and part.number not in wrong:
-            shares[part.number] = open_device_share(part, package_id, held.keys.kek)
-    gathered = gather(found.parts, package_id, state.threshold, shares)
-    for share in shares.values():
-        share.erase()
+    state, gathered = pending.state, _gathered(pending, found, held)
     if gathered.content_key is None:
         return agent.Progress(have=gathered.good, threshold=state.threshold, complete=False)
     entitlement = Entitlement(
@@ -297,3 +321,17 @@ def _combine(pending: Pending, found: _Parts, held: Held, secrets: Secrets) -> a
     gathered.content_key.erase()
     secrets.complete(entitlement, held)
     return agent.Progress(have=gathered.good, threshold=state.threshold, complete=True)
+
+
+def _gathered(pending: Pending, found: _Parts, held: Held) -> Gathered:
+    """Return what the shares that are here give, the device's own with them."""
+    state, package_id, wrong = pending.state, found.header.package_id, _wrong_numbers(pending)
+    shares = {each.number: Secret(each.share) for each in state.parts if each.share is not None}
+    for part in found.parts:
+        if part.key is None and part.number not in wrong:
+            shares[part.number] = open_device_share(part, package_id, held.keys.kek)
+    committed = found.header.header.key_commitment
+    gathered = gather(found.parts, package_id, state.threshold, shares, committed)
+    for share in shares.values():
+        share.erase()
+    return gathered

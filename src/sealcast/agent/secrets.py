@@ -49,7 +49,11 @@ class Blinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingState(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits for an order's openings."""
+    """What waits for an order's openings.
+
+    `broken` is how many shares fitted what the seller signed and gave no content key, once the device has
+    attested that: the order opens nothing any more.
+    """
 
     order: str
     package: PackageId
@@ -57,6 +61,7 @@ class PendingState(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     threshold: int
     parts: list[Blinding]
+    broken: int = 0
 
 
 class Entitlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,9 +24,10 @@ from sealcast.client.revocations import fetch_revoked
 from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.device.revoked import read_revoked
 from sealcast.ledger.money import format_micro, parse_amount
-from sealcast.messages.encoding import encode
+from sealcast.messages import jose
+from sealcast.messages.encoding import decode, encode
 from sealcast.messages.enrolment import Certificates
-from sealcast.messages.escrow import OrderRow
+from sealcast.messages.escrow import Fault, OrderRow
 from sealcast.sealpack.header import CheckedHeader, read_header
 from sealcast.sealpack.layout import PREFIX_BYTES, read_prefix
 from sealcast.sealpack.licence import CheckedLicence, read_licence
@@ -204,10 +205,12 @@ class Buying:
     def _why(self, opening: Opening, order: OrderRow) -> str:
         """Return in one line why the package does not open, and what to do."""
         why = "; ".join(f"{each.escrow}: {each.error}" for each in opening.failures)
-        said = f"{opening.have} of {opening.threshold} shares are there ({why})"
+        said = f"{opening.have} of {opening.threshold} shares are there" + (f" ({why})" if why else "")
         if opening.fault is not None:
+            is_key = decode(jose.unverified_payload(opening.fault), Fault).what == "key"
+            wrong = "shares give no content key" if is_key else "share is wrong"
             return (
-                f"{said}; the device attests that the seller's share is wrong: for the money type"
+                f"{said}; the device attests that the seller's {wrong}: for the money type"
                 f" sealcast order refund {order.order}"
             )
         return f"{said}; type the same command again, or: sealcast order dispute {order.order}"

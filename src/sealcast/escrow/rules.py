@@ -23,7 +23,7 @@ class Actor(StrEnum):
     SELLER = "the seller"
     OPERATOR = "the operator"
     DEVICE = "the buyer's device"
-    """Its signed word (`messages.escrow.Fault`) that the seller's share is wrong."""
+    """Its signed word (`messages.escrow.Fault`) that what the seller shared is wrong."""
 
     SILENCE = "silence"
 

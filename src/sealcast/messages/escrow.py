@@ -239,7 +239,7 @@ class OrderResolveRequest(OrderRequest, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device found wrong after an opening, signed by it: the seller's share, or a chunk.
+    """What a device found wrong, signed by it: a share, a chunk, or that `number` good shares give no key.
 
     `key` is the lead's key in the package's header. A seller chooses the ids of his packages, and only the
     key says under whose price he may have packed them: an order is taken back by a fault under its own key.
@@ -248,7 +248,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     order: OrderId
     key: KeyId
     package: PackageId
-    what: Literal["share", "chunk"]
+    what: Literal["share", "chunk", "key"]
     number: int
     device: str
 

@@ -71,7 +71,8 @@ class PackageHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `size` and `chunk_bytes` are of the plaintext. `root` is BLAKE3 of all tops: it stands for every byte
     behind the header. `escrows`: the first is the lead, which holds the money. `parts` are shares that are in
     the package itself; empty where each order has a licence of its own (`needs_licence`). `threshold` is how
-    many shares open the content; 1 with one part: that escrow alone.
+    many shares open the content; 1 with one part: that escrow alone. `key_commitment` binds the seller to the
+    content key that the shares give (`sealpack.sharing.key_commitment`); packages of before have none.
     """
 
     version: int
@@ -89,6 +90,7 @@ class PackageHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     escrows: Annotated[list[PackageEscrow], msgspec.Meta(min_length=1, max_length=ESCROWS_MAX)]
     threshold: Annotated[int, msgspec.Meta(ge=1, le=PARTS_MAX)]
     parts: Annotated[list[SharePart], msgspec.Meta(max_length=PARTS_MAX)]
+    key_commitment: bytes | None = None
 
     @property
     def needs_licence(self) -> bool:

@@ -153,6 +153,8 @@ def _check_form(header: PackageHeader) -> None:
         raise FormatError(f"chunks of {header.chunk_bytes} bytes, not {CHUNK_BYTES}")
     if len(header.root) != DIGEST_BYTES:
         raise FormatError(f"the root has {DIGEST_BYTES} bytes")
+    if header.key_commitment is not None and len(header.key_commitment) != DIGEST_BYTES:
+        raise FormatError(f"the commitment to the content key has {DIGEST_BYTES} bytes")
     check_package_id(header.id)
     check_name(header.name)
     for text in (header.title, header.media_type, header.seller):

@@ -17,7 +17,7 @@ from sealcast.messages.jwk import HeldPair, Jwk
 from sealcast.messages.package import TYP_LICENCE, VERSION, Licence, PackageId
 from sealcast.sealpack.chunks import CONTENT_KEY_BYTES
 from sealcast.sealpack.header import CheckedHeader
-from sealcast.sealpack.sharing import CheckedPart, check_parts, parts_for_order
+from sealcast.sealpack.sharing import CheckedPart, check_parts, key_commitment, parts_for_order
 
 TYP_PACKAGE_KEY = "sealcast-package-key"
 LICENSED_ROLE = "device"
@@ -60,14 +60,16 @@ def make_licence(
 ) -> str:
     """Return the JWS of a licence for one order of one device, with shares of a polynomial of its own.
 
-    `signing` is the seller's key. Raises FormatError for a package that has its shares in itself, or for a
-    party that is no device of the package's operator.
+    `signing` is the seller's key. Raises FormatError for a package that has its shares in itself, for another
+    package's content key, or for a party that is no device of the package's operator.
     """
     if not package.header.needs_licence:
         raise FormatError("this package has its shares in itself and takes no licences")
     if device.role != LICENSED_ROLE or device.operator != package.seller.operator:
         raise FormatError(f"{device.id} is no device of {package.seller.operator}")
     header = package.header
+    if header.key_commitment not in {None, key_commitment(content_key, package.package_id)}:
+        raise FormatError("this is the content key of another packing than the one that the header is of")
     licence = Licence(
         version=VERSION,
         package=header.id,

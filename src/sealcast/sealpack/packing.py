@@ -32,7 +32,7 @@ from sealcast.sealpack.escrowkeys import EscrowKey, read_escrow_key
 from sealcast.sealpack.header import CheckedHeader, check_name, read_header, sign_header
 from sealcast.sealpack.layout import GROUP_CHUNKS, PREFIX_BYTES, SEALED_BYTES, TAG_BYTES, Layout, pack_prefix
 from sealcast.sealpack.newfile import NewFile
-from sealcast.sealpack.sharing import parts_for_escrows
+from sealcast.sealpack.sharing import key_commitment, parts_for_escrows
 from sealcast.sealpack.workers import Progress, in_groups
 
 READ_CHUNKS, WRITTEN_CHUNKS = 4, 16
@@ -104,6 +104,7 @@ def draft(terms: Terms, size: int, seller: Seller, random: Random, now_ms: int) 
         escrows=list(terms.escrows),
         threshold=terms.threshold,
         parts=parts,
+        key_commitment=key_commitment(content_key, package_id),
     )
     # Read as a buyer will: what nobody would believe is found before a byte is written.
     return Draft(read_header(sign_header(header, seller.signing), seller.ca_pem), content_key, seller)

@@ -5,13 +5,16 @@ K ── Shamir, threshold t ──► share x ─┬─ for an escrow: AES-KWP 
                                       └─ for a device: JWE to its KEK, in a licence only
 commitment x = SHA-256(package id ‖ x u8 ‖ share of 66 bytes), in what the seller signed
 ```
+commitment of K = SHA-256("sealcast content key 1" ‖ package id ‖ K), in what the seller signed
 A share that does not fit its commitment is known at once, with its number and whose it is; the others may do.
+Shares that all fit and give another key, or none, are the seller's doing.
 """
 
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from sealcast.core.errors import AuthenticationError, FormatError
 from sealcast.core.ports import Random
@@ -26,6 +29,7 @@ from sealcast.sealpack.chunks import CONTENT_KEY_BYTES
 from sealcast.sealpack.escrowkeys import EscrowKey
 
 TYP_SHARE = "sealcast-share"
+KEY_LABEL = b"sealcast content key 1"
 WRAPPED_BYTES = 80
 """A share of 66 bytes under AES-KWP: padded to 72, and 8 more (RFC 5649 §4.1)."""
 
@@ -57,16 +61,26 @@ class CheckedPart:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What several shares gave: K, if there were as many good ones as the threshold, and the wrong parts."""
+    """What several shares gave: K, if there were as many good ones as the threshold, and the wrong parts.
+
+    `is_broken`: there are as many, each as the seller committed to it, and they give no K or another one
+    than the seller committed to. Nobody but the seller can have made them so.
+    """
 
     content_key: Secret | None
     good: int
     wrong: tuple[CheckedPart, ...]
+    is_broken: bool = False
 
 
 def commitment(package_id: bytes, number: int, share: Secret) -> bytes:
     """Return the 32 bytes that a seller signs of a share."""
     return hashlib.sha256(package_id + bytes((number,)) + share.reveal()).digest()
+
+
+def key_commitment(content_key: Secret, package_id: bytes) -> bytes:
+    """Return the 32 bytes that a seller signs of a content key: it is random, so they tell nothing of it."""
+    return hashlib.sha256(KEY_LABEL + package_id + content_key.reveal()).digest()
 
 
 def parts_for_escrows(
@@ -145,20 +159,35 @@ def fits(checked: CheckedPart, package_id: bytes, share: Secret) -> bool:
 
 
 def gather(
-    parts: Sequence[CheckedPart], package_id: bytes, threshold: int, shares: Mapping[int, Secret]
+    parts: Sequence[CheckedPart],
+    package_id: bytes,
+    threshold: int,
+    shares: Mapping[int, Secret],
+    committed: bytes | None = None,
 ) -> Gathered:
     """Put shares together, by their numbers; those that do not fit are named and left out.
 
-    Raises AuthenticationError where shares that all fit do not give a content key: the seller committed to
-    shares of no polynomial.
+    `committed` is the header's commitment to the content key; without one any key of the right length does.
+    Where the first shares give none, all others of the threshold are tried: 0.1 ms each, 24,310 at most.
     """
     given = [part for part in parts if part.number in shares]
-    good = [part for part in given if fits(part, package_id, shares[part.number])]
-    wrong = tuple(part for part in given if part not in good)
+    good = [part.number for part in given if fits(part, package_id, shares[part.number])]
+    wrong = tuple(part for part in given if part.number not in good)
     if len(good) < threshold:
         return Gathered(None, len(good), wrong)
-    chosen = {part.number: shares[part.number] for part in good[:threshold]}
-    return Gathered(combine(chosen, CONTENT_KEY_BYTES), len(good), wrong)
+    for chosen in combinations(good, threshold):
+        key = _combined({number: shares[number] for number in chosen})
+        if key is not None and committed in {None, key_commitment(key, package_id)}:
+            return Gathered(key, len(good), wrong)
+    return Gathered(None, len(good), wrong, is_broken=True)
+
+
+def _combined(shares: Mapping[int, Secret]) -> Secret | None:
+    """Return what shares give, None for what is no content key; each fits what the seller signed."""
+    try:
+        return combine(shares, CONTENT_KEY_BYTES)
+    except (AuthenticationError, FormatError):
+        return None
 
 
 def _escrow_parts(

@@ -218,9 +218,12 @@ def test_a_device_says_that_a_share_is_wrong(shop: Shop) -> None:
     word = shop.fault(order, "chunk")
     assert problem(shop.say(shop.buyer, operations.ORDER_REFUND, order, fault=word))[0] == "order-state"
     order = shop.must(shop.buyer, operations.ORDER_DISPUTE, order, fault=word)
-    assert order.reason == "the device says that chunk 3 is wrong"
+    assert order.reason == "the device says: chunk 3 is wrong"
     order = shop.must(shop.buyer, operations.ORDER_REFUND, order, fault=shop.fault(order))
-    assert (order.state, order.reason) == ("refunded", "share 3 does not fit its commitment")
+    assert (order.state, order.reason) == ("refunded", "share 3 does not fit what the seller signed")
+    word = shop.fault(order := shop.issued(), "key")
+    order = shop.must(shop.buyer, operations.ORDER_REFUND, order, fault=word)
+    assert (order.state, order.reason[:36]) == ("refunded", "3 shares fit what the seller signed,")
 
 
 def test_a_word_that_is_not_the_devices(shop: Shop) -> None:

@@ -17,6 +17,9 @@ from sealcast.messages.escrow import (
 from sealcast.server.escrow.order_rows import find_theirs, one
 from sealcast.server.escrow.shared import EscrowShared
 
+SELLERS = frozenset({"share", "key"})
+"""What nobody but the seller can have made wrong: the price goes back by the device's word."""
+
 
 class SettlingDesk:
     """Carries out what is said to an order that was placed."""
@@ -38,8 +41,8 @@ class SettlingDesk:
         if call.caller.role == "seller":
             return self._act(call, order, Event.REFUND, Actor.SELLER, _checked(request.reason))
         fault = _read_fault(call, order, request.fault)
-        if fault is not None and fault.what == "share":
-            reason = _checked(request.reason) or f"share {fault.number} does not fit its commitment"
+        if fault is not None and fault.what in SELLERS:
+            reason = _checked(request.reason) or _told(fault)
             return self._act(call, order, Event.REFUND, Actor.DEVICE, reason)
         return self._act(call, order, Event.REFUND, Actor.BUYER, _checked(request.reason))
 
@@ -49,7 +52,7 @@ class SettlingDesk:
         fault = _read_fault(call, order, request.fault)
         reason = _checked(request.reason)
         if not reason and fault is not None:
-            reason = f"the device says that {fault.what} {fault.number} is wrong"
+            reason = f"the device says: {_told(fault)}"
         return self._act(call, order, Event.DISPUTE, Actor.BUYER, reason)
 
     def resolve(self, call: Call, request: OrderResolveRequest) -> Reply:
@@ -93,6 +96,14 @@ def _read_fault(call: Call, order: Order, token: str | None) -> Fault | None:
     if said != (terms.id, terms.key, terms.package, terms.buyer):
         raise refusal("bad-request", "the device's word is on another order, key, package or device")
     return fault
+
+
+def _told(fault: Fault) -> str:
+    return {
+        "share": f"share {fault.number} does not fit what the seller signed",
+        "key": f"{fault.number} shares fit what the seller signed, and give no content key",
+        "chunk": f"chunk {fault.number} is wrong",
+    }[fault.what]
 
 
 def _checked(reason: str) -> str:
