@@ -10,10 +10,10 @@ from sealcast.client.agent import AgentClient
 from sealcast.core.ports import NS_PER_MS, Clock, Random
 from sealcast.core.secret import Secret
 from sealcast.device.vault import Credential, save_vault
-from sealcast.keys.rsakem import RsaPublic
+from sealcast.keys.rsakem import PUBLIC_EXPONENT, RsaPublic
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode, encode
-from sealcast.messages.escrow import PUBLIC_EXPONENT, TYP_ESCROW_KEY, KeyDocument, OrderOpenRequest
+from sealcast.messages.escrow import TYP_ESCROW_KEY, KeyDocument, OrderOpenRequest
 from sealcast.messages.jwk import new_sealing_pair, new_signing_pair
 from sealcast.messages.package import PACKAGE_ID_BYTES, PackageEscrow
 from sealcast.messages.requests import JTI_BYTES, Role

@@ -17,7 +17,7 @@ from math import sqrt
 
 from sealcast.core.ports import Random
 from sealcast.core.secret import Secret
-from sealcast.messages.escrow import PUBLIC_EXPONENT
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.server.escrow.blinding import open_blinded
 from sealcast.server.escrow.private import NUMBERS, Made, SoftKey, make_key
 

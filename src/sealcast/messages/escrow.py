@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from sealcast.keys.rsakem import BITS_MAX, BITS_MIN
 from sealcast.messages.charging import Name, PageSize, RowNumber
 from sealcast.messages.enrolment import Certificates
 from sealcast.messages.package import PackageId
@@ -22,8 +23,6 @@ from sealcast.messages.requests import Request
 TYP_ESCROW_KEY, TYP_ESCROW_RECEIPT = "sealcast-escrow-key", "sealcast-escrow-receipt"
 TYP_FAULT = "sealcast-package-fault"
 TYP_ESCROW_PLACE, PLACE_PATH = "sealcast-escrow-place", "/v1/escrow"
-KEY_BITS_MIN, KEY_BITS_MAX = 3_072, 8_192
-PUBLIC_EXPONENT = 65_537
 REASON_CHARS_MAX = 500
 
 PartyId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -170,7 +169,7 @@ class EscrowKeyAddRequest(Request, frozen=True, kw_only=True):
     price_class: Name
     price_micro: Amount
     currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
-    bits: Annotated[int, msgspec.Meta(ge=KEY_BITS_MIN, le=KEY_BITS_MAX)] = KEY_BITS_MIN
+    bits: Annotated[int, msgspec.Meta(ge=BITS_MIN, le=BITS_MAX)] = BITS_MIN
     upon: LeadKey | None = None
 
 

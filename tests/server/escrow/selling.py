@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.messages import jose
 from sealcast.messages.encoding import decode
-from sealcast.messages.escrow import PUBLIC_EXPONENT, EscrowKeyRow, KeyDocument, OrderRow, Receipt
+from sealcast.messages.escrow import EscrowKeyRow, KeyDocument, OrderRow, Receipt
 from server.escrow.inside import EURO, Inside, Market, Party
 from server.running import RANDOM
 

@@ -12,12 +12,12 @@ import pytest
 
 from sealcast.device.chains import read_escrow
 from sealcast.escrow import store_keys
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.keyserver.store_certificates import Revoked
 from sealcast.messages import jose
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.escrow import (
-    PUBLIC_EXPONENT,
     TYP_ESCROW_KEY,
     TYP_ESCROW_RECEIPT,
     EscrowKeyRow,

@@ -9,11 +9,11 @@ import pytest
 
 from sealcast.core.errors import FormatError
 from sealcast.device.chains import read_escrow
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.messages import jose
 from sealcast.messages import operations_escrow as operations
 from sealcast.messages.encoding import b64url_encode, decode, encode
 from sealcast.messages.escrow import (
-    PUBLIC_EXPONENT,
     TYP_ESCROW_RECEIPT,
     TYP_FAULT,
     EscrowKeyRow,

@@ -17,10 +17,10 @@ from sealcast.core.errors import LocalError, RefusedError, UsageError
 from sealcast.core.secret import Secret
 from sealcast.device.token import parse_token_uri
 from sealcast.escrow import store_keys
-from sealcast.keys.rsakem import RsaPublic
+from sealcast.keys.rsakem import PUBLIC_EXPONENT, RsaPublic
 from sealcast.messages import jose
 from sealcast.messages.encoding import b64url_encode, decode
-from sealcast.messages.escrow import PUBLIC_EXPONENT, KeyDocument
+from sealcast.messages.escrow import KeyDocument
 from sealcast.messages.jwk import jwk_of, thumbprint
 from sealcast.server.escrow.blinding import open_blinded, read_blinded
 from sealcast.server.escrow.keyring import Keyring

@@ -15,10 +15,11 @@ from sealcast.core.errors import UsageError
 from sealcast.core.secret import Secret
 from sealcast.device.csr import make_csr
 from sealcast.device.token import TokenPlace
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.messages import jose, operations
 from sealcast.messages import operations_escrow as at_escrow
 from sealcast.messages.encoding import decode
-from sealcast.messages.escrow import PUBLIC_EXPONENT, EscrowKeyRow, KeyDocument
+from sealcast.messages.escrow import EscrowKeyRow, KeyDocument
 from sealcast.messages.jwk import new_sealing_pair, new_signing_pair
 from sealcast.messages.operations_identifying import DEVICE_IDENTIFY
 from sealcast.server.escrow.open_escrow import open_escrow

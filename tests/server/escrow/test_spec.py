@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sealcast.keys import rsakem
 from sealcast.messages import escrow
 from sealcast.messages.enrolment import IDENTIFIED_POLICY
 from sealcast.messages.operation import Operation
@@ -35,5 +36,5 @@ def test_tokens_labels_and_limits_are_told() -> None:
         assert f"`{word}`" in TEXT
     assert f"`crl_every_s` ({settings.CRL_EVERY_S} s)" in TEXT
     assert f"`crl_max_age_s` ({settings.CRL_MAX_AGE_S} s)" in TEXT
-    assert f"{escrow.KEY_BITS_MIN:,} to {escrow.KEY_BITS_MAX:,} bits in\nsteps of {keys.BITS_STEP}" in TEXT
+    assert f"{rsakem.BITS_MIN:,} to {rsakem.BITS_MAX:,} bits in\nsteps of {keys.BITS_STEP}" in TEXT
     assert f"beyond {opening.WAITING_MAX} that wait" in TEXT

@@ -13,9 +13,8 @@ import gmpy2
 
 from sealcast.core.errors import LocalError
 from sealcast.core.ports import Random
-from sealcast.keys.rsakem import RsaPublic
+from sealcast.keys.rsakem import PUBLIC_EXPONENT, RsaPublic
 from sealcast.keyserver.values import refusal
-from sealcast.messages.escrow import PUBLIC_EXPONENT
 from sealcast.server.escrow.private import PrivateKey
 
 

@@ -14,6 +14,7 @@ from sealcast.core.errors import RefusedError, UsageError
 from sealcast.escrow import store_keys, store_orders, store_sellers
 from sealcast.escrow.house import House
 from sealcast.escrow.store_keys import EscrowKey
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.keyserver import store_principals
 from sealcast.keyserver.calls import Call, Handler, Principal, Reply
 from sealcast.keyserver.values import refusal
@@ -21,7 +22,6 @@ from sealcast.ledger.money import currency
 from sealcast.messages import jose, operations_escrow
 from sealcast.messages.encoding import encode
 from sealcast.messages.escrow import (
-    PUBLIC_EXPONENT,
     TYP_ESCROW_KEY,
     EscrowKeyAddRequest,
     EscrowKeyCloseRequest,

@@ -13,7 +13,7 @@ import msgspec
 
 from sealcast.core.errors import LocalError
 from sealcast.core.secret import Secret
-from sealcast.messages.escrow import PUBLIC_EXPONENT
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 from sealcast.server.escrow.power import Power, secret_power
 
 NUMBERS = 5

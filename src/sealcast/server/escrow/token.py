@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sealcast.core.errors import LocalError
 from sealcast.core.secret import Secret
 from sealcast.device.token import TokenPlace, open_session
-from sealcast.messages.escrow import PUBLIC_EXPONENT
+from sealcast.keys.rsakem import PUBLIC_EXPONENT
 
 if TYPE_CHECKING:
     import pkcs11
