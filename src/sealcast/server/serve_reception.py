@@ -1,11 +1,10 @@
-"""Owns the run of a reception manager that stands apart: wiring, listener, what a reload takes over."""
+"""Owns the wiring and the run of a reception manager that stands apart."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-import structlog
 
 from sealcast.core.ports import Clock
 from sealcast.messages import operations
@@ -14,26 +13,16 @@ from sealcast.server.app import make_app
 from sealcast.server.founding import open_database, pipeline_of, public_without_certificates
 from sealcast.server.front import Application
 from sealcast.server.keeping import Keeper
-from sealcast.server.listening import Listener
 from sealcast.server.managing import ManagingDesk, managing_handlers
 from sealcast.server.metrics import Metrics
 from sealcast.server.principals import Principals
-from sealcast.server.reload import check_certificate, reread_state
-from sealcast.server.serving import (
-    Reloads,
-    ended_by_signal,
-    free_address,
-    reload_when_asked,
-    serve_until,
-    url_of,
-)
+from sealcast.server.serve_apart import serve_apart
+from sealcast.server.serving import Reloads
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
-from sealcast.server.state import ServerState, load_server_state
+from sealcast.server.state import ServerState
 from sealcast.server.state_reception import check_is_manager
 from sealcast.storage.unitofwork import UnitOfWork
-
-log = structlog.get_logger("sealcast.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +34,10 @@ class ManagerServer:
     keeper: Keeper
     unit_of_work: UnitOfWork
     principals: Principals
+
+    def beside(self) -> Sequence[Coroutine[None, None, None]]:
+        """Return what runs while it is served: nothing that has to be cancelled."""
+        return ()
 
     async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
         """Go on with the operators, key servers and interval of `state` and `settings`."""
@@ -96,40 +89,20 @@ async def serve_reception(
     stop: asyncio.Event | None = None,
     reloads: Reloads | None = None,
 ) -> None:
-    """Serve until `stop` is set, or until SIGTERM or SIGINT if no `stop` is given; then return.
+    """Serve until told to end; all as `serve_apart`.
 
-    `ready` is called once, with the URL, when connections are accepted. Raises UsageError for a state
-    directory, database, certificate or address that does not do, and LocalError if the server ends by itself.
+    A reload takes over certificate, operators, key servers and the interval of heartbeats.
     """
-    state = load_server_state(settings.state_directory)
-    check_is_manager(state)
-    check_certificate(state)
-    address = free_address(settings.host, settings.port)
-    with ended_by_signal(stop) as ended:
-        server = open_manager(state, settings, clock)
-        try:
-            service = _Service(server, state, address)
-            beside = [reload_when_asked(reloads or Reloads(lambda: settings), service.reload)]
-            await serve_until(ended, service.listener, state.ca_pem, address, ready=ready, beside=beside)
-        finally:
-            await server.close()
 
-
-class _Service:
-    """A reception manager between its start and its end."""
-
-    def __init__(self, server: ManagerServer, state: ServerState, address: tuple[str, int]) -> None:
-        self._server, self._state, self._address = server, state, address
-        self.listener = Listener(server.app, *address, state.certificate_path, state.certificate_key_path)
-
-    async def reload(self, reloads: Reloads) -> None:
-        """Take over certificate, operators and key servers, once all of them are known to do."""
-        settings = await asyncio.to_thread(reloads.reread)
-        state = await asyncio.to_thread(reread_state, settings, self._state)
+    def identity(state: ServerState) -> str:
         check_is_manager(state)
-        self.listener.renew_certificate(state.certificate_path, state.certificate_key_path)
-        await self._server.reload(state, settings)
-        self._state = state
-        log.info("reloaded", operators=len(state.operators), key_servers=len(state.peers))
-        if (settings.host, settings.port) != self._address:
-            log.warning("the listening address changes with a restart only", listens_on=url_of(self._address))
+        return "reception manager"
+
+    await serve_apart(
+        settings,
+        identity,
+        lambda state: open_manager(state, settings, clock),
+        ready=ready,
+        stop=stop,
+        reloads=reloads,
+    )

@@ -40,6 +40,7 @@ from sealcast.server.founding import (
 from sealcast.server.front import Application
 from sealcast.server.metrics import Metrics
 from sealcast.server.principals import Principals
+from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
 from sealcast.server.state import ServerState
 from sealcast.server.state_reception import check_is_escrow
@@ -67,7 +68,7 @@ class EscrowServer:
         """Return what runs while it is served; it is cancelled at the end."""
         return (self.sweeper.run(), self.watch.run(), self.counting.run())
 
-    async def reload(self, state: ServerState, settings: EscrowSettings) -> None:
+    async def reload(self, state: ServerState, settings: KeyserverSettings) -> None:
         """Go on with operators and addresses of `state` and `settings`, and read the revoked ones now."""
         await self.unit_of_work.run(lambda _: self.principals.set_operators(state.operators))
         urls = settings.urls or state.urls
