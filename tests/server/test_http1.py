@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from sealcast.core.errors import RefusedError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
-from sealcast.server.http1 import FIELDS_MAX, Chunks, answer_head, parse_head, status_line
+from sealcast.server.http1 import FIELDS_MAX, Request, Requests, answer_head, split, status_line
 
 HOST = b"\r\nHost: keys.example"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 BROKEN = [
-    (b"POST  /v1/keys HTTP/1.1" + HOST, 400),
     (b"POST /v1/keys HTTP/2.0" + HOST, 400),
     (b"POST /v1/keys" + HOST, 400),
     (b"PO ST /v1/keys HTTP/1.1" + HOST, 400),
@@ -31,19 +31,32 @@ BROKEN = [
 ]
 
 
+def read(head: bytes) -> Request:
+    """Return the request that has this head, and no body."""
+    requests = Requests()
+    requests.take(head + b"\r\n\r\n")
+    (request,) = requests.waiting
+    return request
+
+
 def test_a_request_as_clients_send_it() -> None:
     """Method, path, question and fields are told apart; names are lower-case, values without spaces."""
-    head = parse_head(
-        b"POST /v1/a%20b%2Fc?x=1?&y HTTP/1.1\r\nHOST: h\r\ncontent-LENGTH:  12 \r\nA:\r\nB: \xe9 c\t"
+    requests = Requests()
+    requests.take(
+        b"POST /v1/a%20b%2Fc?x=1?&y HTTP/1.1\r\nHOST: h\r\ncontent-LENGTH:  12 \r\nA:\r\nB: \xe9 c\t\r\n\r\n"
     )
-    assert (head.method, head.path, head.raw_path, head.query) == (
+    assert (requests.is_in_body, requests.awaits_continue, len(requests.waiting)) == (True, False, 0)
+    requests.take(b"twelve bytesGET")
+    request = requests.waiting.popleft()
+    assert (requests.is_begun, requests.is_in_body) == (True, False)
+    assert (request.method, request.path, *split(request.target)) == (
         "POST",
         "/v1/a b/c",
         b"/v1/a%20b%2Fc",
         b"x=1?&y",
     )
-    assert head.fields == ((b"host", b"h"), (b"content-length", b"12"), (b"a", b""), (b"b", b"\xe9 c"))
-    assert (head.body_bytes, head.is_kept, head.awaits_continue) == (12, True, False)
+    assert request.fields == [(b"host", b"h"), (b"content-length", b"12"), (b"a", b""), (b"b", b"\xe9 c")]
+    assert (request.body, request.is_kept) == (b"twelve bytes", True)
 
 
 @pytest.mark.parametrize(
@@ -53,49 +66,56 @@ def test_a_request_as_clients_send_it() -> None:
         (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: te, Close", False),
         (b"GET / HTTP/1.0", False),
         (b"GET / HTTP/1.0\r\nConnection: keep-alive", False),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c", False),
+        (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1", False),
     ],
 )
 def test_which_connections_go_on(lines: bytes, is_kept: bool) -> None:  # noqa: FBT001 - a table's column
-    """A connection is kept unless the client says otherwise, or is of an older kind."""
-    assert parse_head(lines).is_kept is is_kept
+    """A connection is kept unless the client says otherwise, is of an older kind, or wants something else."""
+    assert read(lines).is_kept is is_kept
 
 
 def test_a_whole_address_for_a_path() -> None:
     """What goes to a proxy may come here as well: the path is what stands behind the host."""
-    assert parse_head(b"GET https://h:1/healthz?a HTTP/1.1\r\nHost: h").path == "/healthz"
-    assert parse_head(b"GET http://h HTTP/1.1\r\nHost: h").path == "/"
+    assert read(b"GET https://h:1/healthz?a HTTP/1.1\r\nHost: h").path == "/healthz"
+    assert read(b"GET http://h HTTP/1.1\r\nHost: h").path == "/"
 
 
 @pytest.mark.parametrize(("data", "status"), BROKEN)
 def test_what_is_ambiguous_is_refused(data: bytes, status: int) -> None:
     """Nothing that two readers could take for two requests is taken for one, and nothing is too large."""
     with pytest.raises(RefusedError) as refused:
-        parse_head(data)
+        read(data)
     assert refused.value.status == status
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"", b"POST / HTTP/1.1\r\nHost: h\r\n"]))
-def test_anything_is_read_or_refused(data: bytes, begin: bytes) -> None:
-    """Whatever comes gives a head within its bounds, or one of our errors."""
-    try:
-        head = parse_head(begin + data)
-    except RefusedError:
-        return
-    assert head.body_bytes is None or 0 <= head.body_bytes <= MESSAGE_BYTES_MAX
+@given(
+    st.lists(st.binary(max_size=100), max_size=4), st.sampled_from([b"", b"POST / HTTP/1.1\r\nHost: h\r\n"])
+)
+def test_anything_is_read_or_refused(pieces: list[bytes], begin: bytes) -> None:
+    """Whatever comes gives requests within their bounds, or one of our errors, once."""
+    requests, refused = Requests(), 0
+    for piece in (begin, *pieces):
+        try:
+            requests.take(piece)
+        except RefusedError:
+            refused += 1
+    assert refused <= 1
+    assert all(len(request.body) <= MESSAGE_BYTES_MAX for request in requests.waiting)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.integers(1, 9))
 def test_chunks_in_pieces(parts: list[bytes], size: int) -> None:
     """Chunks give the body that was cut up, in pieces of any size, and leave what follows."""
-    sent = b"".join(b"%x;a=b\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-    chunks, incoming = Chunks(), bytearray()
+    sent = CHUNKED + b"".join(b"%x;a=b\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+    requests = Requests()
     pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
     for piece in pieces[:-1]:
-        incoming += piece
-        assert not chunks.take(incoming)
-    incoming += pieces[-1] + b"GET"
-    assert chunks.take(incoming)
-    assert (bytes(chunks.body), bytes(incoming)) == (b"".join(parts), b"GET")
+        requests.take(piece)
+        assert not requests.waiting
+    requests.take(pieces[-1] + b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+    first, second = requests.waiting
+    assert (first.body, second.path) == (b"".join(parts), "/next")
 
 
 @pytest.mark.parametrize(
@@ -106,13 +126,13 @@ def test_chunks_in_pieces(parts: list[bytes], size: int) -> None:
         (b"-1\r\n", 400),
         (b"0\r\nTrailer: a\r\n\r\n", 400),
         (b"1" * 300, 400),
-        (b"%x\r\n" % (MESSAGE_BYTES_MAX + 1), 413),
+        (b"%x\r\n" % (MESSAGE_BYTES_MAX + 1) + b"x" * (MESSAGE_BYTES_MAX + 1), 413),
     ],
 )
 def test_what_are_no_chunks(sent: bytes, status: int) -> None:
     """A length that is none, a chunk that is longer than it says, trailers and too much are refused."""
     with pytest.raises(RefusedError) as refused:
-        Chunks().take(bytearray(sent))
+        Requests().take(CHUNKED + sent)
     assert refused.value.status == status
 
 

@@ -9,7 +9,7 @@ from sealcast.messages.encoding import encode
 from sealcast.messages.problems import Problem
 from sealcast.server import http1
 from sealcast.server.front import Application, Message
-from sealcast.server.http1 import Head
+from sealcast.server.http1 import Request
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.3"}
 _LENGTH, _DATE, _CONNECTION = b"content-length", b"date", b"connection"
@@ -31,19 +31,20 @@ class Answered(Protocol):
         ...
 
 
-def scope_of(head: Head, peer: tuple[str, int], own: tuple[str, int]) -> Message:
+def scope_of(request: Request, peer: tuple[str, int], own: tuple[str, int]) -> Message:
     """Return what ASGI says of a request beside its body."""
+    raw_path, query = http1.split(request.target)
     return {
         "type": "http",
         "asgi": _VERSIONS,
         "http_version": "1.1",
-        "method": head.method,
+        "method": request.method,
         "scheme": "https",
-        "path": head.path,
-        "raw_path": head.raw_path,
-        "query_string": head.query,
+        "path": request.path,
+        "raw_path": raw_path,
+        "query_string": query,
         "root_path": "",
-        "headers": list(head.fields),
+        "headers": request.fields,
         "client": peer,
         "server": own,
         "state": {},

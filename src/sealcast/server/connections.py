@@ -20,7 +20,7 @@ from sealcast.messages import problems
 from sealcast.messages.encoding import encode
 from sealcast.messages.problems import Problem
 from sealcast.server import http1
-from sealcast.server.http1 import Chunks, Head
+from sealcast.server.http1 import Request, Requests
 from sealcast.server.pipeline import HttpAnswer
 
 READ_BYTES = 16_384
@@ -64,7 +64,7 @@ class Owner(Protocol):
         """The header field with the present date."""
         ...
 
-    def asked(self, connection: "Connection", head: Head, body: bytes) -> None:
+    def asked(self, connection: "Connection", request: Request) -> None:
         """Take a whole request; `answer` or `abandon` is to follow."""
         ...
 
@@ -77,15 +77,16 @@ class Connection:
     """One connection; every method returns at once, and none raises for what the peer does."""
 
     __slots__ = (
-        "_chunks",
-        "_head",
-        "_incoming",
+        "_is_answered",
+        "_is_for_head",
         "_is_kept",
         "_is_paused",
         "_loop",
+        "_no",
         "_outgoing",
         "_owner",
         "_recv",
+        "_requests",
         "_socket",
         "deadline_s",
         "peer",
@@ -108,10 +109,9 @@ class Connection:
         self._socket = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         self._recv = self._socket.recv
         self._loop, self._owner, self.peer = loop, owner, peer
-        self._incoming, self._outgoing = bytearray(), bytearray()
-        self._head: Head | None = None
-        self._chunks: Chunks | None = None
-        self._is_kept, self._is_paused = True, False
+        self._requests, self._outgoing = Requests(), bytearray()
+        self._no: RefusedError | None = None
+        self._is_kept, self._is_paused, self._is_answered, self._is_for_head = True, False, False, False
         self.deadline_s = loop.time() + SHAKE_S
         """When it has lasted too long, by the clock of the loop."""
 
@@ -140,10 +140,8 @@ class Connection:
             return
         end = b"\r\n" if self._is_kept else b"connection: close\r\n\r\n"
         date = self._owner.date_line
-        is_asked = self._head is not None and self._head.method == "HEAD"
-        self._write(
-            b"%scontent-length: %d\r\n%s%s%s" % (head, len(body), date, end, b"" if is_asked else body)
-        )
+        shown = b"" if self._is_for_head else body
+        self._write(b"%scontent-length: %d\r\n%s%s%s" % (head, len(body), date, end, shown))
         self._next()
 
     def answer_bare(self, head: bytes) -> None:
@@ -171,7 +169,8 @@ class Connection:
         if self.stage is Stage.CLOSED:
             return
         self.stage = Stage.CLOSED
-        self._incoming, self._outgoing = bytearray(), bytearray()
+        self._requests.waiting.clear()
+        self._outgoing = bytearray()
         number = self._socket.fileno()
         self._loop.remove_reader(number)
         self._loop.remove_writer(number)
@@ -205,83 +204,42 @@ class Connection:
             return
         if not data:
             self.close()
-        elif self.stage is not Stage.IDLE or not self._take_whole(data):
-            self._incoming += data
-            self._take_parts()
+        elif self.stage is not Stage.LEAVING:
+            try:
+                self._requests.take(data)
+            except RefusedError as no:
+                self._no = no
+            self._go_on()
 
-    def _take_whole(self, data: bytes) -> bool:
-        """Take a request that came in one piece, as nearly all do; return whether it was one."""
-        end = data.find(http1.END_OF_HEAD)
-        if end < 0:
-            return False
-        try:
-            head = http1.parse_head(data[:end])
-        except RefusedError as no:
-            self._refuse(no)
-            return True
-        body_at = end + len(http1.END_OF_HEAD)
-        if head.body_bytes != len(data) - body_at:
-            return False
-        self._ask(head, data[body_at:])
-        return True
-
-    def _take_parts(self) -> None:
-        """Go on with what has come."""
-        try:
-            if self.stage in {Stage.IDLE, Stage.HEAD}:
-                self._take_head()
-            if self.stage is Stage.BODY:
-                self._take_body()
-        except RefusedError as no:
-            self._refuse(no)
-        if self.stage is Stage.ASKED and len(self._incoming) > READ_BYTES and not self._is_paused:
+    def _go_on(self) -> None:
+        """Have the next request answered, if one is whole, or look how far it is."""
+        requests = self._requests
+        if self.stage is Stage.ASKED:
+            # What came is kept, 16 kB at most, and nothing else is read before the answer.
             self._is_paused = True
             self._loop.remove_reader(self._socket.fileno())
-        elif self.stage is Stage.LEAVING:
-            self._incoming.clear()
-
-    def _take_head(self) -> None:
-        incoming = self._incoming
-        while incoming.startswith(b"\r\n"):
-            # RFC 9112, section 2.2.
-            del incoming[:2]
-        if not incoming:
-            return
-        if self.stage is Stage.IDLE:
+        elif requests.waiting:
+            self._ask(requests.waiting.popleft())
+        elif self._no is not None:
+            self._refuse(self._no)
+        elif requests.is_in_body:
+            if self.stage is not Stage.BODY:
+                self.stage, self.deadline_s = Stage.BODY, self._loop.time() + BODY_S
+            if requests.awaits_continue:
+                requests.awaits_continue = False
+                self._write(http1.CONTINUE)
+        elif requests.is_begun and self.stage is Stage.IDLE:
             self.stage, self.deadline_s = Stage.HEAD, self._loop.time() + HEAD_S
-        end = incoming.find(http1.END_OF_HEAD, 0, http1.HEAD_BYTES_MAX)
-        if end < 0:
-            if len(incoming) >= http1.HEAD_BYTES_MAX:
-                raise http1.bad_request("the headers are too long", 431)
-            return
-        head = self._head = http1.parse_head(bytes(incoming[:end]))
-        del incoming[: end + len(http1.END_OF_HEAD)]
-        self.stage, self.deadline_s = Stage.BODY, self._loop.time() + BODY_S
-        self._chunks = Chunks() if head.body_bytes is None else None
-        if head.awaits_continue and not incoming:
-            self._write(http1.CONTINUE)
 
-    def _take_body(self) -> None:
-        head, incoming = self._head, self._incoming
-        if head is None:
-            return
-        if self._chunks is not None:
-            if self._chunks.take(incoming):
-                self._ask(head, bytes(self._chunks.body))
-        elif head.body_bytes is not None and len(incoming) >= head.body_bytes:
-            body = bytes(incoming[: head.body_bytes])
-            del incoming[: head.body_bytes]
-            self._ask(head, body)
-
-    def _ask(self, head: Head, body: bytes) -> None:
-        self._head, self._chunks = head, None
-        self._is_kept = self._is_kept and head.is_kept
+    def _ask(self, request: Request) -> None:
+        self._is_kept = self._is_kept and request.is_kept
+        self._is_for_head = request.method == "HEAD"
         self.stage, self.deadline_s = Stage.ASKED, NEVER_S
-        self._owner.asked(self, head, body)
+        self._owner.asked(self, request)
 
     def _refuse(self, no: RefusedError) -> None:
         """Say no to what is no request for us, and end: what follows cannot be told apart."""
-        self._head, self._is_kept, self.stage = None, False, Stage.ASKED
+        self._is_kept, self._is_for_head, self.stage = False, False, Stage.ASKED
         body = encode(Problem(type=no.type, title=no.detail, status=no.status))
         self.answer(http1.answer_head(no.status, problems.MEDIA_TYPE_PROBLEM), body)
 
@@ -289,8 +247,8 @@ class Connection:
         """Go on after an answer."""
         if self.stage is not Stage.ASKED:
             return
-        self._head = None
-        if self._outgoing:
+        self._is_answered = bool(self._outgoing)
+        if self._is_answered:
             # Slow readers are not read from either: one answer waits at a time.
             self.deadline_s = self._loop.time() + SEND_S
             return
@@ -301,13 +259,13 @@ class Connection:
         if self._is_paused:
             self._is_paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
-        if self._incoming:
+        if self._requests.waiting or self._requests.is_begun or self._no is not None:
             # Not at once: a row of requests must not hold up all others, nor nest.
-            self._loop.call_soon(self._take_waiting)
+            self._loop.call_soon(self._go_on_later)
 
-    def _take_waiting(self) -> None:
-        if self.stage is Stage.IDLE and self._incoming:
-            self._take_parts()
+    def _go_on_later(self) -> None:
+        if self.stage is Stage.IDLE:
+            self._go_on()
 
     def _leave(self) -> None:
         """End it well: what was sent arrives, then the end of it, then the peer closes."""
@@ -315,7 +273,9 @@ class Connection:
             self.close()
             return
         self.stage, self.deadline_s = Stage.LEAVING, self._loop.time() + LEAVE_S
-        self._incoming.clear()
+        self._requests.waiting.clear()
+        if self._is_paused:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
         with contextlib.suppress(OSError, ValueError):
             self._socket.unwrap()
         with contextlib.suppress(OSError):
@@ -338,7 +298,7 @@ class Connection:
         del self._outgoing[:sent]
         if not self._outgoing:
             self._loop.remove_writer(self._socket.fileno())
-            if self.stage is Stage.ASKED and self._head is None:
+            if self.stage is Stage.ASKED and self._is_answered:
                 self._next()
 
     def _try_to_send(self, data: bytes) -> int:

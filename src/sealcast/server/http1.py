@@ -1,18 +1,24 @@
-"""Owns HTTP/1.1 (RFC 9112) as bytes: the head of a request, its body's chunks, the head of an answer.
+"""Owns HTTP/1.1 (RFC 9112) as bytes: whole requests out of what a connection brings, the head of an answer.
 
-```
-METHOD SP target SP HTTP/1.1 CRLF ‖ name ":" value CRLF ... ‖ CRLF ‖ body: Content-Length bytes, or chunks
-```
-What two readers could take for two different requests is refused: lines that go on, lengths that stand there
-twice or beside chunks, spaces before a colon, lines without a carriage return. It knows nothing of sockets.
+llhttp, the parser of Node.js, reads (by httptools). Here stand the bounds of what it reads, and what it
+leaves to its callers: fields that may stand there once, which versions are spoken, a target with its host.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
 from functools import lru_cache
 from http import HTTPStatus
+from re import IGNORECASE
+from re import compile as pattern
+from typing import NoReturn
 from urllib.parse import unquote_to_bytes
+
+import msgspec
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 
 from sealcast.core.errors import RefusedError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
@@ -22,164 +28,169 @@ HEAD_BYTES_MAX = 16 * 1024
 
 FIELDS_MAX = 100
 HEADS_MAX = 128
-"""Heads remembered: a client sends the same one with each request of the same length. At most 2 MB."""
+"""Heads of answers remembered."""
 
-SMALL_HEAD_BYTES_MAX = 1_024
-"""Longer heads are read each time, so that what is remembered stays small."""
-
-CHUNK_LINE_BYTES_MAX = 256
-"""A chunk's length, with extensions that nobody sends."""
-
-END_OF_HEAD = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]{1,8000}) HTTP/1\.([01])")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
-_LENGTH = re.compile(rb"[0-9]{1,15}")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\x20-\x7e\t]*)?")
-_ORIGIN = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+_ORIGIN = pattern(rb"https?://[^/?]*", IGNORECASE)
 _ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request's head; `body_bytes` is None where the body comes in chunks.
-
-    `path` is decoded, `raw_path` as it came; `fields` are by lower-case name, in their order.
-    """
+class Request(msgspec.Struct, frozen=True):
+    """A whole request; `fields` are by lower-case name, in their order, `target` is as it came."""
 
     method: str
-    path: str
-    raw_path: bytes
-    query: bytes
-    fields: tuple[tuple[bytes, bytes], ...]
-    body_bytes: int | None
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
     is_kept: bool
     """Whether the connection is for further requests."""
 
-    awaits_continue: bool
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        raw, _ = split(self.target)
+        return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "replace")
 
 
-def parse_head(data: bytes) -> Head:
-    """Read a request's head, without the empty line at its end.
+def split(target: bytes) -> tuple[bytes, bytes]:
+    """Return the path of a target as it came, and what stands behind its question mark."""
+    if not target.startswith(b"/"):
+        origin = _ORIGIN.match(target)
+        target = target[origin.end() :] if origin is not None else target
+    path, _, query = target.partition(b"?")
+    return path or b"/", query
 
-    Raises RefusedError with the HTTP status for what is no request, or none for us.
-    """
-    return _remembered(data) if len(data) <= SMALL_HEAD_BYTES_MAX else _parse(data)
+
+class Requests:
+    """Takes the bytes of one connection; `waiting` are the requests that came whole, in their order."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_feed",
+        "_fields",
+        "_head_bytes",
+        "_is_1_1",
+        "_is_over",
+        "_no",
+        "_parser",
+        "_parts",
+        "_target",
+        "awaits_continue",
+        "is_begun",
+        "is_in_body",
+        "waiting",
+    )
+
+    def __init__(self) -> None:
+        self._parser = HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        self.waiting: deque[Request] = deque()
+        self.is_begun = self.is_in_body = self.awaits_continue = self._is_over = False
+        """Whether a request has begun, whether its head is whole, and whether its sender waits for a word."""
+
+        self._no: RefusedError | None = None
+        self.on_message_begin()
+        self.is_begun = False
+
+    def take(self, data: bytes) -> None:
+        """Take what has come; raises RefusedError with the HTTP status, once, for what is no request for us.
+
+        What came whole before it waits all the same; nothing that comes after it is read.
+        """
+        if self._is_over:
+            return
+        try:
+            self._feed(data)
+            if self.is_begun and not self.is_in_body:
+                self._head_bytes += len(data)
+                if self._head_bytes > HEAD_BYTES_MAX:
+                    self._refuse("the headers are too long", 431)
+        except HttpParserUpgrade:
+            # The request is whole, and answered as it stands; there is nothing else that we could speak.
+            self._is_over = True
+        except HttpParserCallbackError:
+            if self._no is None:
+                raise
+        except HttpParserError:
+            self._no = bad_request("not a request of HTTP/1.1")
+        except RefusedError:
+            pass
+        if self._no is not None:
+            self._is_over = True
+            raise self._no
+
+    # From the parser
+
+    def on_message_begin(self) -> None:
+        """Forget the request before."""
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._is_1_1 = False
+        self.is_begun, self.is_in_body, self.awaits_continue = True, False, False
+
+    def on_url(self, part: bytes) -> None:
+        """Take a part of the target."""
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field."""
+        if self.is_in_body:
+            # Trailers say nothing to us; a few would do no harm, but nobody sends any.
+            self._refuse("no trailers are taken")
+        if len(self._fields) >= FIELDS_MAX:
+            self._refuse("too many header fields", 431)
+        self._fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Look at the head as a whole."""
+        version = self._parser.get_http_version()
+        by_name = dict(self._fields)
+        self._is_1_1 = version == "1.1"
+        if not self._is_1_1 and version != "1.0":
+            self._refuse("not a request of HTTP/1.1")
+        if len(by_name) < len(self._fields):
+            names = [name for name, _ in self._fields]
+            if any(names.count(name) > 1 for name in _ONCE):
+                self._refuse("a header field stands there twice")
+        if self._is_1_1 and b"host" not in by_name:
+            self._refuse("a request says its Host")
+        coding = by_name.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            self._refuse("a body comes as it is or in chunks, in no other coding", 501)
+        if int(by_name.get(b"content-length", 0)) > MESSAGE_BYTES_MAX:
+            self._too_large()
+        self.is_in_body = True
+        self.awaits_continue = b"expect" in by_name and by_name[b"expect"].lower() == b"100-continue"
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self._parts.append(part)
+        self._body_bytes += len(part)
+        if self._body_bytes > MESSAGE_BYTES_MAX:
+            self._too_large()
+
+    def on_message_complete(self) -> None:
+        """Let the request wait for whoever asks for it."""
+        parser = self._parser
+        is_kept = self._is_1_1 and parser.should_keep_alive() and not parser.should_upgrade()
+        method = parser.get_method().decode("ascii")
+        self.waiting.append(Request(method, self._target, self._fields, b"".join(self._parts), is_kept))
+        self.is_begun = self.is_in_body = self.awaits_continue = False
+
+    def _too_large(self) -> NoReturn:
+        self._refuse("Request Entity Too Large", 413)
+
+    def _refuse(self, detail: str, status: int = 400) -> NoReturn:
+        self._no = bad_request(detail, status)
+        raise self._no
 
 
 def bad_request(detail: str, status: int = 400) -> RefusedError:
     """Return a no that is about HTTP; the connection ends after it."""
     return RefusedError("about:blank", detail, status)
-
-
-@lru_cache(HEADS_MAX)
-def _remembered(data: bytes) -> Head:
-    return _parse(data)
-
-
-def _parse(data: bytes) -> Head:
-    first, *lines = data.split(b"\r\n")
-    asked = _REQUEST_LINE.fullmatch(first)
-    if asked is None:
-        raise bad_request("not a request of HTTP/1.1")
-    method, target, is_1_1 = asked[1].decode("ascii"), asked[2], asked[3] == b"1"
-    if len(lines) > FIELDS_MAX:
-        raise bad_request("too many header fields", 431)
-    fields = tuple(map(_field, lines))
-    names = [name for name, _ in fields]
-    by_name = dict(fields)
-    if any(names.count(name) > 1 for name in _ONCE):
-        raise bad_request("a header field stands there twice")
-    if is_1_1 and b"host" not in by_name:
-        raise bad_request("a request says its Host")
-    origin = _ORIGIN.match(target)
-    raw_path, _, query = target[origin.end() if origin is not None else 0 :].partition(b"?")
-    path = unquote_to_bytes(raw_path or b"/").decode("utf-8", "replace")
-    options = {
-        each.strip().lower() for name, value in fields if name == b"connection" for each in value.split(b",")
-    }
-    is_kept = is_1_1 and b"close" not in options
-    awaits_continue = is_1_1 and by_name.get(b"expect", b"").lower() == b"100-continue"
-    return Head(method, path, raw_path, query, fields, _body_bytes(by_name), is_kept, awaits_continue)
-
-
-def _field(line: bytes) -> tuple[bytes, bytes]:
-    found = _FIELD.fullmatch(line)
-    if found is None:
-        raise bad_request("not a header field of HTTP/1.1")
-    return found[1].lower(), found[2].rstrip(b" \t")
-
-
-def _body_bytes(fields: Mapping[bytes, bytes]) -> int | None:
-    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
-    if coding is not None:
-        if length is not None:
-            raise bad_request("a body has a length or comes in chunks")
-        if coding.lower() != b"chunked":
-            raise bad_request("a body comes as it is or in chunks, in no other coding", 501)
-        return None
-    if length is None:
-        return 0
-    if not _LENGTH.fullmatch(length):
-        raise bad_request("not a Content-Length")
-    if int(length) > MESSAGE_BYTES_MAX:
-        raise too_large()
-    return int(length)
-
-
-def too_large() -> RefusedError:
-    """Return the no to a body that is larger than any message of ours."""
-    return bad_request("Request Entity Too Large", 413)
-
-
-class Chunks:
-    """Takes the chunks of one body; `body` is what came so far."""
-
-    def __init__(self) -> None:
-        self.body = bytearray()
-        self._missing = 0
-        self._ends = False
-
-    def take(self, incoming: bytearray) -> bool:
-        """Take what is there off `incoming`; return whether the body is whole. Raises RefusedError."""
-        while True:
-            if self._missing:
-                # Two more than the chunk has: the line's end behind it.
-                piece = incoming[: self._missing]
-                del incoming[: len(piece)]
-                self.body += piece
-                self._missing -= len(piece)
-                if self._missing:
-                    return False
-                if not self.body.endswith(b"\r\n"):
-                    raise bad_request("a chunk is longer than it says")
-                del self.body[-2:]
-            end = incoming.find(b"\r\n", 0, CHUNK_LINE_BYTES_MAX)
-            if end < 0:
-                if len(incoming) >= CHUNK_LINE_BYTES_MAX:
-                    raise bad_request("not a chunk")
-                return False
-            line = bytes(incoming[:end])
-            del incoming[: end + 2]
-            if self._take_line(line):
-                return True
-
-    def _take_line(self, line: bytes) -> bool:
-        """Take the line before a chunk, or one after the last; return whether it was the empty one."""
-        if self._ends:
-            if line:
-                # Trailers say nothing to us; a few would do no harm, but nobody sends any.
-                raise bad_request("no trailers are taken")
-            return True
-        found = _CHUNK.fullmatch(line)
-        if found is None:
-            raise bad_request("not a chunk")
-        count = int(found[1], 16)
-        if len(self.body) + count > MESSAGE_BYTES_MAX:
-            raise too_large()
-        self._ends = count == 0
-        self._missing = count + 2 if count else 0
-        return False
 
 
 def status_line(status: int) -> bytes:

@@ -11,7 +11,7 @@ from sealcast.core.errors import UsageError
 from sealcast.server import asgi
 from sealcast.server.connections import Connection
 from sealcast.server.front import Application, Front
-from sealcast.server.http1 import Head
+from sealcast.server.http1 import Request
 
 STOP_WAIT_S = 2.5
 """How long open requests may take to finish after the end was asked for; the promise is 5 s in all."""
@@ -78,16 +78,17 @@ class Listener:
 
     # From connections
 
-    def asked(self, connection: Connection, head: Head, body: bytes) -> None:
+    def asked(self, connection: Connection, request: Request) -> None:
         """Have a request answered."""
-        if self._front is not None and self._front.begin(head.method, head.path, body, connection.give):
+        front = self._front
+        if front is not None and front.begin(request.method, request.path, request.body, connection.give):
             return
         try:
-            scope = asgi.scope_of(head, connection.peer, connection.own)
+            scope = asgi.scope_of(request, connection.peer, connection.own)
         except OSError:
             connection.close()
             return
-        task = self._loop.create_task(asgi.carry_out(self._app, scope, body, connection))
+        task = self._loop.create_task(asgi.carry_out(self._app, scope, request.body, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
