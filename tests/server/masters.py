@@ -80,10 +80,12 @@ class Masters:
         add_server(folder / "one", folder / "two", new, random=RANDOM, wall_ns=self.clock.wall_ns())
         self._reigning: dict[Master, list[asyncio.Task[None]]] = {}
 
-    async def open(self, name: str = "one", *, bus: Bus | None = None, is_awake: bool = True) -> Master:
+    async def open(
+        self, name: str = "one", *, bus: Bus | None = None, is_awake: bool = True, **more: Any
+    ) -> Master:
         """Begin a master; it takes the lease if that is free, and unless `is_awake` never again by itself.
 
-        `bus` is in place of its port to the bus in memory.
+        `bus` is in place of its port to the bus in memory, `more` are settings.
         """
         port = {"one": 8443, "two": 8444}[name]
         settings = KeyserverSettings(
@@ -92,6 +94,7 @@ class Masters:
             port,
             database=self.database,
             cluster=ClusterSettings("master", ("nats://in.memory",), lease_ms=LEASE_MS),
+            **more,
         )
         state = load_server_state(self.folder / name)
         master = await open_master(state, settings, self.clock, RANDOM, bus=bus or self.bus.client(name))

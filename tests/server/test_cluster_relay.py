@@ -9,15 +9,23 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sealcast.cluster.sealing import RelayProof
 from sealcast.messages import operations
 from sealcast.messages.encoding import decode, encode
 from sealcast.messages.problems import Problem, problem, problem_name
 from sealcast.server.cluster.relayapp import RelayingApp
 from sealcast.server.cluster.relaying import HEADER_RELAYED, Relay
+from sealcast.server.settings import KeyserverSettings
+from sealcast.server.silence import SILENT_S
 from sealcast.server.state import load_server_state
+from server.masters import Side, masters
+from server.newcomers import invite, newcomer
 from server.overhttps import serving
+from server.replicas import Site
 from server.running import Caller, Running, free_port, running
 from server.stories import told
+from server.test_selling import sell
+from server.test_silence import converse, over_http1, unsold
 
 
 def says(name: str) -> Callable[..., Any]:
@@ -176,3 +184,48 @@ async def test_what_is_public_is_the_masters(tmp_path: Path) -> None:
                 assert answer.status == 413
         async with caller.session.post(caller.url + "/v1/nowhere", data=b"", ssl=caller.tls) as answer:
             assert problem_name(decode(await answer.read(), Problem).type) == "unknown-channel"
+
+
+def test_an_unsold_device_hears_as_little_from_a_relay(tmp_path: Path) -> None:
+    """Where the master is silent, a relay is, too; and a caller that says it is a relay is no exception."""
+
+    async def story() -> None:
+        async with masters() as site:
+            side, directory = Side(site, await site.open(unsold="silent")), site.folder / "one"
+            await sell(side, "TV-2")
+            enrolment = await unsold(newcomer(side), await invite(side), "FAKE-1")
+            sent = over_http1(operations.ENROL, enrolment)
+            lying = sent.replace(b"Host: test", f"Host: test\r\n{HEADER_RELAYED}: 1".encode())
+            candidates: list[str] = []
+            prove = RelayProof(site.secrets.cluster_key).of
+            relay = Relay(load_server_state(directory).ca_pem, lambda: candidates, prove=prove)
+            async with (
+                serving(side.master.app, directory) as there,
+                serving(RelayingApp(says("busy"), relay), directory) as here,
+            ):
+                candidates.append(there)
+                for url, asked in ((here, sent), (there, sent), (there, lying)):
+                    got, took_s = await converse(Running(tmp_path, url, side.operator), asked)
+                    assert got == b""
+                    assert took_s > SILENT_S - 0.05
+                assert relay.is_worth_asking
+                await relay.close()
+
+    asyncio.run(story())
+
+
+def test_a_reload_changes_whom_a_replica_relays_to(tmp_path: Path) -> None:
+    """Addresses that a reload brings are asked for the master from then on, those that it drops no more."""
+    site = Site(tmp_path)
+    try:
+        replica, state = site.replica, load_server_state(site.directory)
+
+        async def is_worth_asking(*urls: str) -> bool:
+            settings = KeyserverSettings(site.directory, "127.0.0.1", 8444, urls=urls)
+            await replica.reload(state, settings)
+            return replica.relay.is_worth_asking
+
+        assert not site.run(is_worth_asking("https://127.0.0.1:8444"))
+        assert site.run(is_worth_asking("https://127.0.0.1:8444", "https://127.0.0.1:8445"))
+    finally:
+        site.close()

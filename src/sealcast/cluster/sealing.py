@@ -71,6 +71,23 @@ class EntrySealer:
         return decode(jose.unseal(sealed, self._key, typ=TYP_SEALED_ENTRY), EntryBody)
 
 
+class RelayProof:
+    """Proves to a master that a server of the cluster relayed a request, and not its caller; about 3 µs."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, cluster_key: bytes) -> None:
+        self._key = _derived(cluster_key, b"sealcast cluster relays 1")
+
+    def of(self, path: str, body: bytes) -> str:
+        """Return the proof for a request, in hexadecimal."""
+        return hmac.digest(self._key, path.encode() + b"\0" + body, hashlib.sha256).hex()
+
+    def is_for(self, path: str, body: bytes, proof: str) -> bool:
+        """Whether somebody who knows the cluster's key made this proof for this request."""
+        return hmac.compare_digest(self.of(path, body).encode(), proof.encode())
+
+
 class JournalSealer:
     """Seals the batches of a replica's journal and opens them at the master; about 0.05 ms each."""
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -41,13 +42,14 @@ class Hooks:
 
     `on_begin` is called at the beginning of each transaction and may refuse it, `on_commit` after each, both
     in the writer's thread. With `is_distributed`, others grant keys as well: all that is published counts as
-    granted. `metrics` are counted on, if given.
+    granted. `metrics` are counted on, if given. `is_relay` says whether a request came by another server.
     """
 
     on_begin: Callable[[sa.Connection], None] | None = None
     on_commit: Callable[[Batch], None] | None = None
     is_distributed: bool = False
     metrics: Metrics | None = None
+    is_relay: Callable[[Any, bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ async def compose(
         metrics=metrics,
         streams_max=settings.events.streams_max if settings.events is not None else 0,
     )
-    silence = Silence(is_on=settings.unsold == "silent")
+    silence = Silence(is_on=settings.unsold == "silent", is_relay=hooks.is_relay)
     return Interior(pipeline, unit_of_work, desks, views, air, principals, metrics, public, silence, eventing)
 
 

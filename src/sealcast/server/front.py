@@ -88,9 +88,7 @@ class Front:
         body = await _read(receive)
         answer = body if isinstance(body, HttpAnswer) else await self._pipeline.answer(handler, body)
         if self._silence.is_for(answer):
-            await self._silence.fall(addresses(), began_s)
-            # The connection has ended, so nobody hears this; the server wants an answer.
-            return HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
+            return await self._silence.keep(addresses(), body if isinstance(body, bytes) else b"", began_s)
         return answer
 
 

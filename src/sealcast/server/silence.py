@@ -1,11 +1,16 @@
-"""Owns silence towards unsold devices: the connection ends without any response, a fixed time later."""
+"""Owns silence towards unsold devices: the connection ends without any response, a fixed time later.
+
+A server that relayed their request is told to do so, with a status that nobody else gets.
+"""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from sealcast.messages import problems
 from sealcast.server.pipeline import HttpAnswer
 from sealcast.transport.hangup import hang_up
 
@@ -17,6 +22,12 @@ HELD_MAX = 64
 """Connections held so at one time, some kB each; of more, those that come now end at once."""
 
 SILENT_ABOUT = "not-sold"
+BE_SILENT = HttpAnswer(444, b"", problems.MEDIA_TYPE_JOSE, {})
+"""What a server that relayed a request is told; of HTTP's numbers one that nobody has defined."""
+
+UNHEARD = HttpAnswer(403, b"", problems.MEDIA_TYPE_JOSE, {})
+"""What the HTTP server is given after the connection has ended: it wants an answer, and nobody hears it."""
+
 log = structlog.get_logger("sealcast.server")
 
 
@@ -25,11 +36,20 @@ class Silence:
     """Whether unsold devices are answered with a reason, or not at all; it changes with a reload."""
 
     is_on: bool
+    is_relay: Callable[[Any, bytes], bool] | None = None
+    """Whether a request, by its ASGI scope and body, was relayed by a server of ours."""
     _held: int = field(default=0, init=False)
 
     def is_for(self, answer: HttpAnswer) -> bool:
         """Whether this answer is not to be given."""
         return self.is_on and answer.no == SILENT_ABOUT
+
+    async def keep(self, scope: Any, body: bytes, began_s: float) -> HttpAnswer:  # noqa: ANN401 - as in `fall`
+        """Have nothing answered to whoever made a request that began at `began_s`; return what to say."""
+        if self.is_relay is not None and self.is_relay(scope, body):
+            return BE_SILENT
+        await self.fall(scope, began_s)
+        return UNHEARD
 
     async def fall(self, scope: Any, began_s: float) -> None:  # noqa: ANN401 - an ASGI scope
         """End the connection of a request that began at `began_s` of the loop's clock."""

@@ -18,6 +18,7 @@ import structlog
 
 from sealcast.cluster import store_lease, store_standby
 from sealcast.cluster.lease import Lease, Tenure, look_s
+from sealcast.cluster.sealing import RelayProof
 from sealcast.core.errors import SealcastError
 from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.relayapp import RelayingApp
@@ -52,6 +53,7 @@ class Master:
             office.state.ca_pem,
             self._holder_urls,
             own=lambda: office.urls,
+            prove=RelayProof(office.secrets.cluster_key).of,
             nonce=standby.nonce_headers,
         )
         self._standby = standby

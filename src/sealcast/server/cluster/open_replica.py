@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sealcast.cluster import store_outbox, store_versions
 from sealcast.cluster.bus import Bus
 from sealcast.cluster.freshness import Freshness
-from sealcast.cluster.sealing import EntrySealer, JournalSealer
+from sealcast.cluster.sealing import EntrySealer, JournalSealer, RelayProof
 from sealcast.core.errors import RefusedError, UsageError
 from sealcast.core.ids import Epoch
 from sealcast.core.ports import NS_PER_MS, Clock, Random
@@ -172,8 +172,8 @@ async def open_replica(
 def _put_together(parts: _Parts, reception_journal: ReceptionJournal | None) -> Replica:
     state, settings, clock = parts.state, parts.settings, parts.clock
     pipeline = pipeline_of(state, parts.principals, parts.unit_of_work, clock, parts.metrics)
-    relay = _relay(parts, pipeline)
     keys = _key_desk(parts)
+    relay = _relay(parts, pipeline, keys)
     applier = _applier(parts)
     public = _public(parts, applier)
     silence = Silence(is_on=settings.unsold == "silent")
@@ -186,6 +186,7 @@ def _put_together(parts: _Parts, reception_journal: ReceptionJournal | None) -> 
             here=[operation.path for operation in HERE],
             first_asked=operations.KEYS.path,
             is_behind=parts.is_behind,
+            silence=silence,
         ),
         unit_of_work=parts.unit_of_work,
         principals=parts.principals,
@@ -297,30 +298,25 @@ def _held(parts: _Parts) -> Held:
     )
 
 
-def _relay(parts: _Parts, pipeline: Pipeline) -> Relay:
-    """Return the way to the master: as its beats tell, then any other server of the cluster."""
-    own = _own_urls(parts)
+def _relay(parts: _Parts, pipeline: Pipeline, keys: KeyDesk) -> Relay:
+    """Return the way to the master: as its beats tell, then any other server that receivers are told of."""
+    hosts, port = set(hosts_of(parts.state.certificate_path.read_bytes())), parts.settings.port
 
     def candidates() -> list[str]:
         beat = parts.freshness.beat
-        return [*(beat.urls if beat is not None else ()), *parts.urls]
+        return [*(beat.urls if beat is not None else ()), *keys.key_servers]
+
+    def own() -> list[str]:
+        places = ((url, urlsplit(url)) for url in keys.key_servers)
+        return [url for url, place in places if place.hostname in hosts and (place.port or 443) == port]
 
     return Relay(
         parts.state.ca_pem,
         candidates,
-        own=lambda: own,
+        own=own,
+        prove=RelayProof(parts.secrets.cluster_key).of,
         nonce=pipeline.nonce_headers,
         on_relayed=parts.replica_metrics.count_relayed,
-    )
-
-
-def _own_urls(parts: _Parts) -> frozenset[str]:
-    """Return those of the servers' addresses that are our own: of a host in our certificate, and our port."""
-    hosts = set(hosts_of(parts.state.certificate_path.read_bytes()))
-    return frozenset(
-        url
-        for url in parts.urls
-        if urlsplit(url).hostname in hosts and (urlsplit(url).port or 443) == parts.settings.port
     )
 
 

@@ -7,9 +7,11 @@ everything else  ──► relay
 It stands before the application as ASGI has it: requests pass it, and what it relays never gets inside.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
+from sealcast.cluster.sealing import RelayProof
 from sealcast.core.errors import FormatError
 from sealcast.messages import operations
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX, decode
@@ -17,6 +19,7 @@ from sealcast.messages.enrolment import CRL_PATH
 from sealcast.messages.problems import MEDIA_TYPE_PROBLEM, Problem, problem_name
 from sealcast.server.cluster.relaying import HEADER_RELAYED, Relay
 from sealcast.server.pipeline import HttpAnswer
+from sealcast.server.silence import BE_SILENT, UNHEARD, Silence
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -41,7 +44,8 @@ class RelayingApp:
     """Gives requests to `inside` or to the master.
 
     `here` are the paths of operations that are carried out here. While `is_behind()`, the master is asked
-    first also for the keys of `first_asked`, and what is here is the second choice.
+    first also for the keys of `first_asked`, and what is here is the second choice. Where the master says so,
+    the caller's connection ends by `silence`, without an answer.
     """
 
     def __init__(
@@ -52,10 +56,12 @@ class RelayingApp:
         here: Collection[str] = (),
         first_asked: str = "",
         is_behind: Callable[[], bool] = lambda: False,
+        silence: Silence | None = None,
     ) -> None:
         self._inside, self._relay = inside, relay
         self._here, self._away = frozenset(here), _POSTED - frozenset(here)
         self._first_asked, self._is_behind = first_asked, is_behind
+        self._silence = silence or Silence(is_on=False)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,7 +77,7 @@ class RelayingApp:
             await self._posted(scope, receive, send)
 
     async def _posted(self, scope: Message, receive: Receive, send: Send) -> None:
-        path, headers = scope["path"], _headers(scope)
+        path, headers, began_s = scope["path"], _headers(scope), asyncio.get_running_loop().time()
         is_relayed = bool(headers)
         if path not in self._away:
             asks_first = path == self._first_asked and not is_relayed and self._is_behind()
@@ -84,23 +90,30 @@ class RelayingApp:
             return
         answer = await self._relay.relay(path, body, headers)
         if path in self._away or answer.status < SERVERS_FAULT:
-            await _send(send, answer)
+            await self._give(scope, send, answer, began_s)
         else:
             await self._carried_out(scope, _again(body), send, may_relay=False)
 
     async def _carried_out(self, scope: Message, receive: Receive, send: Send, *, may_relay: bool) -> None:
         """Let the application answer; of some noes the master is asked."""
-        answered = _Answered(receive, send)
+        answered, began_s = _Answered(receive, send), asyncio.get_running_loop().time()
         await self._inside(scope, answered.receive, answered.send)
         if not answered.held:
             return
         if may_relay and answered.no in MASTER_KNOWS_BETTER:
             other = await self._relay.relay(scope["path"], bytes(answered.body), {})
             if other.status < SERVERS_FAULT:
-                await _send(send, other)
+                await self._give(scope, send, other, began_s)
                 return
         for message in answered.held:
             await send(message)
+
+    async def _give(self, scope: Message, send: Send, answer: HttpAnswer, began_s: float) -> None:
+        """Give the master's answer to a request that began at `began_s`, or none if it says so."""
+        if answer.status == BE_SILENT.status:
+            await self._silence.fall(scope, began_s)
+            answer = UNHEARD
+        await _send(send, answer)
 
 
 class _Answered:
@@ -149,6 +162,12 @@ def _again(body: bytes) -> Receive:
         return messages.pop() if messages else {"type": "http.disconnect"}
 
     return receive
+
+
+def is_relayed_by(proof: RelayProof, scope: Message, body: bytes) -> bool:
+    """Whether a request was relayed by a server of the cluster; its caller cannot say so."""
+    told = [bytes(value) for name, value in scope["headers"] if bytes(name).lower() == _RELAYED]
+    return bool(told) and proof.is_for(scope["path"], body, told[0].decode("latin-1"))
 
 
 def _headers(scope: Message) -> dict[str, str]:

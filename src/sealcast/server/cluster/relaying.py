@@ -1,11 +1,12 @@
 """Owns relaying: a request that this server does not carry out goes to the master, and its answer back.
 
 ```
-caller ──► this server ── body unchanged, Sealcast-Relayed: 1 ──► the master
+caller ──► this server ── body unchanged, Sealcast-Relayed: PROOF ──► the master
 caller ◄── answer, nonce, rest of the certificate, Retry-After ◄──┘
 ```
 A request is relayed once: whoever is not the master answers a relayed one with 503. So two servers that take
-each other for the master do no harm, and neither does asking one that was the master a moment ago.
+each other for the master do no harm, and neither does asking one that was the master a moment ago. The
+proof says that a server of the cluster asks: the master may tell it to be silent towards the caller.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from sealcast.messages.problems import MEDIA_TYPE_JOSE, MEDIA_TYPE_PROBLEM, STAT
 from sealcast.server.pipeline import HttpAnswer
 
 HEADER_RELAYED = "Sealcast-Relayed"
-"""With a request that another server relayed; nobody relays it again."""
+"""With a request that another server relayed, whatever its value; nobody relays it again."""
 
 RELAY_S_MAX = 4.5
 """For one relayed request, whoever is asked: below what a caller waits for one answer (`client.limits`)."""
@@ -54,13 +55,17 @@ class Relay:
         candidates: Callable[[], Iterable[str]],
         *,
         own: Callable[[], Iterable[str]] = tuple,
+        prove: Callable[[str, bytes], str] = lambda _path, _body: "1",
         nonce: Callable[[], dict[str, str]] = dict,
         on_relayed: Callable[[str], None] | None = None,
     ) -> None:
-        """`nonce` gives the header of a fresh one, for answers that are this server's own."""
+        """`prove` makes the proof for a path and a body (`cluster.sealing`).
+
+        `nonce` gives the header of a fresh one, for answers that are this server's own.
+        """
         self._forwarder = Forwarder(ca_pem)
         self._candidates, self._own = candidates, own
-        self._nonce = nonce
+        self._prove, self._nonce = prove, nonce
         self._on_relayed = on_relayed
         self._under_way = 0
         self._rests_until_s: dict[str, float] = {}
@@ -103,12 +108,15 @@ class Relay:
         """Ask one server after another; the last 503 counts if none says anything else."""
         loop = asyncio.get_running_loop()
         until_s, busy = loop.time() + RELAY_S_MAX, None
+        headers = {HEADER_RELAYED: "1" if body is None else self._prove(path, body)}
+        if body is not None:
+            headers["Content-Type"] = MEDIA_TYPE_JOSE
         for server in self._in_turn(loop.time()):
             within_s = min(ATTEMPT_S_MAX, until_s - loop.time())
             if within_s <= 0:
                 break
             try:
-                found = await self._forwarder.forward(server, path, body, _HEADERS[body is None], within_s)
+                found = await self._forwarder.forward(server, path, body, headers, within_s)
             except UnreachableError as error:
                 self._rests_until_s[server] = loop.time() + REST_S
                 log.debug("a server did not answer a relayed request", reason=str(error))
@@ -137,13 +145,6 @@ class Relay:
         if (outcome != "ok") != self._is_mute:
             self._is_mute = not self._is_mute
             log.warning("no master answers" if self._is_mute else "a master answers again")
-
-
-_HEADERS = {
-    True: {HEADER_RELAYED: "1"},
-    False: {HEADER_RELAYED: "1", "Content-Type": MEDIA_TYPE_JOSE},
-}
-"""What a relayed GET and a relayed POST carry."""
 
 
 def _answer(found: Forwarded) -> HttpAnswer:

@@ -11,6 +11,7 @@ cannot be missed. Each transaction checks the term, so a master that stood still
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ import structlog
 
 from sealcast.cluster import store_lease
 from sealcast.cluster.lease import Lease, Tenure, lacks_bus
-from sealcast.cluster.sealing import EntrySealer, JournalSealer
+from sealcast.cluster.sealing import EntrySealer, JournalSealer, RelayProof
 from sealcast.core.errors import FencedError, SealcastError
 from sealcast.reception.service import Reception
 from sealcast.server.app import make_app
@@ -28,6 +29,7 @@ from sealcast.server.cluster.ingesting import Ingester
 from sealcast.server.cluster.office import Office, apart
 from sealcast.server.cluster.publishing import Publisher
 from sealcast.server.cluster.quiet import QuietUnits
+from sealcast.server.cluster.relayapp import is_relayed_by
 from sealcast.server.cluster.rounds import Composer
 from sealcast.server.cluster.sounding import Sounding
 from sealcast.server.compose import Hooks, Interior, compose
@@ -83,6 +85,7 @@ class Term:
             on_commit=self._committed,
             is_distributed=True,
             metrics=office.metrics,
+            is_relay=partial(is_relayed_by, RelayProof(office.secrets.cluster_key)),
         )
         inside = await compose(
             office.state, office.settings, office.clock, office.random, engine=office.engine, hooks=hooks
