@@ -14,7 +14,7 @@ from simulation.viewer import Viewer
 RECEIVERS = 10_000
 """In the long form."""
 
-THOUSANDS = 4_000
+THOUSANDS = 2_000
 SOME = 1_500
 """As many that 300 requests are expected in each second of a window."""
 
