@@ -12,6 +12,7 @@ from sealcast.cli.options import AgentSocket, Credential, Json
 
 if TYPE_CHECKING:
     from sealcast.messages.escrow import BalanceList
+    from sealcast.messages.operation import Operation
 
 app = typer.Typer(
     help="At an escrow: sellers, keys and prices, money paid in and out, notices.",
@@ -88,14 +89,10 @@ def deposit(
     json: Json = False,
 ) -> None:
     """Note that a buyer has paid in; what it has pays for its orders."""
-    from sealcast.cli.billing.ledger_asking import parse_positive
-    from sealcast.cli.escrowoptions import ask_as_operator
-    from sealcast.messages import operations_escrow as operations
-    from sealcast.messages.escrow import BalanceList
+    from sealcast.messages.operations_escrow import DEPOSIT
 
-    fields = {"amount_micro": parse_positive(amount), "currency": currency, "reference": reference}
-    answer = ask_as_operator(context, at, credential, operations.DEPOSIT, BalanceList, buyer=party, **fields)
-    _show(answer, json=json)
+    payment = {"buyer": party, **_payment(amount, currency, reference)}
+    _note(context, DEPOSIT, payment, at, credential, json=json)
 
 
 @app.command(epilog=examples("sealcast escrow payout ACME 90 EUR --id bank-2026-03-31-2"))
@@ -111,14 +108,10 @@ def payout(
     json: Json = False,
 ) -> None:
     """Note that a seller, or a buyer, was paid out; not more than it has."""
-    from sealcast.cli.billing.ledger_asking import parse_positive
-    from sealcast.cli.escrowoptions import ask_as_operator
-    from sealcast.messages import operations_escrow as operations
-    from sealcast.messages.escrow import BalanceList
+    from sealcast.messages.operations_escrow import PAYOUT
 
-    fields = {"amount_micro": parse_positive(amount), "currency": currency, "reference": reference}
-    answer = ask_as_operator(context, at, credential, operations.PAYOUT, BalanceList, party=party, **fields)
-    _show(answer, json=json)
+    payment = {"party": party, **_payment(amount, currency, reference)}
+    _note(context, PAYOUT, payment, at, credential, json=json)
 
 
 @app.command(
@@ -180,6 +173,29 @@ def notices(
         return
     table = [(str(row.number), row.order, row.kind, format_instant(row.at_ms)) for row in rows]
     output.print_table(("NUMBER", "ORDER", "WHAT", "AT"), table, empty="no notice")
+
+
+def _note(
+    context: typer.Context,
+    operation: "Operation",
+    payment: dict[str, object],
+    at: At,
+    credential: Credential,
+    *,
+    json: bool,
+) -> None:
+    """Have an escrow note a payment, and show what its party has then."""
+    from sealcast.cli.escrowoptions import ask_as_operator
+    from sealcast.messages.escrow import BalanceList
+
+    _show(ask_as_operator(context, at, credential, operation, BalanceList, **payment), json=json)
+
+
+def _payment(amount: str, currency: str, reference: str) -> dict[str, object]:
+    """Return what a deposit and a payout have alike; raises UsageError for an amount that is none."""
+    from sealcast.cli.billing.ledger_asking import parse_positive
+
+    return {"amount_micro": parse_positive(amount), "currency": currency, "reference": reference}
 
 
 def _show(answer: "BalanceList", *, json: bool) -> None:

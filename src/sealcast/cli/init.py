@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sealcast.cli import initescrow
+from sealcast.cli import initapart, initescrow
 from sealcast.cli.helps import escape, examples
+from sealcast.cli.initapart import CaKey
 
 app = typer.Typer(rich_markup_mode="rich", add_completion=False)
 
@@ -41,14 +42,6 @@ Listen = Annotated[
 CaCertificate = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Certificate of a CA of your own (PEM), in place of a fresh one."),
-]
-SameCaCertificate = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Certificate of the key servers' CA (PEM), if its key is not there."),
-]
-CaKey = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
 ]
 
 
@@ -151,9 +144,9 @@ def reception(
             metavar="NAME", help="Name or address under which key servers reach it (again for more)."
         ),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port under which they do.")] = RECEPTION_PORT,
+    port: initapart.Port = RECEPTION_PORT,
     *,
-    ca_cert: SameCaCertificate = None,
+    ca_cert: initapart.CaCertificate = None,
     ca_key: CaKey = None,
 ) -> None:
     """Make the state of a reception manager that stands apart from its key servers.
@@ -161,28 +154,23 @@ def reception(
     Its certificate is signed by the operator's CA. Nothing that exists is overwritten.
     """
     from sealcast.cli import keyfiles, output
-    from sealcast.cli.configuring import toml_string
-    from sealcast.config.schema import check_url
     from sealcast.server.state_reception import create_reception_state
-    from sealcast.transport.address import format_place
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    hosts = tuple(host or ())
-    urls = tuple(check_url(f"https://{format_place(name, port)}") for name in hosts or ("127.0.0.1",))
+    place = initapart.reached(host, port)
     state = create_reception_state(
         Path.cwd() / directory,
         [Path.cwd() / each for each in key_servers],
-        hosts=hosts,
-        urls=urls,
+        hosts=place.hosts,
+        urls=place.urls,
         random=SystemRandom(),
         wall_ns=SystemClock().wall_ns(),
         own_ca=keyfiles.own_ca(ca_cert, ca_key),
     )
-    listen = f"0.0.0.0:{port}" if hosts else f"127.0.0.1:{port}"
     output.print_line(f"reception manager {state.directory} is set up for {len(state.peers)} key server(s)")
     output.print_line("next:")
-    output.print_line(f"  sealcast serve reception --state {directory} --listen {listen}")
-    output.print_line(f"  in [keyserver]: reception = [{', '.join(map(toml_string, urls))}]")
+    output.print_line(f"  sealcast serve reception --state {directory} --listen {place.listen}")
+    output.print_line(f"  in [keyserver]: reception = {place.listed}")
 
 
 app.command(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from sealcast.cli.initapart import CaCertificate, CaKey, Port, reached
+
 ESCROW_PORT = 8446
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The escrow's state, made here.")]
@@ -16,15 +18,6 @@ Name = Annotated[str, typer.Option("--id", metavar="NAME", help="What the escrow
 Hosts = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Name or address under which parties reach it (again for more)."),
-]
-Port = Annotated[int, typer.Option(metavar="PORT", help="Port under which they do.")]
-CaCertificate = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Certificate of the key server's CA (PEM), if its key is not there."),
-]
-CaKey = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Its key (PEM, no password); it signs here and is not kept."),
 ]
 
 
@@ -43,29 +36,25 @@ def escrow(
     Nothing that exists is overwritten.
     """
     from sealcast.cli import keyfiles, output
-    from sealcast.cli.configuring import toml_string
-    from sealcast.config.schema import check_url
     from sealcast.server.escrow.state import create_escrow_state
-    from sealcast.transport.address import format_place
     from sealcast.transport.system import SystemClock, SystemRandom
 
-    hosts = tuple(host or ())
-    urls = tuple(check_url(f"https://{format_place(each, port)}") for each in hosts or ("127.0.0.1",))
+    place = reached(host, port)
     state = create_escrow_state(
         Path.cwd() / directory,
         Path.cwd() / key_server,
         id=name,
-        hosts=hosts,
-        urls=urls,
+        hosts=place.hosts,
+        urls=place.urls,
         random=SystemRandom(),
         wall_ns=SystemClock().wall_ns(),
         own_ca=keyfiles.own_ca(ca_cert, ca_key),
     )
-    listen = f"0.0.0.0:{port}" if hosts else f"127.0.0.1:{port}"
     identity = state.escrow
     asked = ", ".join(identity.key_servers) if identity is not None else ""
-    output.print_line(f"escrow {name} of {state.operator} is set up; parties reach it at {', '.join(urls)}")
+    at = ", ".join(place.urls)
+    output.print_line(f"escrow {name} of {state.operator} is set up; parties reach it at {at}")
     output.print_line(f"it asks {asked or 'no key server'} who was revoked")
     output.print_line("next:")
-    output.print_line(f"  sealcast serve escrow --state {directory} --listen {listen}")
-    output.print_line(f"  in [escrow]: urls = [{', '.join(map(toml_string, urls))}]")
+    output.print_line(f"  sealcast serve escrow --state {directory} --listen {place.listen}")
+    output.print_line(f"  in [escrow]: urls = {place.listed}")
