@@ -9,6 +9,7 @@ from sealcast.reception.book import Pair, Seat
 from sealcast.reception.service import Reception
 from sealcast.reception.tables import receptions
 from sealcast.storage.among import among_pairs, listed
+from sealcast.storage.direct import Direct
 from sealcast.storage.upsert import new_number
 
 _COLUMNS = tuple(receptions.c[name] for name in Reception.__dataclass_fields__)
@@ -23,7 +24,7 @@ _LAST = (
 )
 _OF_NUMBER = sa.select(*_COLUMNS).where(receptions.c.number == sa.bindparam("wanted"))
 _BEGIN = receptions.insert()
-_SAVE = (
+_SAVE = Direct(
     receptions.update()
     .where(
         receptions.c.number == sa.bindparam("wanted"),
@@ -120,7 +121,7 @@ def save(connection: sa.Connection, seats: Iterable[Seat]) -> None:
         for seat in seats
     ]
     if rows:
-        connection.execute(_SAVE, rows)
+        _SAVE.change(connection, rows)
 
 
 def end(connection: sa.Connection, ended: Iterable[Reception]) -> None:

@@ -24,7 +24,7 @@ from sealcast.subscribers import store as allow_list
 COUNTED_NS = 10 * NS_PER_S
 """How long a count of subscribers stands: it only says how far to spread their questions."""
 
-PREPARED_NS = 50 * NS_PER_MS
+PREPARED_NS = 100 * NS_PER_MS
 """How long a grant that is put together serves other devices that are to have the same keys: its times are
 late by so much at most, as if the network had been slow."""
 
