@@ -42,7 +42,7 @@ from sealcast.server.metrics import Metrics
 from sealcast.server.principals import Principals
 from sealcast.server.settings import KeyserverSettings
 from sealcast.server.silence import Silence
-from sealcast.server.state import ServerState
+from sealcast.server.state import EscrowIdentity, ServerState
 from sealcast.server.state_reception import check_is_escrow
 from sealcast.storage.reading import Reader
 from sealcast.storage.unitofwork import UnitOfWork
@@ -96,14 +96,7 @@ def open_escrow(
     not ours or newer than this program, the token does not open, or keys are in one and none is named.
     """
     identity = check_is_escrow(state)
-    house = House(
-        identity.id,
-        state.operator,
-        state.signing,
-        identity.certificate,
-        settings.timeouts,
-        settings.refunds,
-    )
+    house = _house(state, settings, identity)
     issuer, max_age_ms = state.issuer.certificate_pem.decode(), int(settings.crl_max_age_s * MS_PER_S)
     revoked = RevokedParties(issuer, max_age_ms, state.directory / CRL_FILE)
     engine, keyring = _open_records(state, settings, random)
@@ -148,6 +141,12 @@ def open_escrow(
     )
     counting = OrderCount(escrow_metrics, shared.reader)
     return EscrowServer(app, unit_of_work, principals, sweeper, watch, keyring, public, keys, counting)
+
+
+def _house(state: ServerState, settings: EscrowSettings, identity: EscrowIdentity) -> House:
+    """Return what the escrow is to its records."""
+    known = (identity.id, state.operator, state.signing, identity.certificate)
+    return House(*known, settings.timeouts, settings.refunds)
 
 
 def _joining(state: ServerState, escrow: str, revoked: RevokedParties, principals: Principals) -> Handler:
