@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from sealcast.core.errors import LocalError, RefusedError, SealcastError
 from sealcast.storage.driving import Driver, changes_of, driver_of, has_written, is_in_transaction, is_lost
 from sealcast.storage.engine import is_of_the_disk
+from sealcast.storage.gathering import Gathering
 from sealcast.storage.postgres import first_line
 
 GATHER_NS = 5_000_000
@@ -36,10 +37,6 @@ QUEUE_MAX = 4_096
 
 MANY_UNITS = 4
 """So many in the transaction before are load: lone requests, one after the other, never share one."""
-
-LINGER_S = 0.001
-LINGERS_MAX = 5
-"""Under load a transaction waits for company while some comes in each millisecond, five at most."""
 
 RETRY_AFTER_S = 1.0
 RECONNECT_NS = 500_000_000
@@ -146,6 +143,7 @@ class UnitOfWork:
         # Of the two kinds this one takes and gives in 0.2 µs instead of 10, and is bounded by whoever puts.
         self._queue: queue.SimpleQueue[_Unit[Any] | _Signal] = queue.SimpleQueue()
         self._last_units = 0
+        self._gathering = Gathering()
         self._closed = False
         self._is_failing = False
         self._thread = threading.Thread(target=self._write, name="sealcast-writer", daemon=True)
@@ -205,6 +203,8 @@ class UnitOfWork:
             raise LocalError("the database is closed")
         if self._queue.qsize() >= QUEUE_MAX:
             raise _busy("too many requests wait; ask again in a second")
+        if unit.loop is not None:
+            self._gathering.came(unit.loop)
         self._queue.put(unit)
 
     def _write(self) -> None:
@@ -248,18 +248,9 @@ class UnitOfWork:
         return following if isinstance(following, _Signal) else _Signal.PAUSE
 
     def _linger(self) -> None:
-        """Under load let more units come before a transaction begins: its costs are shared by more of them.
-
-        Whoever prepares them has the interpreter to itself meanwhile.
-        """
-        if self._last_units < MANY_UNITS:
-            return
-        waiting = 0
-        for _ in range(LINGERS_MAX):
-            before, waiting = waiting, self._queue.qsize()
-            if waiting and waiting == before:
-                return
-            time.sleep(LINGER_S)
+        """Under load let more units come before a transaction begins: they share its costs."""
+        if self._last_units >= MANY_UNITS:
+            self._gathering.wait()
 
     def _next(self, began_ns: int) -> _Unit[Any] | _Signal:
         if time.monotonic_ns() - began_ns >= GATHER_NS:
