@@ -1,14 +1,18 @@
 """Shows that libsodium and OpenSSL take each other's place: same signatures, same secrets, same noes."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealcast.core.errors import FormatError
+from sealcast.device.heldkeys import KeptKey
 from sealcast.messages import curve25519
 from sealcast.messages.curve25519 import Ed25519, agree_anew, sodium
+from sealcast.messages.encoding import b64url_encode
+from sealcast.messages.jwk import HeldPair, Jwk
+from sealcast.messages.keytools import signing_tool
 
 SECRET = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
 SIGNATURE = bytes.fromhex(
@@ -41,6 +45,28 @@ def test_the_vector_of_the_rfc(monkeypatch: pytest.MonkeyPatch, is_away: bool) -
     assert not Ed25519(KEY.public_key()).verify(SIGNATURE, MESSAGE + b"\x00")
     with pytest.raises(FormatError, match="no private half"):
         Ed25519(KEY.public_key()).sign(MESSAGE)
+
+
+class Elsewhere(KeptKey, Ed25519PrivateKey):
+    """A key whose private half is elsewhere, as an agent's is for its clients."""
+
+    place = "the test"
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign there."""
+        return KEY.sign(data)
+
+    def public_key(self) -> Ed25519PublicKey:
+        """Return the public half."""
+        return KEY.public_key()
+
+
+def test_a_key_that_is_elsewhere_signs_there() -> None:
+    """Its private half is not asked for, with libsodium or without it."""
+    public = Jwk(kty="OKP", crv="Ed25519", x=b64url_encode(KEY.public_key().public_bytes_raw()))
+    tool = signing_tool(HeldPair(public, Elsewhere()))
+    assert tool.sign(MESSAGE) == SIGNATURE
+    assert tool.verify(SIGNATURE, MESSAGE)
 
 
 @settings(max_examples=30)

@@ -29,22 +29,27 @@ def sodium() -> ModuleType | None:
 
 
 class Ed25519:
-    """One key that signs and verifies, or its public half, which verifies."""
+    """One key that signs and verifies, or its public half, which verifies.
+
+    The private half of one that `is_held` is elsewhere, signs there, and is asked for nothing else.
+    """
 
     __slots__ = ("_private", "_public", "_secret", "_sodium", "_verifying")
 
-    def __init__(self, key: Ed25519PrivateKey | Ed25519PublicKey) -> None:
+    def __init__(self, key: Ed25519PrivateKey | Ed25519PublicKey, *, is_held: bool = False) -> None:
         self._private = key if isinstance(key, Ed25519PrivateKey) else None
         self._public = key.public_key() if isinstance(key, Ed25519PrivateKey) else key
         self._sodium = sodium()
         self._verifying = self._public.public_bytes_raw()
-        self._secret = b"" if self._private is None else self._private.private_bytes_raw() + self._verifying
+        self._secret = b""
+        if self._private is not None and not is_held:
+            self._secret = self._private.private_bytes_raw() + self._verifying
 
     def sign(self, data: bytes) -> bytes:
         """Return a signature, 64 bytes; raises FormatError without the private half."""
         if self._private is None:
             raise FormatError("this key has no private half")
-        if self._sodium is None:
+        if self._sodium is None or not self._secret:
             return self._private.sign(data)
         signed: bytes = self._sodium.crypto_sign(data, self._secret)
         return signed[:SIGNATURE_BYTES]

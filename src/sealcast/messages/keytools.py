@@ -217,7 +217,7 @@ def _build_signing(key: Key) -> Signing:
         case bytes():
             return _Hs256(native)
         case Ed25519PrivateKey() | Ed25519PublicKey():
-            return Ed25519(native)
+            return Ed25519(native, is_held=isinstance(key, HeldPair))
         case ec.EllipticCurvePrivateKey() | ec.EllipticCurvePublicKey():
             return _Es256(native)
     raise FormatError(f"not a usable key: {key!r}")
