@@ -24,7 +24,11 @@ def main() -> None:
     from sealcast.server.loops import run  # noqa: PLC0415
 
     port, certificate, key = sys.argv[1:]
-    run(Listener(hello, "127.0.0.1", int(port), Path(certificate), Path(key)).serve())
+
+    async def serve() -> None:
+        await Listener(hello, "127.0.0.1", int(port), Path(certificate), Path(key)).serve()
+
+    run(serve())
 
 
 if __name__ == "__main__":
