@@ -12,12 +12,15 @@ import sqlalchemy as sa
 from sealcast.core.errors import LocalError, RefusedError
 from sealcast.storage import audit
 from sealcast.storage.audit import AuditRow
-from sealcast.storage.unitofwork import QUEUE_MAX, Batch
+from sealcast.storage.unitofwork import QUEUE_MAX, Batch, UnitOfWork
 from storage.database import database
 from storage.places import is_on_postgres, rows
 
 pytestmark = pytest.mark.usefixtures("both_databases")
 
+
+PATIENCE_S = 20.0
+"""For what takes milliseconds."""
 
 BROKEN_AT_COMMIT = {
     "sqlite": (
@@ -155,6 +158,26 @@ def test_failed_commit_reaches_every_caller(tmp_path: Path) -> None:
         assert undone
         assert unit_of_work.run_blocking(adding("next")) == "next"
     assert rows_on_disk(tmp_path) == ["next"]
+
+
+def test_nothing_ends_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails before a transaction is told to who waits, what fails after it to nobody; it goes on."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the test has it so")
+
+    async def story() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            with database(tmp_path, on_batch=fail) as unit_of_work:
+                assert await unit_of_work.run(adding("one")) == "one"
+                with monkeypatch.context() as broken:
+                    broken.setattr(UnitOfWork, "_linger", fail)
+                    with pytest.raises(LocalError, match="has it so"):
+                        await unit_of_work.run(adding("two"))
+                assert await unit_of_work.run(adding("three")) == "three"
+
+    asyncio.run(story())
+    assert rows_on_disk(tmp_path) == ["one", "three"]
 
 
 def test_full_queue_refuses_at_once(tmp_path: Path) -> None:

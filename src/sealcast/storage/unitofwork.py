@@ -218,12 +218,12 @@ class UnitOfWork:
         """Run `first` and those that follow in one transaction; return what ended it."""
         if self._is_lost and not self._reconnect(first):
             return self._refuse_all(first)
-        self._linger()
-        began_ns, changes_before = time.monotonic_ns(), changes_of(self._driver)
         units: list[_Unit[Any]] = []
         following: _Unit[Any] | _Signal = first
         has_changed = False
         try:
+            self._linger()
+            began_ns, changes_before = time.monotonic_ns(), changes_of(self._driver)
             with self._connection.begin():
                 if self._on_begin is not None:
                     self._on_begin(self._connection)
@@ -241,11 +241,18 @@ class UnitOfWork:
         else:
             if has_changed:
                 self._take_writes_again()
-            if self._on_batch is not None:
-                self._on_batch(Batch(len(units), time.monotonic_ns() - began_ns))
+            self._tell(Batch(len(units), time.monotonic_ns() - began_ns))
         self._last_units = len(units)
         _hand_out(units or [first])
         return following if isinstance(following, _Signal) else _Signal.PAUSE
+
+    def _tell(self, batch: Batch) -> None:
+        """Tell of a commit: it stands, so what goes wrong here is logged, and nobody waits for it."""
+        try:
+            if self._on_batch is not None:
+                self._on_batch(batch)
+        except Exception:  # noqa: BLE001 - the thread that everybody waits for goes on, whatever it is
+            _log.exception("a commit was not told of")
 
     def _linger(self) -> None:
         """Under load let more units come before a transaction begins: they share its costs."""
