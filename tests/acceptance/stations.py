@@ -77,6 +77,7 @@ class Running:
         """Wait for a good end and return the one JSON object on standard output."""
         out, err = self.process.communicate(timeout=WAIT_S + 60)
         assert self.process.returncode == 0, err
+        self.log += [json.loads(line) for line in err.splitlines() if line.startswith("{")]
         return dict(json.loads(out))
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from acceptance.onair import OnAir, capture
 from acceptance.stations import Station
+from sealcast.core.ids import KeyId
 from sealcast.core.ports import NS_PER_S
 from sealcast.transport.system import SystemClock
 
@@ -79,8 +80,8 @@ def withdraw(station: Station, viewer: int) -> None:
     station.terminal.good("withdraw", "news", "--credential", f"tv-{viewer}.vault", "--json")
 
 
-def run_the_stream(station: Station, card: Path) -> None:
-    """Send to both, and have the second leave in the middle of a key."""
+def run_the_stream(station: Station, card: Path) -> set[int]:
+    """Send to both, and have the second leave in the middle of a key; return the epochs that it was given."""
     with (
         station.receiver("--output", "1.ts") as stays,
         station.receiver("--output", "2.ts", viewer=2) as leaves,
@@ -100,6 +101,8 @@ def run_the_stream(station: Station, card: Path) -> None:
             sender.process.terminate()
             sent, got = sender.summary(), stays.summary()
     assert (got["packets_opened"], got["lost"]) == (sent["packets"], 0)
+    granted = [key for entry in leaves.log if entry["event"] == "granted" for key in entry["keys"]]
+    return {KeyId.parse(key).epoch for key in granted}
 
 
 def far_anchor(today: dt.date) -> int:
@@ -190,13 +193,14 @@ def test_bills_are_of_what_was_on_the_air(tmp_path: Path, card: Path) -> None:
     with station.terminal.key_server():
         set_up(station, anchor_day)
         with capture(tmp_path, station.group) as air:
-            run_the_stream(station, card)
+            given = run_the_stream(station, card)
         withdraw(station, 1)
         time.sleep(SETTLE_S + MARGIN_S)
         bills = close(station)
         audit = json.loads(station.terminal.good("billing", "usage", "audit", "--json"))
     first, second = (subscribed_ms(station, device) for device in ("tv-1", "tv-2"))
-    had = until(station, air, second[1])
+    # On a busy machine the next key is on air before the subscription ends, and was never asked for.
+    had = [epoch for epoch in until(station, air, second[1]) if epoch in given]
     assert KEYS_BEFORE <= len(had) < len(air.epochs)
     basic = amounts(bills["tv-1"])
     viewed_ms, whole_ms = basic["Viewing"][0], month_around(first[0], anchor_day)
