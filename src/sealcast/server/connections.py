@@ -89,6 +89,7 @@ class Connection:
         "_requests",
         "_socket",
         "deadline_s",
+        "own",
         "peer",
         "stage",
     )
@@ -109,6 +110,7 @@ class Connection:
         self._socket = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         self._recv = self._socket.recv
         self._loop, self._owner, self.peer = loop, owner, peer
+        self.own: tuple[str, int] = self._socket.getsockname()[:2]
         self._requests, self._outgoing = Requests(), bytearray()
         self._no: RefusedError | None = None
         self._is_kept, self._is_paused, self._is_answered, self._is_for_head = True, False, False, False
@@ -122,12 +124,6 @@ class Connection:
     def is_busy(self) -> bool:
         """Whether it has a request that is not answered."""
         return self.stage in {Stage.BODY, Stage.ASKED}
-
-    @property
-    def own(self) -> tuple[str, int]:
-        """Our own address; raises OSError if the connection is gone."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
 
     def give(self, answer: HttpAnswer) -> None:
         """Answer the request."""

@@ -32,6 +32,8 @@ HEADS_MAX = 128
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ORIGIN = pattern(rb"https?://[^/?]*", IGNORECASE)
+OK = 200
+_BODILESS = frozenset({204, 304})
 _ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 
@@ -193,6 +195,7 @@ def bad_request(detail: str, status: int = 400) -> RefusedError:
     return RefusedError("about:blank", detail, status)
 
 
+@lru_cache(HEADS_MAX)
 def status_line(status: int) -> bytes:
     """Return the first line of an answer."""
     try:
@@ -212,4 +215,4 @@ def answer_head(status: int, media_type: str, *headers: tuple[str, str]) -> byte
 
 def has_body(status: int) -> bool:
     """Whether an answer of that status may have a body."""
-    return status >= HTTPStatus.OK and status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    return status >= OK and status not in _BODILESS

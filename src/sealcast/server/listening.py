@@ -83,11 +83,7 @@ class Listener:
         front = self._front
         if front is not None and front.begin(request.method, request.path, request.body, connection.give):
             return
-        try:
-            scope = asgi.scope_of(request, connection.peer, connection.own)
-        except OSError:
-            connection.close()
-            return
+        scope = asgi.scope_of(request, connection.peer, connection.own)
         task = self._loop.create_task(asgi.carry_out(self._app, scope, request.body, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
