@@ -135,29 +135,34 @@ def test_reload_takes_servers_from_the_vault_and_refuses_a_strange_one(site: Pla
 
 
 @contextlib.contextmanager
-def mute_server() -> Iterator[str]:
-    """Give the address of a server that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+def mute_server() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Give the address of a server that never says a word, and what waits until somebody has come to it."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        server.settimeout(30)
+
+        def wait_for_one() -> None:
+            connection, _ = server.accept()
+            stack.enter_context(connection)
+
+        yield f"https://127.0.0.1:{server.getsockname()[1]}", wait_for_one
 
 
 @pytest.mark.parametrize(("number", "status"), ENDINGS)
 def test_ends_before_the_first_key(site: Place, number: signal.Signals, status: int) -> None:
     """Sender and receiver end in time while their key server is mute; the sender's work is cut short."""
-    started = []
-    with mute_server() as url:
-        for name, command in (("studio", SEND), ("tv", RECEIVE)):
+    with mute_server() as (url, wait_for_one):
+        for name, command, expected in (("studio", SEND, status), ("tv", RECEIVE, 0)):
             credential = load_vault(site.folder / f"{name}.vault")
             mute = site.folder / f"mute-{name}-{status}.vault"
             save_vault(mute, msgspec.structs.replace(credential, servers=[url]), SystemRandom())
             output = ("--output", f"mute-{status}.out") if command is RECEIVE else ()
             state = str(site.folder / f"mute-{status}")
-            started.append(
-                site.nursery.start(*command, *output, "--credential", str(mute), SEALCAST_SENDER_STATE=state)
+            child = site.nursery.start(
+                *command, *output, "--credential", str(mute), SEALCAST_SENDER_STATE=state
             )
-        time.sleep(1)
-        assert end_of(started[0], number) == status
-        assert end_of(started[1], number) == 0
+            wait_for_one()
+            assert end_of(child, number) == expected
 
 
 @contextlib.contextmanager
