@@ -34,6 +34,9 @@ def faking() -> dict[str, str]:
     return {
         "LD_PRELOAD": str(LIBRARY),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        # Its remedy for a fault of old C libraries ends each wait for the interpreter at once: threads take
+        # turns two hundred times as often then, and do a tenth of their work.
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         "FAKETIME_CACHE_DURATION": str(CACHE_S),
         "FAKETIME_TIMESTAMP_FILE": "/dev/null",
     }
