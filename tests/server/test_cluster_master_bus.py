@@ -3,17 +3,26 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from sealcast.cluster.sealing import EntrySealer
+from sealcast.keyserver import store_principals
+from sealcast.keyserver.store_principals import RegistryEntry
 from sealcast.messages import operations
+from sealcast.messages.jwk import new_oct_key
+from sealcast.messages.requests import RegisteredKeys
 from sealcast.server.cluster import rounds
 from sealcast.server.cluster.master import Master
+from sealcast.server.state import load_server_state
 from sealcast.testing.bus import MemoryClient
 from server import masters as places
 from server.masters import Masters, Side, masters, until
+from server.running import RANDOM
+from storage.places import upgraded_engine
 
 LEASE_MS = 1_000
 AT_ONCE = 10
@@ -31,19 +40,22 @@ def _small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 class NotingBus(MemoryClient):
     """A port to the bus in memory that notes what was published, entry by entry."""
 
-    __slots__ = ("published", "sealer")
+    __slots__ = ("beats_s", "published", "sealer")
 
     def __init__(self, site: Masters, name: str) -> None:
         site.bus.client(name)
         super().__init__(site.bus, name)
         self.sealer = EntrySealer(site.secrets.cluster_key, site.secrets.publisher)
         self.published: list[tuple[str, str]] = []
+        self.beats_s: list[float] = []
 
     async def publish(self, entries: Sequence[tuple[str, bytes]], after: int) -> int:
         """Do as the port does, and note what the bus took."""
         last = await super().publish(entries, after)
         opened = [self.sealer.open(data) for _, data in entries]
         self.published += [(each.kind, each.name) for each in opened]
+        if opened[-1].kind == "beat":
+            self.beats_s.append(asyncio.get_running_loop().time())
         return last
 
 
@@ -101,6 +113,47 @@ def test_no_beat_before_a_backlog_of_removals() -> None:
             assert len({each for each in before if each[0] == "party"}) < MORE
 
     asyncio.run(run())
+
+
+@pytest.mark.soak
+def test_replicas_stay_fresh_with_many_parties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While 40,000 parties are published again there are beats all along, and not just at the end."""
+    monkeypatch.undo()
+    many_ids = [f"tv-{number}" for number in range(40_000)]
+
+    async def run() -> None:
+        async with masters() as site:
+            add_parties(site, many_ids)
+            one = await site.open("one")
+            while not any(each.startswith("beat") for each in site.bus.entries()):  # noqa: ASYNC110 - as `until`
+                await asyncio.sleep(1)
+            await site.settled()
+            await site.close(one)
+            bus = NotingBus(site, "two")
+            began_s = asyncio.get_running_loop().time()
+            await site.open("two", bus=bus)
+            async with asyncio.timeout(600):
+                while len(bus.published) < len(many_ids) or bus.published[-1][0] != "beat":  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            ends_s = asyncio.get_running_loop().time()
+            instants_s = [began_s, *bus.beats_s, ends_s]
+            longest_s = max(after - before for before, after in pairwise(instants_s))
+            print(f"published in {ends_s - began_s:.1f} s, beats at most {longest_s:.1f} s apart")
+            assert longest_s < (ends_s - began_s) / 5
+
+    asyncio.run(run())
+
+
+def add_parties(site: Masters, ids: Sequence[str]) -> None:
+    """Add devices to the database, before there is a master."""
+    state = load_server_state(site.folder / "one")
+    keys = RegisteredKeys(signing=new_oct_key(RANDOM), kek=new_oct_key(RANDOM))
+    engine = upgraded_engine(Path(site.database))
+    with engine.begin() as connection:
+        for each in ids:
+            entry = RegistryEntry(each, "device", "symmetric", 1)
+            store_principals.add(connection, entry, keys, state.master_key)
+    engine.dispose()
 
 
 def set_back(site: Masters) -> None:
