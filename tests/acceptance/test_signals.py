@@ -135,17 +135,12 @@ def test_reload_takes_servers_from_the_vault_and_refuses_a_strange_one(site: Pla
 
 
 @contextlib.contextmanager
-def mute_server() -> Iterator[tuple[str, Callable[[], None]]]:
+def mute_server() -> Iterator[tuple[str, Callable[[], object]]]:
     """Give the address of a server that never says a word, and what waits until somebody has come to it."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
-
-        def wait_for_one() -> None:
-            connection, _ = server.accept()
-            stack.enter_context(connection)
-
-        yield f"https://127.0.0.1:{server.getsockname()[1]}", wait_for_one
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        yield url, lambda: stack.enter_context(server.accept()[0])
 
 
 @pytest.mark.parametrize(("number", "status"), ENDINGS)
