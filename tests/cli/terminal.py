@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cli.warmed import WARMED
 from sealcast.transport.linux import MODE_VARIABLE
 
 COMMAND_S_MAX = 30
@@ -66,11 +67,14 @@ class Terminal:
         }
 
     def run(self, *arguments: str, **environment: str) -> Result:
-        """Run `sealcast ARGUMENTS` to its end."""
+        """Run `sealcast ARGUMENTS` to its end, in a process of its own: a warm one's fork where it may be."""
+        variables = {**self.environment, **environment}
+        if WARMED.fits(variables):
+            return Result(*WARMED.run(arguments, self.folder, variables, COMMAND_S_MAX))
         done = subprocess.run(
             [sys.executable, "-m", "sealcast.cli", *arguments],
             cwd=self.folder,
-            env={**self.environment, **environment},
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=COMMAND_S_MAX,
