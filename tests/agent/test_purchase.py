@@ -70,6 +70,13 @@ def licence_of(package: Package, party, order: str) -> str:
     )
 
 
+def spoiled_licence(token: str, *numbers: int) -> str:
+    """Return a licence whose shares of these numbers, or the device's own, the seller commits to wrongly."""
+    good, wrong = decode(jose.unverified_payload(token), Licence), numbers or (1,)
+    parts = [replace(each, commitment=bytes(32)) if each.number in wrong else each for each in good.parts]
+    return jose.sign(encode(replace(good, parts=parts)), seller().signing, kid="studio", typ=TYP_LICENCE)
+
+
 def test_one_escrow(client: AgentClient, package: Package, party, tmp_path: Path) -> None:
     """The request is signed by the device for that key and order; the content comes out bit for bit."""
     order = new_order()
@@ -231,16 +238,65 @@ def test_licence(client: AgentClient, party, tmp_path: Path) -> None:
 
 
 def test_device_share_is_wrong(client: AgentClient, party, tmp_path: Path) -> None:
-    """A licence whose share for the device is wrong is found out before an escrow is asked for anything."""
+    """A licence whose share for the device is wrong is found out before an escrow is asked for anything.
+
+    The order was not opened: the price comes back without the device's word, or another licence opens.
+    """
     package, order = pack(tmp_path / "p", CONTENT, 1, threshold=2, is_licensed=True), new_order()
-    good = decode(jose.unverified_payload(licence_of(package, party, order)), Licence)
-    parts = [replace(each, commitment=bytes(32)) if each.sealed else each for each in good.parts]
-    bad = jose.sign(encode(replace(good, parts=parts)), seller().signing, kid="studio", typ=TYP_LICENCE)
-    with pytest.raises(AuthenticationError, match="the device's share"):
-        client.blind(package.token, 2, order, jti=new_jti(), licence=bad)
+    good = licence_of(package, party, order)
+    with pytest.raises(AuthenticationError, match="the device's share") as no:
+        client.blind(package.token, 2, order, jti=new_jti(), licence=spoiled_licence(good))
+    assert "take the price back" in str(no.value)
+    assert client.fault(order) is None
+    assert buy(client, package, {2: escrow(0)}, order, good).complete
+
+
+def test_keys_of_before_make_no_fault(client: AgentClient, party, tmp_path: Path) -> None:
+    """Who has opened the content, and is certified anew with other keys, gets no word for the money.
+
+    Under the new keys the licence's share for the device opens no more, which is not the seller's doing.
+    """
+    package, order = pack(tmp_path / "p", CONTENT, 1, threshold=2, is_licensed=True), new_order()
+    licence = licence_of(package, party, order)
+    assert buy(client, package, {2: escrow(0)}, order, licence).complete
+    with running_agent(tmp_path, operator().party("TV-0001", "device")) as later, later.client() as anew:
+        with pytest.raises(AuthenticationError, match="the device's share"):
+            anew.blind(package.token, 2, order, jti=new_jti(), licence=licence)
+        assert anew.fault(order) is None
+
+
+def test_a_wrong_share_of_an_escrow_is_attested_beside_the_devices(
+    client: AgentClient, party, tmp_path: Path
+) -> None:
+    """Where an escrow's share is wrong as well and too few are left, the word is on that share."""
+    package, order = pack(tmp_path / "p", CONTENT, 2, threshold=2, is_licensed=True), new_order()
+    bad = spoiled_licence(licence_of(package, party, order), 1, 3)
+    assert not buy(client, package, {2: escrow(0)}, order, bad).complete
+    assert client.fault(order) is None
+    with pytest.raises(AuthenticationError, match="share 3, the share of the escrow escrow-1"):
+        buy(client, package, {3: escrow(1)}, order, bad)
     word = client.fault(order)
     assert word is not None
-    assert decode(jose.unverified_payload(word), Fault).number == 1
+    fault = decode(jose.unverified_payload(word), Fault)
+    assert (fault.what, fault.number) == ("share", 3)
+
+
+def test_a_word_outlives_another_purchase(party, tmp_path: Path) -> None:
+    """What the device attests of one order it still attests after another one opened, and a new start."""
+    package, orders = (
+        pack(tmp_path / "p", CONTENT, 1, threshold=2, is_licensed=True),
+        [new_order(), new_order()],
+    )
+    first, second = (licence_of(package, party, each) for each in orders)
+    with running_agent(tmp_path, party) as started:
+        with started.client() as client:
+            with pytest.raises(AuthenticationError, match="share 2"):
+                buy(client, package, {2: escrow(0)}, orders[0], spoiled_licence(first, 2))
+            assert buy(client, package, {2: escrow(0)}, orders[1], second).complete
+            assert client.fault(orders[0]) is not None
+        started.restart()
+        with started.client() as client:
+            assert client.fault(orders[0]) is not None
 
 
 def test_foreign_package(client: AgentClient, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def blind_part(
         if any(each.order == ask.order for each in secrets.all_entitlements(held)):
             raise RefusedError(OTHER_PACKAGE, f"the order {ask.order} has opened another package here")
         pending = _new_pending(ask, found, digest, held)
-        _check_enough(pending, found, held, secrets)
+        _check_enough(pending, found)
     elif (pending.state.digest, pending.licence) != (digest, ask.licence):
         raise RefusedError(OTHER_PACKAGE, f"the order {ask.order} is for another package or licence")
     _check_open(pending)
@@ -155,8 +155,10 @@ def take_opened(ask: agent.Unblind, held: Held, secrets: Secrets) -> agent.Progr
 def find_fault(order: str, held: Held, secrets: Secrets) -> Found | None:
     """Return what is wrong with an order: a share, all of them together, or a chunk that the seller signed.
 
-    A wrong share counts once the others cannot be enough: who has the content has no word against it. Where
-    as many fit as are needed and give no content key, the order opens nothing more from this word on.
+    A wrong share counts once an escrow has opened it and the others cannot be enough: who has the content has
+    no word against it. The device's own share is not attested: one that earlier keys of this device opened
+    does not open under the present ones, and the seller is not to pay for that. Where as many fit as are
+    needed and give no content key, the order opens nothing more from this word on.
     """
     pending = secrets.pending(order, held)
     if pending is not None:
@@ -164,10 +166,10 @@ def find_fault(order: str, held: Held, secrets: Secrets) -> Found | None:
         if broken:
             header = _parts(pending.header, pending.licence, order, held).header
             return Found(header.lead.document.key, pending.state.package, "key", broken)
-        wrong = _wrong_numbers(pending)
         found = _parts(pending.header, pending.licence, order, held)
-        is_lost = len(found.parts) - len(wrong) < pending.state.threshold
-        if not wrong or not is_lost:
+        of_escrows = [part.number for part in found.parts if part.key is not None]
+        wrong = [number for number in _wrong_numbers(pending) if number in of_escrows]
+        if not wrong or _is_enough(pending, found):
             return None
         return Found(found.header.lead.document.key, pending.state.package, "share", wrong[0])
     for entitlement in secrets.all_entitlements(held):
@@ -266,14 +268,19 @@ def _new_pending(ask: agent.Blind, found: _Parts, digest: str, held: Held) -> Pe
     return Pending(state=state, header=ask.header, licence=ask.licence)
 
 
-def _check_enough(pending: Pending, found: _Parts, held: Held, secrets: Secrets) -> None:
-    """Raise AuthenticationError, and keep why, where the escrows' shares alone cannot be enough."""
+def _check_enough(pending: Pending, found: _Parts) -> None:
+    """Raise AuthenticationError where the escrows' shares alone cannot be enough: nothing is opened then."""
     wrong = _wrong_numbers(pending)
-    if wrong and len(found.parts) - len(wrong) < pending.state.threshold:
-        secrets.keep_pending(pending, held)
+    if wrong and not _is_enough(pending, found):
         raise AuthenticationError(
-            f"share {wrong[0]}, the device's share, is not the one that the seller committed to"
+            f"share {wrong[0]}, the device's share, is not the one that the seller committed to, or is sealed"
+            " to other keys than this device has: ask for another licence, or take the price back"
         )
+
+
+def _is_enough(pending: Pending, found: _Parts) -> bool:
+    """Whether the shares that are not known to be wrong are as many as are needed."""
+    return len(found.parts) - len(_wrong_numbers(pending)) >= pending.state.threshold
 
 
 def _wrong_numbers(pending: Pending) -> list[int]:

@@ -141,12 +141,18 @@ class Secrets:
         erase_private(self._pending_path(entitlement.order))
 
     def tidy(self, held: Held) -> None:
-        """Erase what a crash left behind of an order whose content key is here, and half-written files."""
+        """Erase what waits for a content key that is here, as a crash leaves it, and half-written files.
+
+        An order of which something is wrong stays: the device's word on it is worth its price.
+        """
         for path in self.folder.glob(f".*{NEW}"):
             erase_private(path)
         for pending in list(self.all_pending(held)):
-            if self.entitlement(pending.state.digest, held) is not None:
-                erase_private(self._pending_path(pending.state.order))
+            state = pending.state
+            is_wrong = state.broken > 0 or any(each.is_wrong for each in state.parts)
+            entitlement = self.entitlement(state.digest, held)
+            if entitlement is not None and (entitlement.order == state.order or not is_wrong):
+                erase_private(self._pending_path(state.order))
 
     def all_pending(self, held: Held) -> Iterator[Pending]:
         """Yield all that waits, by order."""
