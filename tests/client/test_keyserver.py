@@ -324,6 +324,24 @@ def test_no_server(authority: Authority, tmp_path: Path) -> None:
         KeyServerClient(Stage(authority, tmp_path).credential, RANDOM)
 
 
+def test_a_handshake_that_breaks_off(authority: Authority, tmp_path: Path) -> None:
+    """A server that ends the connection in its TLS handshake is there all the same: the reason says so."""
+
+    async def story() -> None:
+        async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(16_384)
+            writer.close()
+
+        credential = Stage(authority, tmp_path).credential
+        async with await asyncio.start_server(end, "127.0.0.1", 0) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with KeyServerClient(replace(credential, servers=[url]), RANDOM) as client:
+                await client.expect(operations.LEASE, answers.LeaseAnswer, **LEASE)
+
+    with pytest.raises(UnreachableError, match="broke off the connection"):
+        asyncio.run(story())
+
+
 def test_silent_server(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes the question and says nothing is given up within the call's limit."""
     monkeypatch.setattr(limits, "CALL_S_MAX", 0.5)

@@ -240,11 +240,12 @@ def explain(server: str, error: Exception) -> str:
         return f"{server} does not answer in time: is it running, and does the network reach it?"
     if isinstance(error, aiohttp.InvalidURL | ValueError):
         return _not_an_address(server)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        reason = os.strerror(number) if number and number > 0 else "unknown host"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if cause is not error and isinstance(cause, OSError) and (number := cause.errno):
+        reason = os.strerror(number) if number > 0 else "unknown host"
         return f"cannot connect to {server}: {reason}; is it running?"
-    return f"{server} broke off the connection: {error or type(error).__name__}"
+    # A TLS handshake that breaks off has no number.
+    return f"{server} broke off the connection: {str(cause) or type(cause).__name__}"
 
 
 def _not_an_address(server: str) -> str:
