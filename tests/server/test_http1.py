@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from sealcast.core.errors import RefusedError
 from sealcast.messages.encoding import MESSAGE_BYTES_MAX
-from sealcast.server.http1 import FIELDS_MAX, Request, Requests, answer_head, split, status_line
+from sealcast.server.http1 import (
+    AROUND_BYTES_MAX,
+    FIELDS_MAX,
+    Request,
+    Requests,
+    answer_head,
+    split,
+    status_line,
+)
 
 HOST = b"\r\nHost: keys.example"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -27,6 +35,7 @@ BROKEN = [
     (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: 1\r\nTransfer-Encoding: chunked", 400),
     (b"POST / HTTP/1.1" + HOST + b"\r\nTransfer-Encoding: gzip, chunked", 501),
     (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: %d" % (MESSAGE_BYTES_MAX + 1), 413),
+    (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: " + b"0" * 5_000 + b"1", 413),
     (b"GET / HTTP/1.1" + HOST + b"\r\nA: b" * FIELDS_MAX, 431),
 ]
 
@@ -134,6 +143,43 @@ def test_what_are_no_chunks(sent: bytes, status: int) -> None:
     with pytest.raises(RefusedError) as refused:
         Requests().take(CHUNKED + sent)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize("begin", [b"1;", b"0\r\n"])
+def test_what_surrounds_a_body_has_an_end(begin: bytes) -> None:
+    """What stands behind a chunk's length, or behind all chunks, is refused before it fills the memory."""
+    requests = Requests()
+    requests.take(CHUNKED + begin)
+    for _ in range(AROUND_BYTES_MAX // 1_000):
+        requests.take(b"a" * 1_000)
+    with pytest.raises(RefusedError, match="too much"):
+        requests.take(b"a" * 1_000)
+
+
+def test_a_head_behind_other_requests() -> None:
+    """How long a head may be does not depend on what came in one piece with its beginning."""
+    requests, sent = (
+        Requests(),
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 16300\r\n\r\n" + b"x" * 16_300,
+    )
+    for piece in (sent + b"GET / HT", b"TP/1.1\r\nHo", b"st: h\r\n\r\n"):
+        requests.take(piece)
+    assert [request.method for request in requests.waiting] == ["POST", "GET"]
+
+
+def test_nothing_is_kept_of_a_request_that_is_whole() -> None:
+    """A connection that is idle holds none of what came before."""
+    requests = Requests()
+    requests.take(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9_000)
+    assert len(requests.waiting.popleft().body) == 9_000
+    assert (requests._parts, requests._fields, requests._target) == ([], [], b"")
+
+
+def test_whom_nobody_tells_to_go_on() -> None:
+    """A client of HTTP/1.0 would take that word for the answer."""
+    requests = Requests()
+    requests.take(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+    assert (requests.is_in_body, requests.awaits_continue) == (True, False)
 
 
 def test_the_head_of_an_answer() -> None:

@@ -1,25 +1,16 @@
 """Shows the HTTPS listener on real connections: requests in any pieces, slow peers, an end in time."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sealcast.core.errors import UsageError
 from sealcast.server import connections, listening
-from sealcast.server.listening import Listener
-from server.running import free_port, make_state
+from server.echoing import CHUNKED, GET, LARGE, POST, WAIT_S, closing, read_answer, serving
+from server.running import make_state
 from server.stories import told
-
-GET = b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
-POST = b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-CHUNKED = b"POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
-WAIT_S = 20.0
-LARGE = 2_000_000
 
 
 @pytest.fixture(scope="module")
@@ -28,81 +19,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("state")
     make_state(path, 1)
     return path
-
-
-class Echo:
-    """Says what it was asked; `/wait` waits for `go`, `/fault` raises, `/large` and `/empty` are so."""
-
-    def __init__(self) -> None:
-        self.asked, self.go = asyncio.Event(), asyncio.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
-        message, path = await receive(), scope["path"]
-        self.asked.set()
-        if path == "/wait":
-            await self.go.wait()
-        if path == "/fault":
-            raise ValueError("of our insides")
-        status = 204 if path == "/empty" else 200
-        said = b"%s %s %s" % (scope["method"].encode(), path.encode(), message["body"])
-        body = b"x" * LARGE if path == "/large" else said
-        headers = [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if status == 204 else body})
-
-
-class Served:
-    """A listener at work."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port, self.app = folder, free_port(), Echo()
-        self.listener = Listener(self.app, "127.0.0.1", self.port, folder / "tls.pem", folder / "tls.key")
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a connection."""
-        tls = ssl.create_default_context(cafile=self.folder / "ca.pem")
-        return await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
-
-    async def converse(self, *pieces: bytes) -> bytes:
-        """Send pieces over a connection of its own; return all that comes until the server ends it."""
-        reader, writer = await self.connect()
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-        async with asyncio.timeout(WAIT_S):
-            got = await reader.read()
-        writer.close()
-        return got
-
-
-@contextlib.asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Served]:
-    """Serve for a while."""
-    served = Served(folder)
-    task = asyncio.create_task(served.listener.serve())
-    await asyncio.sleep(0)
-    try:
-        yield served
-    finally:
-        served.app.go.set()
-        served.listener.stop()
-        async with asyncio.timeout(WAIT_S):
-            await task
-
-
-async def read_answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Return one answer: its head and its body."""
-    async with asyncio.timeout(WAIT_S):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next((line for line in head.split(b"\r\n") if line.startswith(b"content-length:")), b":0")
-        return head, await reader.readexactly(int(length.partition(b":")[2]))
-
-
-def closing(request: bytes) -> bytes:
-    """Return a request after which the connection ends."""
-    return request.replace(b"Host: h\r\n", b"Host: h\r\nConnection: close\r\n")
 
 
 @told
@@ -249,16 +165,19 @@ async def test_the_end_waits_for_answers(folder: Path) -> None:
 
 
 def test_more_than_there_is_room_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all places taken a connection waits, and is served when another ends."""
+    """With all places taken by requests a connection waits, and is served when another ends."""
     monkeypatch.setattr(listening, "BACKLOG", 1)
 
     async def story() -> None:
         async with serving(folder) as served:
             reader, writer = await served.connect()
+            writer.write(closing(GET).replace(b"/a?b", b"/wait"))
+            await asyncio.wait_for(served.app.asked.wait(), WAIT_S)
             second = asyncio.create_task(served.converse(closing(GET)))
             writer.write(GET)
-            assert await read_answer(reader)
-            assert not second.done()
+            assert not (await asyncio.wait({second}, timeout=0.1))[0]
+            served.app.go.set()
+            assert (await read_answer(reader))[1] == b"GET /wait "
             writer.close()
             assert b"GET /a" in await second
 

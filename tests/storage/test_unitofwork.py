@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sealcast.core.errors import LocalError, RefusedError
 from sealcast.storage import audit
 from sealcast.storage.audit import AuditRow
+from sealcast.storage.driving import driver_of
 from sealcast.storage.unitofwork import QUEUE_MAX, Batch, UnitOfWork
 from storage.database import database
 from storage.places import is_on_postgres, rows
@@ -178,6 +179,62 @@ def test_nothing_ends_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(story())
     assert rows_on_disk(tmp_path) == ["one", "three"]
+
+
+def test_what_is_taken_when_a_transaction_ends_is_told(tmp_path: Path) -> None:
+    """Where work that goes together ends the whole transaction, the unit behind it is refused as well."""
+
+    def ending(connection: sa.Connection, items: Sequence[str]) -> list[str]:
+        driver_of(connection).execute("ROLLBACK")
+        raise OSError(f"the disk of {len(items)} is full")
+
+    async def story() -> list[str | BaseException]:
+        gate = threading.Event()
+        with database(tmp_path) as unit_of_work:
+            held = asyncio.ensure_future(unit_of_work.run(lambda _: str(gate.wait(20))))
+            some = [unit_of_work.run_together(ending, item) for item in ("a", "b")]
+            waiting = asyncio.gather(*some, unit_of_work.run(adding("c")), return_exceptions=True)
+            await asyncio.sleep(0)
+            gate.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.wait({held})
+                results = await waiting
+                assert await unit_of_work.run(adding("d")) == "d"
+                return results
+
+    assert [type(result) for result in asyncio.run(story())] == [LocalError] * 3
+    assert rows_on_disk(tmp_path) == ["d"]
+
+
+def test_who_cannot_take_an_answer_is_alone(tmp_path: Path) -> None:
+    """An outcome that raises, which it must not, keeps nobody else of its transaction from its own."""
+
+    class Broken:
+        def done(self) -> bool:
+            return False
+
+        def set_result(self, _: str, /) -> None:
+            raise ValueError
+
+        set_exception = set_result
+
+    def together(_: sa.Connection, items: Sequence[str]) -> list[str]:
+        return [*items]
+
+    async def story() -> str:
+        with database(tmp_path) as unit_of_work:
+            gate = threading.Event()
+            held = asyncio.ensure_future(unit_of_work.run(lambda _: str(gate.wait(20))))
+            await asyncio.sleep(0)
+            unit_of_work.begin_together(together, "one", Broken())  # type: ignore[arg-type]
+            other = asyncio.ensure_future(unit_of_work.run_together(together, "two"))
+            await asyncio.sleep(0)
+            gate.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await held
+                return await other
+
+    assert asyncio.run(story()) == "two"
 
 
 def test_full_queue_refuses_at_once(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ LEAVE_S = 2.0
 GONE_S = 30
 """A peer that acknowledges nothing for so long is gone."""
 
+ASK_S = 60
+"""After so long in silence the system asks whether the peer is still there: one that vanished never ends."""
+
 NEVER_S = float("inf")
 _SLOW = http1.bad_request("the request did not come in time", 408)
 
@@ -89,6 +92,7 @@ class Connection:
         "_requests",
         "_socket",
         "deadline_s",
+        "idle_s",
         "own",
         "peer",
         "stage",
@@ -104,9 +108,7 @@ class Connection:
     ) -> None:
         """Take over an accepted socket; raises OSError if it is gone already."""
         accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_S * 1_000)
+        _set_options(accepted)
         self._socket = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         self._recv = self._socket.recv
         self._loop, self._owner, self.peer = loop, owner, peer
@@ -116,6 +118,9 @@ class Connection:
         self._is_kept, self._is_paused, self._is_answered, self._is_for_head = True, False, False, False
         self.deadline_s = loop.time() + SHAKE_S
         """When it has lasted too long, by the clock of the loop."""
+
+        self.idle_s = NEVER_S
+        """Since when it has been idle, if it is."""
 
         self.stage = Stage.HANDSHAKE
         loop.add_reader(self._socket.fileno(), self._shake_hands)
@@ -153,6 +158,11 @@ class Connection:
         if self.stage in {Stage.IDLE, Stage.HANDSHAKE}:
             self._leave()
 
+    def make_room(self) -> None:
+        """End it now, though nothing is amiss: others want its place."""
+        self.retire()
+        self.close()
+
     def expire(self) -> None:
         """End it: it took too long. Whoever sends a body too slowly is told so."""
         if self.stage is Stage.BODY:
@@ -165,7 +175,8 @@ class Connection:
         if self.stage is Stage.CLOSED:
             return
         self.stage = Stage.CLOSED
-        self._requests.waiting.clear()
+        self._requests.end()
+        self._no = None  # Its traceback holds this object.
         self._outgoing = bytearray()
         number = self._socket.fileno()
         self._loop.remove_reader(number)
@@ -178,6 +189,7 @@ class Connection:
         try:
             self._socket.do_handshake()
         except ssl.SSLWantReadError:
+            self._loop.remove_writer(number)
             return
         except ssl.SSLWantWriteError:
             self._loop.add_writer(number, self._shake_hands)
@@ -186,7 +198,7 @@ class Connection:
             self.close()
             return
         self._loop.remove_writer(number)
-        self.stage, self.deadline_s = Stage.IDLE, NEVER_S
+        self._rest()
         self._loop.add_reader(number, self._readable)
 
     def _readable(self) -> None:
@@ -211,11 +223,12 @@ class Connection:
         """Have the next request answered, if one is whole, or look how far it is."""
         requests = self._requests
         if self.stage is Stage.ASKED:
-            # What came is kept, 16 kB at most, and nothing else is read before the answer.
-            self._is_paused = True
-            self._loop.remove_reader(self._socket.fileno())
+            self._pause()
         elif requests.waiting:
-            self._ask(requests.waiting.popleft())
+            request = requests.waiting.popleft()
+            if requests.waiting:
+                self._pause()
+            self._ask(request)
         elif self._no is not None:
             self._refuse(self._no)
         elif requests.is_in_body:
@@ -226,6 +239,12 @@ class Connection:
                 self._write(http1.CONTINUE)
         elif requests.is_begun and self.stage is Stage.IDLE:
             self.stage, self.deadline_s = Stage.HEAD, self._loop.time() + HEAD_S
+
+    def _pause(self) -> None:
+        """Read nothing until all that came is answered: 32 kB at most are kept."""
+        if not self._is_paused:
+            self._is_paused = True
+            self._loop.remove_reader(self._socket.fileno())
 
     def _ask(self, request: Request) -> None:
         self._is_kept = self._is_kept and request.is_kept
@@ -251,13 +270,16 @@ class Connection:
         if not self._is_kept:
             self._leave()
             return
-        self.stage, self.deadline_s = Stage.IDLE, NEVER_S
-        if self._is_paused:
+        self._rest()
+        if self._is_paused and not self._requests.waiting:
             self._is_paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
         if self._requests.waiting or self._requests.is_begun or self._no is not None:
             # Not at once: a row of requests must not hold up all others, nor nest.
             self._loop.call_soon(self._go_on_later)
+
+    def _rest(self) -> None:
+        self.stage, self.deadline_s, self.idle_s = Stage.IDLE, NEVER_S, self._loop.time()
 
     def _go_on_later(self) -> None:
         if self.stage is Stage.IDLE:
@@ -308,3 +330,14 @@ class Connection:
         except (OSError, ValueError):
             self.close()
         return sent
+
+
+def _set_options(accepted: socket.socket) -> None:
+    """Have answers sent at once, and peers noticed that are gone; raises OSError."""
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASK_S)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, GONE_S // 3)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_S * 1_000)

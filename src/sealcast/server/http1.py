@@ -4,6 +4,7 @@ llhttp, the parser of Node.js, reads (by httptools). Here stand the bounds of wh
 leaves to its callers: fields that may stand there once, which versions are spoken, a target with its host.
 """
 
+import logging
 from collections import deque
 from functools import lru_cache
 from http import HTTPStatus
@@ -26,6 +27,12 @@ from sealcast.messages.encoding import MESSAGE_BYTES_MAX
 HEAD_BYTES_MAX = 16 * 1024
 """Clients of ours send 300 bytes; a proxy adds some."""
 
+AROUND_BYTES_MAX = 2 * HEAD_BYTES_MAX
+"""What may come with a request beside its body: its head, and the marks of its chunks."""
+
+LENGTH_DIGITS_MAX = 20
+"""A length with more is too large, or would cost more to read than it says."""
+
 FIELDS_MAX = 100
 HEADS_MAX = 128
 """Heads of answers remembered."""
@@ -35,6 +42,7 @@ _ORIGIN = pattern(rb"https?://[^/?]*", IGNORECASE)
 OK = 200
 _BODILESS = frozenset({204, 304})
 _ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
+_log = logging.getLogger(__name__)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -68,10 +76,11 @@ class Requests:
 
     __slots__ = (
         "_body_bytes",
+        "_came_bytes",
         "_feed",
         "_fields",
-        "_head_bytes",
         "_is_1_1",
+        "_is_behind",
         "_is_over",
         "_no",
         "_parser",
@@ -90,9 +99,9 @@ class Requests:
         self.is_begun = self.is_in_body = self.awaits_continue = self._is_over = False
         """Whether a request has begun, whether its head is whole, and whether its sender waits for a word."""
 
+        self._is_behind = False
         self._no: RefusedError | None = None
-        self.on_message_begin()
-        self.is_begun = False
+        self._forget()
 
     def take(self, data: bytes) -> None:
         """Take what has come; raises RefusedError with the HTTP status, once, for what is no request for us.
@@ -101,18 +110,18 @@ class Requests:
         """
         if self._is_over:
             return
+        self._is_behind = False
         try:
             self._feed(data)
-            if self.is_begun and not self.is_in_body:
-                self._head_bytes += len(data)
-                if self._head_bytes > HEAD_BYTES_MAX:
-                    self._refuse("the headers are too long", 431)
+            if self.is_begun and not self._is_behind:
+                self._count(len(data))
         except HttpParserUpgrade:
             # The request is whole, and answered as it stands; there is nothing else that we could speak.
             self._is_over = True
         except HttpParserCallbackError:
             if self._no is None:
-                raise
+                _log.exception("a request could not be read")
+                self._no = bad_request("not a request of HTTP/1.1")
         except HttpParserError:
             self._no = bad_request("not a request of HTTP/1.1")
         except RefusedError:
@@ -121,17 +130,17 @@ class Requests:
             self._is_over = True
             raise self._no
 
+    def end(self) -> None:
+        """Take nothing more, and let go of the parser: it holds this object, which holds it."""
+        self._is_over, self._no = True, None
+        self.waiting.clear()
+        del self._parser, self._feed
+
     # From the parser
 
     def on_message_begin(self) -> None:
-        """Forget the request before."""
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._parts: list[bytes] = []
-        self._body_bytes = 0
-        self._head_bytes = 0
-        self._is_1_1 = False
-        self.is_begun, self.is_in_body, self.awaits_continue = True, False, False
+        """Note that a request has begun."""
+        self.is_begun = True
 
     def on_url(self, part: bytes) -> None:
         """Take a part of the target."""
@@ -162,10 +171,12 @@ class Requests:
         coding = by_name.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             self._refuse("a body comes as it is or in chunks, in no other coding", 501)
-        if int(by_name.get(b"content-length", 0)) > MESSAGE_BYTES_MAX:
+        length = by_name.get(b"content-length", b"0")
+        if len(length) > LENGTH_DIGITS_MAX or int(length) > MESSAGE_BYTES_MAX:
             self._too_large()
         self.is_in_body = True
-        self.awaits_continue = b"expect" in by_name and by_name[b"expect"].lower() == b"100-continue"
+        if b"expect" in by_name:
+            self.awaits_continue = self._is_1_1 and by_name[b"expect"].lower() == b"100-continue"
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body."""
@@ -180,7 +191,25 @@ class Requests:
         is_kept = self._is_1_1 and parser.should_keep_alive() and not parser.should_upgrade()
         method = parser.get_method().decode("ascii")
         self.waiting.append(Request(method, self._target, self._fields, b"".join(self._parts), is_kept))
-        self.is_begun = self.is_in_body = self.awaits_continue = False
+        self._is_behind = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """Keep nothing of a request that is whole: the next one may come in hours."""
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._body_bytes = self._came_bytes = 0
+        self.is_begun = self.is_in_body = self.awaits_continue = self._is_1_1 = False
+
+    def _count(self, count: int) -> None:
+        """Count bytes of a request that is not whole; of one that began behind another, those that follow."""
+        self._came_bytes += count
+        if not self.is_in_body:
+            if self._came_bytes > HEAD_BYTES_MAX:
+                self._refuse("the headers are too long", 431)
+        elif self._came_bytes - self._body_bytes > AROUND_BYTES_MAX:
+            self._refuse("too much around the body")
 
     def _too_large(self) -> NoReturn:
         self._refuse("Request Entity Too Large", 413)

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 from email.utils import formatdate
+from heapq import nsmallest
+from operator import attrgetter
 from pathlib import Path
 
 from sealcast.core.errors import UsageError
 from sealcast.server import asgi
-from sealcast.server.connections import Connection
+from sealcast.server.connections import Connection, Stage
 from sealcast.server.front import Application, Front
 from sealcast.server.http1 import Request
 
@@ -22,8 +25,14 @@ BACKLOG = 4_096
 ACCEPTS_AT_ONCE = 32
 """Between two looks at everything else: each wraps a socket, 0.1 ms."""
 
+SPARE_FILES = 256
+"""Descriptors that are left for all else: the database, the bus, other servers."""
+
+SPARED_S = 1.0
+"""With all places taken, connections that have been idle for longer make room, the longest idle first."""
+
 ACCEPT_PAUSE_S = 0.2
-"""With all places taken, or after the system had no descriptor or memory for a connection."""
+"""With no place that could be made free, or after the system had no descriptor or memory for a connection."""
 
 LOOK_S = 1.0
 """So much longer a slow peer may take: one look at all of them costs less than a timer for each request."""
@@ -45,19 +54,20 @@ class Listener:
         self._ended = asyncio.Event()
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._accepts = False
+        self._accepts, self._places = False, BACKLOG
         self._listening: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.date_line = _date_line()
 
     async def serve(self) -> None:
         """Serve until `stop`, then finish requests for `STOP_WAIT_S` at most; raises OSError at the start."""
-        self._listening = _listening_socket(*self._address)
+        self._listening, self._places = _listening_socket(*self._address), _places()
         self._accept_again()
         look = asyncio.create_task(self._look_again_and_again())
         try:
             await self._ended.wait()
         finally:
+            self._ended.set()
             self._accepts = False
             self._loop.remove_reader(self._listening)
             self._listening.close()
@@ -98,7 +108,7 @@ class Listener:
         if self._listening is None:
             return
         for _ in range(ACCEPTS_AT_ONCE):
-            if len(self._connections) >= BACKLOG:
+            if len(self._connections) >= self._places and not self._make_room():
                 self._pause_accepting()
                 return
             try:
@@ -106,12 +116,21 @@ class Listener:
             except (BlockingIOError, ConnectionError):
                 return
             except OSError:
-                self._pause_accepting()
+                if not self._make_room():
+                    self._pause_accepting()
                 return
             try:
                 self._connections.add(Connection(accepted, peer[:2], self._tls, self._loop, self))
             except (OSError, ValueError):
                 accepted.close()
+
+    def _make_room(self) -> bool:
+        """End some that have been idle longest; False if none has been so for `SPARED_S`."""
+        before_s = self._loop.time() - SPARED_S
+        idle = [each for each in self._connections if each.stage is Stage.IDLE and each.idle_s < before_s]
+        for connection in nsmallest(ACCEPTS_AT_ONCE, idle, key=attrgetter("idle_s")):
+            connection.make_room()
+        return bool(idle)
 
     def _pause_accepting(self) -> None:
         """Leave connections to wait in the kernel's queue for a while."""
@@ -177,6 +196,16 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _places() -> int:
+    """Return how many connections may be open; the system is asked for the descriptors that they take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = BACKLOG + SPARE_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return BACKLOG if soft == resource.RLIM_INFINITY else max(1, min(BACKLOG, soft - SPARE_FILES))
 
 
 def _date_line() -> bytes:

@@ -229,7 +229,9 @@ class UnitOfWork:
                     self._on_begin(self._connection)
                 while not isinstance(following, _Signal):
                     if following.together is not None:
-                        following = self._run_together(following, units, began_ns)
+                        some, following = self._alike(following, began_ns)
+                        units += some
+                        self._run_together(some)
                         continue
                     units.append(following)
                     self._run_in_savepoint(following)
@@ -237,13 +239,15 @@ class UnitOfWork:
                 if self._is_failing:
                     has_changed = has_written(self._driver, changes_before)
         except Exception as error:  # noqa: BLE001 - whatever the database says, every caller must hear of it
-            self._lose(units or [first], error)
+            if isinstance(following, _Unit) and following not in units:
+                units.append(following)  # It was taken already, and its turn never came.
+            self._lose(units, error)
         else:
             if has_changed:
                 self._take_writes_again()
             self._tell(Batch(len(units), time.monotonic_ns() - began_ns))
         self._last_units = len(units)
-        _hand_out(units or [first])
+        _hand_out(units)
         return following if isinstance(following, _Signal) else _Signal.PAUSE
 
     def _tell(self, batch: Batch) -> None:
@@ -267,17 +271,19 @@ class UnitOfWork:
         except queue.Empty:
             return _Signal.PAUSE
 
-    def _run_together(
-        self, first: _Unit[Any], units: list[_Unit[Any]], began_ns: int
-    ) -> _Unit[Any] | _Signal:
-        """Run `first` and those behind it that are alike, and append them to `units`; return what follows."""
+    def _alike(self, first: _Unit[Any], began_ns: int) -> tuple[list[_Unit[Any]], _Unit[Any] | _Signal]:
+        """Return `first` with those behind it that wait for the same work, and what follows them."""
         some, following, together = [first], self._next(began_ns), first.together
         while (
             not isinstance(following, _Signal) and following.together == together and len(some) < TOGETHER_MAX
         ):
             some.append(following)
             following = self._next(began_ns)
-        units += some
+        return some, following
+
+    def _run_together(self, some: list[_Unit[Any]]) -> None:
+        """Run units that wait for the same work at once; each by itself if that raises."""
+        together = some[0].together
         self._driver.execute("SAVEPOINT together")
         try:
             results = together(self._connection, [unit.item for unit in some])  # type: ignore[misc] # it has one
@@ -291,7 +297,6 @@ class UnitOfWork:
             for unit in some:
                 self._run_in_savepoint(unit)
         self._driver.execute("RELEASE together")
-        return following
 
     def _run_in_savepoint(self, unit: _Unit[Any]) -> None:
         """Run one unit; what it raises is kept for its caller, and what it wrote is undone."""
@@ -388,4 +393,7 @@ def _hand_out(units: list[_Unit[Any]]) -> None:
 
 def _resolve_all(units: list[_Unit[Any]]) -> None:
     for unit in units:
-        unit.resolve()
+        try:
+            unit.resolve()
+        except Exception:  # noqa: BLE001 - what one caller does with its answer is nothing to the others
+            _log.exception("the answer to a unit of work was not taken")
