@@ -3,22 +3,25 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
-from escrow.shop import BUYER, EURO, HOUSE, NOW_MS, PRICE, TREASURY, bring_to, pay_in, place
+from escrow.shop import BUYER, EURO, FREE, HOUSE, KEY, NOW_MS, PRICE, TREASURY, bring_to, pay_in, place
 from sealcast.core.errors import LocalError, RefusedError
 from sealcast.escrow import store_orders, store_receipts
+from sealcast.escrow.moving import Treasury
 from sealcast.escrow.orders import Event, Order, OrderState
 from sealcast.escrow.payments import buyer_account, payout
-from sealcast.escrow.rules import DAY_MS, Actor
+from sealcast.escrow.rules import DAY_MS, Actor, Refunds
 from sealcast.ledger import reading
 from sealcast.ledger.entries import Posting
 
 pytestmark = pytest.mark.usefixtures("both_databases")
 
-ORDERS = 8
+ORDERS, LIMIT = 8, 2
 TRIES_MAX = 50
 Work = Callable[[sa.Connection], object]
 
@@ -141,6 +144,32 @@ def test_money_is_spent_once(engine: sa.Engine, pool: ThreadPoolExecutor) -> Non
             lacks = 25 * EURO + reading.balance(connection, account, "EUR")
             if lacks:
                 pay_in(connection, BUYER, lacks, f"turn-{turn}")
+
+
+@pytest.mark.parametrize("key", [KEY, FREE])
+def test_the_limit_of_refunds_holds_among_programs(
+    engine: sa.Engine, pool: ThreadPoolExecutor, key: str
+) -> None:
+    """Of orders that are paid at once as many go through as one buyer and price class may have."""
+    strict = Treasury(replace(HOUSE, refunds=Refunds(LIMIT)))
+    with engine.begin() as connection:
+        pay_in(connection, BUYER, ORDERS * PRICE, "more")
+    for turn in range(3):
+        with engine.begin() as connection:
+            orders = [place(connection, f"{turn}-{number}", key) for number in range(5)]
+
+        def pay(connection: sa.Connection, of: str) -> object:
+            now = store_orders.get(connection, of)
+            return strict.act(connection, now, Event.PAY, Actor.BUYER, NOW_MS)
+
+        found = at_once(engine, pool, [partial(pay, of=each.id) for each in orders])
+        assert sorted(found) == [*[""] * LIMIT, *["too-many-refunds"] * (5 - LIMIT)]
+        with engine.begin() as connection:
+            for each in orders:
+                now = store_orders.get(connection, each.id)
+                if now.state is OrderState.PAID:
+                    issued = store_orders.change(connection, now, Event.OPEN, NOW_MS, HOUSE)
+                    TREASURY.act(connection, issued, Event.CONFIRM, Actor.BUYER, NOW_MS)
 
 
 def test_one_event_counts_once(engine: sa.Engine, pool: ThreadPoolExecutor) -> None:

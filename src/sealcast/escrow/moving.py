@@ -51,9 +51,9 @@ class Treasury:
             return order
         check_may(order, event, actor)
         if event is Event.PAY:
-            self.check_refunds(
-                connection, order.terms.buyer, order.terms.key, order.terms.price_class, now_ms
-            )
+            terms = order.terms
+            store_orders.wait_for_others(connection, terms.buyer, terms.key)
+            self.check_refunds(connection, terms.buyer, terms.key, terms.price_class, now_ms)
         if event is Event.PAY and self.is_here and not is_covered(connection, order.terms):
             raise refused("not-covered", f"{order.terms.buyer} has not enough for this order")
         changed = store_orders.change(connection, order, event, now_ms, self.house, reason=reason)

@@ -56,6 +56,16 @@ _BACK = sa.select(sa.func.count()).where(
         & (escrow_orders.c.changed_at_ms > sa.bindparam("since_ms"))
     ),
 )
+_UNOPENED = (
+    sa.select(escrow_orders.c.number)
+    .where(
+        escrow_orders.c.buyer == sa.bindparam("of_buyer"),
+        escrow_orders.c.key_id == sa.bindparam("of_key"),
+        escrow_orders.c.state.in_((OrderState.PLACED, OrderState.PAYING, OrderState.PAID)),
+    )
+    .order_by(escrow_orders.c.number)
+    .with_for_update()
+)
 _COUNTS = sa.select(escrow_orders.c.key_id, sa.func.count()).group_by(escrow_orders.c.key_id)
 _STATES = sa.select(escrow_orders.c.state, sa.func.count()).group_by(escrow_orders.c.state)
 
@@ -146,6 +156,15 @@ def claimed(connection: sa.Connection, after: int, count: int) -> list[Order]:
 def count_placed(connection: sa.Connection, buyer: str) -> int:
     """Return how many orders of a buyer nobody has paid."""
     return int(connection.execute(_WAITING, {"of_buyer": buyer}).scalar() or 0)
+
+
+def wait_for_others(connection: sa.Connection, buyer: str, key: str) -> None:
+    """Have no other program pay for this buyer under this key until the transaction ends.
+
+    On PostgreSQL by locks on the orders that may be paid, which two payers have in common: each sees its own
+    and whatever was placed before. On SQLite there is one writer, and who read before it is refused.
+    """
+    connection.execute(_UNOPENED, {"of_buyer": buyer, "of_key": key}).all()
 
 
 def count_back(connection: sa.Connection, buyer: str, key: str, since_ms: int) -> int:
