@@ -78,6 +78,17 @@ def test_one_that_is_a_little_behind_in_its_key_goes_on() -> None:
     """It was heard after the BYE of the other, under whichever key."""
     air = Air()
     air.hear(TWO, 0, epoch=1)
-    air.hear(ONE, SECOND, epoch=2, bye=True)
-    air.hear(TWO, SECOND + 1, epoch=1)
-    assert not air.is_over(SECOND + 1)
+    air.hear(ONE, 2 * SECOND, epoch=2, bye=True)
+    air.hear(TWO, 2 * SECOND + 1, epoch=1)
+    assert not air.is_over(2 * SECOND + 1)
+
+
+def test_one_that_has_not_yet_told_of_its_new_key_goes_on() -> None:
+    """The BYE comes right after a key change, between two packets of the other."""
+    air = Air()
+    air.hear(TWO, 0, epoch=1)
+    air.hear(ONE, 10 * NS_PER_MS, epoch=2, bye=True)
+    assert not air.is_over(11 * NS_PER_MS)
+    air.hear(TWO, 20 * NS_PER_MS, epoch=1)
+    assert not air.is_over(5 * SECOND)
+    assert air.is_over(20 * NS_PER_MS + LIVES_NS)

@@ -1,7 +1,8 @@
 """Owns when a stream is over: its senders said BYE, and no other run of the channel goes on (S1-7).
 
 Of two runs that are on air at once, one may end without the other. A run counts as going on if it was heard
-since the BYE, or its own word was of the same or a later key; one that crashed before is not waited for.
+since the BYE or just before it, or its own word was of the same or a later key; one that crashed before that
+is not waited for.
 """
 
 from sealcast.core.ids import KeyId
@@ -14,6 +15,9 @@ AFTER_BYE_NS = 500 * NS_PER_MS
 
 LIVES_NS = 6_000 * NS_PER_MS
 """A run says something every 5 s at least: what is silent for longer has ended, or cannot be heard."""
+
+RECENT_NS = 1_000 * NS_PER_MS
+"""Right after a key change a run may not have told yet that it goes along: heard so lately, it goes on."""
 
 
 class Farewells:
@@ -64,4 +68,4 @@ class Farewells:
         if self._last is None or self._key_id is None or stream.heard_ns < 0:
             return False
         is_later = stream.told is not None and stream.told >= self._key_id
-        return is_later or stream.heard_ns > self._last[2]
+        return is_later or stream.heard_ns > self._last[2] - RECENT_NS
