@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from sealcast.server import listening
 from sealcast.server.http1 import Requests
+from sealcast.server.loops import run
 from server.echoing import GET, WAIT_S, closing, read_answer, serving
 from server.running import free_port, make_state
 from server.stories import told
@@ -107,6 +109,26 @@ async def test_the_system_asks_for_peers_that_vanished(folder: Path) -> None:
         assert held.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
         writer.close()
+
+
+def test_peers_that_reset_behind_a_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They leave no connection behind, in the loop that servers use and in asyncio's."""
+    monkeypatch.setattr(listening, "LOOK_S", 0.1)
+    tls = ssl.create_default_context(cafile=folder / "ca.pem")
+
+    async def story() -> None:
+        async with serving(folder) as served:
+            peer = await asyncio.to_thread(_asked, served.port, tls)
+            peer.sendall(GET.replace(b"/a?b", b"/wait"))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()  # The listener has not had a turn since: it finds the request and the reset at once.
+            async with asyncio.timeout(WAIT_S):
+                while served.listener._connections:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+            assert b"GET /a" in await served.converse(closing(GET))
+
+    run(story())
+    asyncio.run(story())
 
 
 @told

@@ -147,13 +147,13 @@ class Listener:
     # By the clock
 
     async def _look_again_and_again(self) -> None:
-        """End what takes too long, and keep the date."""
+        """End what takes too long or has no peer any more, and keep the date."""
         while True:
             await asyncio.sleep(LOOK_S)
             self.date_line = _date_line()
             now_s = self._loop.time()
-            for connection in [each for each in self._connections if each.deadline_s < now_s]:
-                connection.expire()
+            for connection in [*self._connections]:
+                connection.look(now_s)
 
     async def _finish(self) -> None:
         """Let open requests finish for a while, then end all."""
