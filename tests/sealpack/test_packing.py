@@ -162,6 +162,12 @@ def swap_chunks_of_groups(data: bytearray, package: PackageFile) -> None:
     swap(data, package.layout.chunk_span(1)[0], package.layout.chunk_span(GROUP_CHUNKS)[0], SEALED_BYTES)
 
 
+def change_signature(data: bytearray, package: PackageFile) -> None:
+    """Write another letter of base64url in the seller's signature."""
+    place = PREFIX_BYTES + len(package.token) - 3
+    data[place] = ord("A") if data[place] != ord("A") else ord("B")
+
+
 @pytest.mark.parametrize(
     ("change", "match", "chunk"),
     [
@@ -175,7 +181,7 @@ def swap_chunks_of_groups(data: bytearray, package: PackageFile) -> None:
         (flip(lambda p: p.layout.leaves_at + 32 * 257), "hashes of chunks from 256", 257),
         (flip(lambda p: p.layout.tops_at + 1), "not those that the seller signed", 0),
         (flip(lambda _: PREFIX_BYTES + 2_000), ".", 0),
-        (flip(lambda p: PREFIX_BYTES + len(p.token) - 3), "does not verify|not base64url", 0),
+        (change_signature, "does not verify", 0),
     ],
 )
 def test_a_changed_package_is_refused_at_the_chunk(
