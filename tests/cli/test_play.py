@@ -80,7 +80,7 @@ def typing(living: Living, type_at: Typist) -> tuple[Callable[..., Result], Call
 def web(folder: Path, *, ranges: bool = True) -> Iterator[str]:
     """Serve a folder over HTTP, by ranges or whole, and return its address."""
     handler = partial(_Ranged if ranges else _Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
@@ -88,6 +88,13 @@ def web(folder: Path, *, ranges: bool = True) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """Serves players, which may leave before they have all."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -11,12 +11,17 @@ from faults.books import check_books
 from faults.clocks import CACHE_S, WallClock, faking
 from faults.nursery import POLL_S, WAIT_S, Child, Forks
 from faults.site import Site, holds, new_site
+from sealcast.core.ports import NS_PER_MS
+from sealcast.transport.system import SystemClock
 
 pytestmark = pytest.mark.clocks
 
 LIFETIME = ("--lifetime", "2s", "--publish-at", "75%", "--prefetch-at", "50%")
-JUMPS = ("+6h", "-6h", "+0")
-SPAN_MS = 11 * 3_600_000
+JUMPS = ("+6h", "-6h", "+0h")
+"""From the true time, one after the other."""
+
+HOUR_MS = 3_600_000
+SPAN_MS = 11 * HOUR_MS
 """The jumps are more than that apart in the database, or the server has not seen them."""
 
 
@@ -74,6 +79,17 @@ def answered_again(askers: Askers, answers: int) -> None:
         time.sleep(POLL_S)
 
 
+def has_written(site: Site, hours: int) -> None:
+    """Wait until the server has written something under its present clock."""
+    ends = time.monotonic() + WAIT_S
+    while True:
+        now_ms = SystemClock().wall_ns() // NS_PER_MS + hours * HOUR_MS
+        if site.query(f"SELECT 1 FROM audit WHERE at_ms BETWEEN {now_ms - HOUR_MS} AND {now_ms + HOUR_MS}"):  # noqa: S608
+            return
+        assert time.monotonic() < ends, f"nothing was written {hours} hours from now"
+        time.sleep(POLL_S)
+
+
 def test_the_key_servers_clock_jumps_and_the_others_are_wrong(site: Site) -> None:
     """Six hours forth, twelve back, forth again, a sender 20 hours behind and a receiver 300 days ahead."""
     clock = WallClock(site.folder / "server.clock")
@@ -90,6 +106,7 @@ def test_the_key_servers_clock_jumps_and_the_others_are_wrong(site: Site) -> Non
             answers = askers.memory.answers
             changes_again(sender)
             answered_again(askers, answers)
+            has_written(site, int(offset.removesuffix("h")))
     check_stream(site, sender, receiver)
     # A request whose two nonces were made before and after a jump may be told so; it is asked again.
     assert len(askers.memory.refusals) <= len(JUMPS)

@@ -38,9 +38,6 @@ MODULES = (
     "sealcast.cli.running",
     "sealcast.cli.targets",
     "sealcast.device.newkeys",
-    "pydantic.main",
-    "pydantic.json_schema",
-    "pydantic.type_adapter",
     "encodings.idna",
     "zoneinfo",
 )
