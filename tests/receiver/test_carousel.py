@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,6 +194,29 @@ def test_nothing_is_overwritten_that_a_carousel_did_not_write(opened: Open, tmp_
     report = receiver.take(one_round({"changed": b"2"}))
     assert report.refused == 1
     assert (tmp_path / "changed").read_bytes() == b"changed by hand"
+
+
+def test_tidying_up_leaves_alone_what_is_being_published(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file is published with the first list, which also removes what earlier receivers left."""
+    tidied, discard_others, replace = threading.Event(), CarouselFolder.discard_others, os.replace
+
+    def tidy(folder: CarouselFolder, parts: set[str]) -> None:
+        discard_others(folder, parts)
+        tidied.set()
+
+    def replace_then(source: str, target: str, **folders: int) -> None:
+        assert tidied.wait(WAIT_S)
+        replace(source, target, **folders)
+
+    monkeypatch.setattr(CarouselFolder, "discard_others", tidy)
+    monkeypatch.setattr(os, "replace", replace_then)
+    (tmp_path / WORK).mkdir()
+    (tmp_path / WORK / "left").write_bytes(b"by another")
+    opened().take(one_round(FILES))
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == FILES
+    assert not (tmp_path / WORK / "left").exists()
 
 
 def test_links_among_the_parts_are_not_followed(tmp_path: Path) -> None:

@@ -145,6 +145,10 @@ class Collection:
             for session, item in list(self._items.items()):
                 if item.state is State.WANTED:
                     self._give_up(self._items.pop(session))
+        if not self._is_listed:
+            # Before any file is looked after: what is being published has files of its own there meanwhile.
+            self._is_listed = True
+            self._folder.discard_others({name for file in contents.files for name in self._parts(file)})
         before, self._items = self._items, {}
         left_bytes = self._limit_bytes
         for file in contents.files:
@@ -158,10 +162,6 @@ class Collection:
             left_bytes -= 0 if item.state is State.REFUSED else file.size
         for item in before.values():
             self._give_up(item)
-        if not self._is_listed:
-            self._is_listed = True
-            parts = {name for item in self._items.values() for name in self._parts(item)}
-            self._folder.discard_others(parts)
 
     @staticmethod
     def _refusal(file: CarouselFile, left_bytes: int) -> str | None:
@@ -226,8 +226,8 @@ class Collection:
             item.assembly.discard()
             item.assembly = None
 
-    def _parts(self, item: _Item) -> set[str]:
-        part = f"{item.file.session:012x}-{self._percent}"
+    def _parts(self, file: CarouselFile) -> set[str]:
+        part = f"{file.session:012x}-{self._percent}"
         return {part, f"{part}.r", f"{part}.m"}
 
     def _run(self, job: Callable[[], Place | None], then: Callable[[Place | None], None]) -> None:
