@@ -3,13 +3,11 @@
 import atexit
 import os
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from faults.nursery import Forks
+from faults.nursery import Child, Forks
 
-POLL_S = 0.01
 OF_A_TERMINAL = ("SEALCAST_", "XDG_", "PYTEST_", "COLUMNS", "HOME", "TMPDIR")
 """What may differ between the program and what is forked from it: variables that are read at each use."""
 
@@ -35,12 +33,8 @@ class Warmed:
         with tempfile.TemporaryDirectory(prefix="sealcast-typed-") as made:
             out, err = Path(made) / "out", Path(made) / "err"
             order = {"environment": environment, "folder": str(folder), "out": str(out), "err": str(err)}
-            pid = forks.ask(arguments=arguments, **order)["pid"]
-            ends = time.monotonic() + within_s
-            while (status := forks.ask(pid=pid, wait=False)["status"]) is None:
-                assert time.monotonic() < ends, f"{arguments} takes too long: {err.read_text()}"
-                time.sleep(POLL_S)
-            return int(status), out.read_text(), err.read_text()
+            child = Child(forks, forks.ask(arguments=arguments, **order)["pid"], out, err)
+            return child.end(within_s), child.out, child.err
 
     def close(self) -> None:
         """End the program, and what still runs of it."""

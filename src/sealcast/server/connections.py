@@ -68,7 +68,7 @@ class Owner(Protocol):
         ...
 
     def asked(self, connection: "Connection", request: Request) -> None:
-        """Take a whole request; `answer` or `abandon` is to follow."""
+        """Take a whole request; an answer or `close` is to follow."""
         ...
 
     def closed(self, connection: "Connection") -> None:
